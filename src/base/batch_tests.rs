@@ -1,0 +1,110 @@
+//! Codec properties of header, body and record.
+
+use proptest::prelude::*;
+
+use super::super::hash::Hash;
+use super::super::record::{NewSection, Record, SectionRoot, encode_sealed_head};
+use super::*;
+
+fn header() -> impl Strategy<Value = Header> {
+    let reader = proptest::collection::vec(any::<u8>(), 32);
+    (proptest::collection::btree_set(reader, 1..5), 1usize..4, any::<u64>()).prop_map(
+        |(keys, n, sequence)| {
+            let readers: Vec<BatchReader> = keys
+                .into_iter()
+                .map(|k| BatchReader {
+                    kem: KEM_X25519,
+                    public_key: k,
+                    enc: vec![7; 32],
+                    search: vec![1; 48],
+                })
+                .collect();
+            let all: Vec<u8> = (0..readers.len() as u8).collect();
+            let sections = (0..n)
+                .map(|i| BatchSection { name: format!("s{i}"), readers: all[..1 + i % all.len()].to_vec() })
+                .collect();
+            Header {
+                ledger: "example.org/log".into(),
+                writer: "example.org/w".into(),
+                sequence,
+                period: "2026-11".into(),
+                readers,
+                sections,
+                tag_fields: vec!["actor".into()],
+            }
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = Vec<u8>> {
+    (1usize..4, 1usize..4, proptest::collection::btree_set(any::<[u8; 8]>(), 0..6), 16u32..80).prop_map(
+        |(sections, readers, tags, len)| {
+            let slots = vec![9u8; readers * 32];
+            let root = SectionRoot { fields: 3, root: Hash::of(&[b"r"]) };
+            let new: Vec<_> = (0..sections)
+                .map(|i| NewSection {
+                    ciphertext_len: len + i as u32,
+                    commitment: [i as u8; 32],
+                    root,
+                    slots: &slots,
+                })
+                .collect();
+            let tags: Vec<_> = tags.into_iter().collect();
+            let mut out = Vec::new();
+            encode_sealed_head(&Hash::of(&[b"d"]), &new, &tags, &mut out);
+            for s in &new {
+                out.extend(std::iter::repeat_n(0xab, s.ciphertext_len as usize));
+            }
+            out
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn header_round_trips(h in header()) {
+        let bytes = h.encode().unwrap();
+        prop_assert_eq!(Header::decode(&bytes).unwrap(), h);
+    }
+
+    #[test]
+    fn whatever_decodes_as_a_header_encodes_to_the_same_bytes(h in header(), at in any::<prop::sample::Index>(), x in 1u8..) {
+        let mut bytes = h.encode().unwrap();
+        let i = at.index(bytes.len());
+        bytes[i] ^= x;
+        if let Ok(other) = Header::decode(&bytes) {
+            prop_assert_ne!(&other, &h);
+            prop_assert_eq!(other.encode().unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn body_round_trips_and_locates(records in proptest::collection::vec(record(), 1..6), h in header()) {
+        let head = h.encode().unwrap();
+        let bytes = Body::encode(&head, &records);
+        let body = Body::decode(&bytes).unwrap();
+        prop_assert_eq!(body.header, &head[..]);
+        prop_assert_eq!(body.records().map(<[u8]>::to_vec).collect::<Vec<_>>(), records.clone());
+        let front = &bytes[..Body::front_len(head.len(), records.len())];
+        for (i, r) in records.iter().enumerate() {
+            let (at, n) = Body::locate(front, i).unwrap();
+            prop_assert_eq!(&bytes[at..at + n], &r[..]);
+        }
+        prop_assert!(Body::locate(front, records.len()).is_err());
+        for cut in [0, 3, front.len() - 1, bytes.len() - 1] {
+            prop_assert!(Body::decode(&bytes[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn record_decodes_and_no_byte_string_panics(bytes in record(), noise in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Record::decode(&bytes).is_ok());
+        prop_assert!(Record::decode(&bytes[..bytes.len() - 1]).is_err());
+        let mut longer = bytes.clone();
+        longer.push(0);
+        prop_assert!(Record::decode(&longer).is_err());
+        let _ = Record::decode(&noise);
+        let _ = Body::decode(&noise);
+        let _ = Header::decode(&noise);
+    }
+}

@@ -1,0 +1,55 @@
+//! Every limit of the system, in one place. `docs/API.md` lists those a client can meet.
+
+/// Longest ledger origin, writer, reader or section name, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 255;
+
+/// Largest single event, in bytes of JSON.
+pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+/// Deepest nesting of a JSON event.
+pub const MAX_EVENT_DEPTH: usize = 64;
+/// Most leaf fields (JSON Pointers) of one event.
+pub const MAX_EVENT_FIELDS: usize = 4096;
+/// Longest JSON Pointer of a field, in bytes.
+pub const MAX_POINTER_BYTES: usize = 4096;
+/// Largest request body of `POST /v1/events`, in bytes.
+pub const MAX_EVENTS_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Most events in one request; a request is never split over two batches.
+pub const MAX_EVENTS_PER_REQUEST: usize = 8192;
+
+/// Most records in one batch, and so in one block.
+pub const MAX_BATCH_RECORDS: usize = 16384;
+/// Largest batch body, in bytes.
+pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+/// Largest encoded record (envelope and ciphertexts) of a batch, in bytes.
+pub const MAX_RECORD_BYTES: usize = 2 * 1024 * 1024;
+/// Most readers of one batch.
+pub const MAX_READERS: usize = 64;
+/// Most sections of one record.
+pub const MAX_SECTIONS: usize = 8;
+/// Most blind tags of one record.
+pub const MAX_TAGS: usize = 64;
+/// Most searchable fields a policy may name.
+pub const MAX_TAG_FIELDS: usize = 32;
+/// Largest batch header, in bytes.
+pub const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Smallest padded plaintext of a section, in bytes.
+pub const MIN_PADDED_BYTES: usize = 128;
+
+/// Largest signed statement with its signatures, in bytes: a block must fit a 16-bit length of the
+/// tlog-tiles entry bundle.
+pub const MAX_STATEMENT_BYTES: usize = 60_000;
+/// Largest block text, in bytes.
+pub const MAX_BLOCK_BYTES: usize = 65_535;
+/// Most signature lines of one note (C2SP signed-note asks for at least 16).
+pub const MAX_SIGNATURES: usize = 32;
+/// Largest checkpoint with its cosignatures, in bytes.
+pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
+/// Most hashes of an inclusion or consistency path: a tree of 2^63 leaves has 63 levels.
+pub const MAX_PATH_HASHES: usize = 64;
+/// Largest proof file, in bytes.
+pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
+/// Largest key file, in bytes.
+pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
+/// Largest settings file, in bytes.
+pub const MAX_SETTINGS_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,10 @@
+//! Layer 0: what everything else is made of. No module here imports another layer.
+
+pub mod batch;
+pub mod clock;
+pub mod hash;
+pub mod limits;
+pub mod random;
+pub mod record;
+pub mod secret;
+pub mod wire;

@@ -53,3 +53,33 @@ pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 /// Largest settings file, in bytes.
 pub const MAX_SETTINGS_BYTES: usize = 1024 * 1024;
+
+/// Most bytes of sealed batches waiting for the commit thread; beyond that the ledger answers "overloaded".
+pub const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+/// Most submissions waiting for the commit thread.
+pub const MAX_QUEUED_SUBMISSIONS: usize = 4096;
+/// Most blocks made durable by one transaction.
+pub const MAX_CYCLE_BLOCKS: usize = 256;
+/// Most body bytes made durable by one transaction, unless a single batch is larger.
+pub const MAX_CYCLE_BYTES: usize = 32 * 1024 * 1024;
+/// Most bytes of plaintext events waiting for the gateway to seal them.
+pub const MAX_QUEUED_EVENT_BYTES: usize = 64 * 1024 * 1024;
+/// Most requests of events waiting for the gateway.
+pub const MAX_QUEUED_REQUESTS: usize = 16384;
+
+/// Most blocks a reader may ask for in one bulk download.
+pub const MAX_BULK_BLOCKS: u64 = 256;
+/// Most bytes of block bodies in one bulk download, unless the first body alone is larger.
+pub const MAX_BULK_BYTES: usize = 32 * 1024 * 1024;
+/// Largest request body of the small JSON requests (sessions), in bytes.
+pub const MAX_SMALL_REQUEST_BYTES: usize = 64 * 1024;
+/// How long a reader's session lasts, in seconds.
+pub const SESSION_SECONDS: u64 = 900;
+/// How long a request may take to arrive and be answered, in seconds.
+pub const REQUEST_SECONDS: u64 = 60;
+/// How long a client may take to send its request headers, in seconds.
+pub const HEADER_SECONDS: u64 = 15;
+/// What `Retry-After` says when the ledger is overloaded or cannot store, in seconds.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
+/// Largest answer the client library reads into memory, in bytes.
+pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;

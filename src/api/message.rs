@@ -1,0 +1,120 @@
+//! JSON messages.
+
+use serde::{Deserialize, Serialize};
+
+/// One event, logged durably.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventReceipt {
+    /// `EVT-00000042`.
+    pub id: String,
+    /// Index of the record in the ledger.
+    pub record: u64,
+    /// Height of the block that holds it.
+    pub block: u64,
+    /// Path of the existence proof, which is the receipt.
+    pub receipt: String,
+}
+
+/// Several events of one request, logged durably, in the order they were sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventReceipts {
+    /// Height of the block that holds them all.
+    pub block: u64,
+    /// How many.
+    pub count: u32,
+    /// Index of the first; the others follow without a gap.
+    pub first_record: u64,
+    /// One receipt an event.
+    pub events: Vec<EventReceipt>,
+}
+
+/// A batch or statement, committed durably.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatementReceipt {
+    /// Height of its block.
+    pub block: u64,
+    /// Index of its first record.
+    pub first_record: u64,
+    /// Number of its records; 0 for a statement without a body.
+    pub count: u32,
+    /// The same statement had been committed before; nothing was added.
+    pub repeated: bool,
+}
+
+/// What a ledger says about itself. Only signed data is to be believed; this is for finding one's way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerInfo {
+    /// The origin.
+    pub ledger: String,
+    /// The verifier key that signs checkpoints.
+    pub key: String,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Number of records.
+    pub records: u64,
+    /// Height of the roster in force.
+    pub roster_block: u64,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// Where a writer's sequence stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriterHead {
+    /// The writer's key name.
+    pub writer: String,
+    /// Sequence number of its next statement.
+    pub next_sequence: u64,
+    /// Statement hash of its last one, base64; zero bytes if there is none.
+    pub previous: String,
+}
+
+/// Asks for a session: proves nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionRequest {
+    /// The reader's `age1…` recipient.
+    pub recipient: String,
+}
+
+/// A challenge only the holder of the identity can open; what is inside is the bearer token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionChallenge {
+    /// HPKE encapsulated key, base64.
+    pub enc: String,
+    /// HPKE ciphertext of the token, base64.
+    pub ciphertext: String,
+    /// When the session ends.
+    pub expires: String,
+}
+
+/// One record for a reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordMessage {
+    /// Index of the record.
+    pub record: u64,
+    /// Height of its block.
+    pub block: u64,
+    /// Position in its batch.
+    pub position: u32,
+    /// The batch header, base64.
+    pub header: String,
+    /// The encoded record, base64.
+    pub bytes: String,
+}
+
+/// Health of the write path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthMessage {
+    /// `ok` or `failing`.
+    pub status: String,
+    /// Seconds since blocks last became durable (or since start-up).
+    pub last_durable_append_seconds: f64,
+    /// Why the last write cycle failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Number of records.
+    pub records: u64,
+}

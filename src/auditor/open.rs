@@ -1,0 +1,114 @@
+//! Opens one record with the auditor's own identity, after proving that it is the record the ledger committed.
+
+use zeroize::Zeroizing;
+
+use crate::base::batch::Header;
+use crate::base::hash::{Hash, from_base64};
+use crate::base::record::Record;
+use crate::chain::batch::header_hash;
+use crate::chain::block::Block;
+use crate::chain::key::VerifierKey;
+use crate::chain::proof::{Proof, ProofError, Verified};
+use crate::chain::statement::Statement;
+use crate::client::{Client, ClientError};
+use crate::event::EventError;
+use crate::event::prepare::{merge, payload_fields};
+use crate::seal::open::{OpenError, Opener};
+use crate::seal::reader_key::Identity;
+
+/// Why a record could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenRecordError {
+    /// The server did not deliver.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The server's proof does not hold: the record is not to be believed.
+    #[error("the proof that the server gave does not hold: {0}")]
+    Proof(#[from] ProofError),
+    /// What the server sent is malformed.
+    #[error("the server sent a malformed record: {0}")]
+    Malformed(String),
+    /// The record has been erased.
+    #[error("record {0} was erased by order; the chain proves that it existed")]
+    Erased(u64),
+    /// The opener refused.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What was inside is not what the format says.
+    #[error("the writer sealed something that is no valid event: {0}")]
+    Event(#[from] EventError),
+}
+
+/// An opened record.
+pub struct OpenedRecord {
+    /// The event: exactly the bytes the application sent, if every section could be read.
+    pub event: Zeroizing<Vec<u8>>,
+    /// Names of the sections this identity may not read; their fields stand as `{"$sealed":"NAME"}`.
+    pub withheld: Vec<String>,
+    /// What the proof proved.
+    pub verified: Verified,
+    /// The proof itself, to hand on.
+    pub proof: Proof,
+}
+
+/// Fetches, verifies and opens record `index`. The client must have a session.
+pub fn open_record(
+    client: &Client,
+    identity: &Identity,
+    key: &VerifierKey,
+    index: u64,
+) -> Result<OpenedRecord, OpenRecordError> {
+    let message = client.record(index)?;
+    let malformed = |what: &str| OpenRecordError::Malformed(what.to_owned());
+    let header_bytes = from_base64(&message.header).ok_or_else(|| malformed("header is not base64"))?;
+    let record_bytes = from_base64(&message.bytes).ok_or_else(|| malformed("record is not base64"))?;
+    let proof = Proof::parse(&client.proof(index)?)?;
+    let verified = proof.verify(key, None)?;
+    if verified.record != index {
+        return Err(malformed("the proof is for another record"));
+    }
+    proof.check_record(&record_bytes)?;
+    let block = Block::parse(&proof.block).map_err(|e| malformed(&e.to_string()))?;
+    let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else {
+        return Err(malformed("the block holds no records"));
+    };
+    if header_hash(&header_bytes) != statement.header_hash {
+        return Err(malformed("the batch header is not the one the writer signed"));
+    }
+    let header = Header::decode(&header_bytes).map_err(|e| malformed(&e.to_string()))?;
+    if let Ok(Record::Erased(_)) = Record::decode(&record_bytes) {
+        return Err(OpenRecordError::Erased(index));
+    }
+    let position = (index - block.first_record) as u32;
+    let (event, withheld) = open_bytes(identity, &header, position, &record_bytes)?;
+    Ok(OpenedRecord { event, withheld, verified, proof })
+}
+
+/// Opens record bytes whose place in the chain has been checked. Returns the event and the names of withheld sections.
+pub fn open_bytes(
+    identity: &Identity,
+    header: &Header,
+    position: u32,
+    record: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
+    let opener = Opener::new(identity, header)?;
+    let unchecked = opener.open(position, record)?;
+    let names: Vec<&str> = header.sections.iter().map(|s| s.name.as_str()).collect();
+    let mut fields = Vec::with_capacity(names.len());
+    for (section, payload) in unchecked.payloads().enumerate() {
+        fields.push(payload.map(|p| payload_fields(section, p, &names)).transpose()?);
+    }
+    let opened = unchecked.check(&fields)?;
+    let withheld = names.iter().zip(opened.payloads()).filter(|(_, p)| p.is_none()).map(|(n, _)| (*n).to_owned());
+    let withheld = withheld.collect();
+    let payloads: Vec<Option<&[u8]>> = opened.payloads().collect();
+    Ok((Zeroizing::new(merge(&payloads, &names)?), withheld))
+}
+
+/// SHA-256 of a record's ciphertext, by which anyone finds it in the ledger.
+pub fn ciphertext_hash(record: &[u8]) -> Option<Hash> {
+    match Record::decode(record).ok()? {
+        Record::Sealed { ciphertext, .. } => Some(Hash::of(&[ciphertext])),
+        Record::Erased(inputs) => Some(inputs.ciphertext_hash),
+    }
+}

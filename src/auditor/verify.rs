@@ -1,0 +1,195 @@
+//! Verifies a whole ledger from its bytes: every statement and link, every writer's sequence, every stored
+//! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
+
+use crate::base::hash::Hash;
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
+use crate::chain::batch::{self, record_leaf};
+use crate::chain::block::Block;
+use crate::chain::checkpoint::Checkpoint;
+use crate::chain::key::VerifierKey;
+use crate::chain::log::Log;
+use crate::chain::proof::record_id;
+use crate::chain::replay::State;
+use crate::chain::statement::{RecordsStatement, Statement};
+use crate::chain::tree;
+
+use super::source::{Source, SourceError};
+
+/// How a verification ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The ledger is not what it must be.
+    #[error("{}{what}", place(.block, .record))]
+    Wrong {
+        /// The block concerned, if one can be named.
+        block: Option<u64>,
+        /// The record concerned, if one can be named.
+        record: Option<u64>,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The bytes could not be read; nothing is said about the ledger.
+    #[error("the verification could not be finished: {0}")]
+    Source(#[from] SourceError),
+}
+
+fn place(block: &Option<u64>, record: &Option<u64>) -> String {
+    match (record, block) {
+        (Some(r), Some(b)) => format!("record {} in block {b}: ", record_id(*r)),
+        (Some(r), None) => format!("record {}: ", record_id(*r)),
+        (None, Some(b)) => format!("block {b}: "),
+        (None, None) => String::new(),
+    }
+}
+
+fn wrong(block: impl Into<Option<u64>>, record: impl Into<Option<u64>>, what: impl Into<String>) -> VerifyError {
+    VerifyError::Wrong { block: block.into(), record: record.into(), what: what.into() }
+}
+
+/// What was verified.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Report {
+    /// The origin.
+    pub ledger: String,
+    /// Blocks, all of them.
+    pub blocks: u64,
+    /// Records, all of them.
+    pub records: u64,
+    /// Records whose stored bytes were hashed again.
+    pub records_rehashed: u64,
+    /// Records that are gone by order of an erasure statement.
+    pub erased: u64,
+    /// Bytes of bodies hashed.
+    pub bytes: u64,
+    /// Root of the log, base64.
+    pub root: String,
+    /// When the last block was committed.
+    pub last_committed: Option<String>,
+}
+
+/// Verifies everything `source` has. `progress` is told (blocks done, blocks in all).
+pub fn verify(
+    source: &mut dyn Source,
+    key: &VerifierKey,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, VerifyError> {
+    let checkpoint = Checkpoint::verify(&source.checkpoint()?, key)
+        .map_err(|e| wrong(None, None, format!("the checkpoint is not signed by {}: {e}", key.name())))?;
+    let size = checkpoint.size;
+    let mut state = State::new(key.name());
+    let mut log = Log::new();
+    let mut run = Run { source, rehashed: 0, bytes: 0, erased: Vec::new(), ordered: Vec::new() };
+    while state.height() < size {
+        for text in run.source.blocks(state.height(), size)? {
+            let height = state.height();
+            if height == size {
+                break;
+            }
+            let block = Block::parse(&text).map_err(|e| wrong(height, None, e.to_string()))?;
+            let statement = state.apply(&block).map_err(|e| wrong(height, None, e.to_string()))?;
+            log.append(block.hash());
+            match &statement {
+                Statement::Records(records) => run.records(&state, &block, records, size)?,
+                Statement::Erasure(e) => run.ordered.extend(e.ranges.iter().copied()),
+                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Grant(_) => {}
+            }
+            progress(state.height(), size);
+        }
+    }
+    if log.root() != checkpoint.root {
+        return Err(wrong(None, None, "the blocks do not have the root that the checkpoint signs: a block was changed, removed or added"));
+    }
+    if state.roster().is_none_or(|r| r.ledger_key != *key) {
+        return Err(wrong(None, None, "the roster in force names another ledger key than the one given"));
+    }
+    for record in &run.erased {
+        if !run.ordered.iter().any(|(a, b)| (a..=b).contains(&record)) {
+            return Err(wrong(None, *record, "its ciphertext is missing and no erasure statement orders that"));
+        }
+    }
+    Ok(Report {
+        ledger: key.name().to_owned(),
+        blocks: state.height(),
+        records: state.next_record(),
+        records_rehashed: run.rehashed,
+        erased: run.erased.len() as u64,
+        bytes: run.bytes,
+        root: checkpoint.root.base64(),
+        last_committed: state.last_committed().map(|t| t.to_string()),
+    })
+}
+
+struct Run<'a> {
+    source: &'a mut dyn Source,
+    rehashed: u64,
+    bytes: u64,
+    erased: Vec<u64>,
+    ordered: Vec<(u64, u64)>,
+}
+
+impl Run<'_> {
+    /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
+    fn records(
+        &mut self,
+        state: &State,
+        block: &Block,
+        statement: &RecordsStatement,
+        size: u64,
+    ) -> Result<(), VerifyError> {
+        let height = block.height;
+        let kept = self.source.leaf_inputs(height)?;
+        let kept: Vec<LeafInputs> = kept
+            .chunks(LEAF_INPUTS_LEN)
+            .map(LeafInputs::from_bytes)
+            .collect::<Result<_, _>>()
+            .map_err(|_| wrong(height, None, "its leaf inputs are cut short"))?;
+        let leaves: Vec<Hash> = kept.iter().map(record_leaf).collect();
+        let kept_fits = leaves.len() as u64 == u64::from(statement.records) && tree::root(&leaves) == statement.records_root;
+        if !self.source.has_bodies() {
+            return if kept_fits {
+                Ok(())
+            } else {
+                Err(wrong(height, None, "its leaf inputs do not have the root that the writer signed"))
+            };
+        }
+        let body = self.source.body(height, size)?;
+        if body.is_empty() {
+            return Err(wrong(height, None, format!("the body with its {} records is missing", statement.records)));
+        }
+        let found = batch::commit(&body).map_err(|e| wrong(height, None, format!("the stored body is damaged: {e}")))?;
+        self.bytes += body.len() as u64;
+        for (i, (now, then)) in found.leaf_inputs.iter().zip(&kept).enumerate() {
+            if now != then {
+                let record = block.first_record + i as u64;
+                return Err(if kept_fits {
+                    wrong(height, record, difference(now, then))
+                } else {
+                    wrong(height, record, "its leaf inputs, kept for proofs, are not those of its stored bytes")
+                });
+            }
+        }
+        let Some(roster) = state.roster() else {
+            return Err(wrong(height, None, "no roster allows its writer"));
+        };
+        batch::check(statement, &found, roster).map_err(|e| wrong(height, None, e.to_string()))?;
+        let erased = found.erased.iter().map(|p| block.first_record + u64::from(*p));
+        self.erased.extend(erased);
+        self.rehashed += u64::from(statement.records) - found.erased.len() as u64;
+        Ok(())
+    }
+}
+
+/// Which part of a record was changed.
+fn difference(now: &LeafInputs, then: &LeafInputs) -> String {
+    let mut parts = Vec::new();
+    if now.ciphertext_hash != then.ciphertext_hash {
+        parts.push("the ciphertext");
+    }
+    if now.envelope_hash != then.envelope_hash {
+        parts.push("the envelope (key slots, commitments or tags)");
+    }
+    if now.disclosure_root != then.disclosure_root {
+        parts.push("the root of the field commitments");
+    }
+    format!("{} stored here is not what the writer signed: it was changed after it was committed", parts.join(" and "))
+}

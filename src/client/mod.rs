@@ -1,0 +1,270 @@
+//! A typed client for the HTTP interface. It checks lengths and forms; what is signed is verified by the caller.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use ureq::Agent;
+use ureq::http::Response;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
+
+use crate::api::bulk;
+use crate::api::message::{
+    EventReceipts, LedgerInfo, RecordMessage, SessionChallenge, SessionRequest, StatementReceipt, WriterHead,
+};
+use crate::api::problem::Problem;
+use crate::api::route;
+use crate::base::hash::Hash;
+use crate::base::limits::{MAX_RESPONSE_BYTES, REQUEST_SECONDS};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Why a request did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server answered with a problem document.
+    #[error("{}: {}", .0.title, .0.detail)]
+    Problem(Problem),
+    /// The server answered with something else than this protocol.
+    #[error("{url} answered with status {status} and no problem document: is this a Sealtrail server?")]
+    Status {
+        /// The address asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The answer does not have the form it must have.
+    #[error("{url} answered with something that is not valid: {what}")]
+    Malformed {
+        /// The address asked.
+        url: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// No answer.
+    #[error("{url} cannot be reached: {source}. Is the server running, and is the address right?")]
+    Unreachable {
+        /// The address asked.
+        url: String,
+        /// What the library said.
+        source: Box<ureq::Error>,
+    },
+    /// The certificate file cannot be used.
+    #[error("the certificate file {path} cannot be used: {why}")]
+    Certificate {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A client of one server.
+pub struct Client {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    /// A client for `http://…` or `https://…`. `ca` is a PEM file of the certificate to trust.
+    pub fn new(base: &str, ca: Option<&Path>) -> Result<Client, ClientError> {
+        let roots = match ca {
+            None => RootCerts::WebPki,
+            Some(path) => {
+                let bad = |why: String| ClientError::Certificate { path: path.display().to_string(), why };
+                let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+                let certs: Vec<Certificate<'static>> = ureq::tls::parse_pem(&pem)
+                    .filter_map(|item| match item {
+                        Ok(PemItem::Certificate(c)) => Some(c),
+                        _ => None,
+                    })
+                    .collect();
+                if certs.is_empty() {
+                    return Err(bad("it holds no PEM certificate".into()));
+                }
+                RootCerts::Specific(Arc::new(certs))
+            }
+        };
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(roots)
+            .build();
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(Duration::from_secs(REQUEST_SECONDS * 5)))
+            .max_redirects(0)
+            .tls_config(tls)
+            .build()
+            .new_agent();
+        Ok(Client { agent, base: base.trim_end_matches('/').to_owned(), token: None })
+    }
+
+    /// Sends `Authorization: Bearer` with every request from now on.
+    pub fn set_token(&mut self, token: String) {
+        self.token = Some(token);
+    }
+
+    /// The address of the server.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn finish(
+        &self,
+        url: String,
+        result: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Vec<u8>, ClientError> {
+        let response =
+            result.map_err(|e| ClientError::Unreachable { url: url.clone(), source: Box::new(e) })?;
+        let status = response.status();
+        let mut body = Vec::new();
+        let mut reader = response.into_body().into_reader().take(MAX_RESPONSE_BYTES + 1);
+        reader
+            .read_to_end(&mut body)
+            .map_err(|e| ClientError::Malformed { url: url.clone(), what: format!("the answer broke off: {e}") })?;
+        if body.len() as u64 > MAX_RESPONSE_BYTES {
+            return Err(ClientError::Malformed { url, what: "the answer is too large".into() });
+        }
+        if status.is_success() {
+            return Ok(body);
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(ClientError::Problem(problem)),
+            Err(_) => Err(ClientError::Status { url, status: status.as_u16() }),
+        }
+    }
+
+    /// `GET path`, as bytes.
+    pub fn get(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let url = self.url(path);
+        let mut request = self.agent.get(&url);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let result = request.call();
+        self.finish(url, result)
+    }
+
+    /// `POST path` with a content type.
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+        let url = self.url(path);
+        let mut request = self.agent.post(&url).header("content-type", content_type);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let result = request.send(body);
+        self.finish(url, result)
+    }
+
+    fn json<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body)
+            .map_err(|e| ClientError::Malformed { url: self.url(path), what: e.to_string() })
+    }
+
+    fn text(&self, path: &str) -> Result<String, ClientError> {
+        String::from_utf8(self.get(path)?)
+            .map_err(|_| ClientError::Malformed { url: self.url(path), what: "not UTF-8".into() })
+    }
+
+    /// What the server says it is.
+    pub fn ledger(&self) -> Result<LedgerInfo, ClientError> {
+        self.json(route::LEDGER, &self.get(route::LEDGER)?)
+    }
+
+    /// The signed checkpoint.
+    pub fn checkpoint(&self) -> Result<String, ClientError> {
+        self.text(route::CHECKPOINT)
+    }
+
+    /// A block's text.
+    pub fn block(&self, height: u64) -> Result<String, ClientError> {
+        self.text(&format!("{}/{height}", route::BLOCKS))
+    }
+
+    /// A tile or entry bundle, by its path below `/tile/`.
+    pub fn tile(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        self.get(&format!("{}{path}", route::TILE))
+    }
+
+    /// The leaf inputs of a block's records.
+    pub fn leaf_inputs(&self, height: u64) -> Result<Vec<u8>, ClientError> {
+        self.get(&format!("{}/{height}/leaves", route::BLOCKS))
+    }
+
+    /// The proof file of a record.
+    pub fn proof(&self, record: u64) -> Result<Vec<u8>, ClientError> {
+        self.get(&format!("{}/{record}", route::PROOFS))
+    }
+
+    /// The proof file of the record with this ciphertext.
+    pub fn find_proof(&self, ciphertext: &Hash) -> Result<Vec<u8>, ClientError> {
+        self.get(&format!("{}?ciphertext_sha256={}", route::PROOFS, ciphertext.hex()))
+    }
+
+    /// Logs newline-delimited events; all or none.
+    pub fn log_ndjson(&self, events: &[u8]) -> Result<EventReceipts, ClientError> {
+        self.json(route::EVENTS, &self.post(route::EVENTS, route::NDJSON, events)?)
+    }
+
+    /// Where a writer's sequence stands.
+    pub fn writer(&self, name: &str) -> Result<WriterHead, ClientError> {
+        let path = format!("{}?name={}", route::WRITERS, query_escape(name));
+        self.json(&path, &self.get(&path)?)
+    }
+
+    /// Sends a sealed batch.
+    pub fn send_batch(&self, statement: &str, body: &[u8]) -> Result<StatementReceipt, ClientError> {
+        let upload = bulk::encode_batch(statement, body);
+        self.json(route::BATCHES, &self.post(route::BATCHES, route::BATCH_TYPE, &upload)?)
+    }
+
+    /// Sends a signed statement.
+    pub fn send_statement(&self, statement: &str) -> Result<StatementReceipt, ClientError> {
+        let answer = self.post(route::STATEMENTS, route::TEXT_TYPE, statement.as_bytes())?;
+        self.json(route::STATEMENTS, &answer)
+    }
+
+    /// Asks for a session challenge.
+    pub fn challenge(&self, recipient: &str) -> Result<SessionChallenge, ClientError> {
+        let request = serde_json::to_vec(&SessionRequest { recipient: recipient.to_owned() }).unwrap_or_default();
+        self.json(route::SESSIONS, &self.post(route::SESSIONS, "application/json", &request)?)
+    }
+
+    /// A record's bytes; needs a session.
+    pub fn record(&self, record: u64) -> Result<RecordMessage, ClientError> {
+        let path = format!("{}/{record}", route::RECORDS);
+        self.json(&path, &self.get(&path)?)
+    }
+
+    /// Block bodies from `from` on, as many as the server gives at once; needs a session.
+    pub fn bodies(&self, from: u64, count: u64) -> Result<Vec<(u64, Vec<u8>)>, ClientError> {
+        let path = format!("{}?from={from}&count={count}", route::BODIES);
+        let bytes = self.get(&path)?;
+        let bodies = bulk::decode_bodies(&bytes)
+            .map_err(|e| ClientError::Malformed { url: self.url(&path), what: e.to_string() })?;
+        Ok(bodies.into_iter().map(|(h, b)| (h, b.to_vec())).collect())
+    }
+}
+
+/// Percent-encodes what may not stand in a query value (RFC 3986 §2.3: all but unreserved characters).
+fn query_escape(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut s, b| {
+        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+            s.push(char::from(b));
+        } else {
+            let _ = write!(s, "%{b:02X}");
+        }
+        s
+    })
+}

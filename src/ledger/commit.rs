@@ -1,0 +1,286 @@
+//! The write cycle: take what is queued → order → build blocks → append to the log → sign the checkpoint →
+//! one durable transaction → remember the signature → show and answer.
+//!
+//! Nothing is answered, and no checkpoint shown, before it is durable. There is no timer: while one
+//! cycle is being written the next one fills.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use tokio::sync::oneshot;
+
+use crate::base::clock::{self, Timestamp};
+use crate::base::hash::Hash;
+use crate::base::limits::{MAX_CYCLE_BLOCKS, MAX_CYCLE_BYTES};
+use crate::base::record::LEAF_INPUTS_LEN;
+use crate::chain::batch;
+use crate::chain::block::Block;
+use crate::chain::checkpoint::Checkpoint;
+use crate::chain::key::SigningKey;
+use crate::chain::log::Log;
+use crate::chain::note::Note;
+use crate::chain::replay::State;
+use crate::chain::statement::Statement;
+use crate::store::{Head, NewBlock, Store, StoreError};
+
+use super::recover::{recover, tile_key};
+use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
+
+type Answer = oneshot::Sender<Result<Receipt, LedgerError>>;
+
+/// Owner of the write cycle; lives on the commit thread.
+pub(super) struct Committer {
+    store: Arc<dyn Store>,
+    key: SigningKey,
+    guard: Guard,
+    state: State,
+    log: Log,
+    shared: Arc<Shared>,
+    /// Set when the outcome of a transaction is unknown: the store must be read before going on.
+    reread: bool,
+}
+
+/// One cycle under construction, on copies of state and log that are kept only if it becomes durable.
+struct Cycle {
+    state: State,
+    log: Log,
+    blocks: Vec<NewBlock>,
+    tiles: Vec<(String, Vec<u8>)>,
+    /// Statement hash and receipt of what this cycle holds, for a repetition inside the same cycle.
+    held: HashMap<(String, u64), (Hash, Receipt)>,
+    answers: Vec<(Answer, Receipt)>,
+}
+
+impl Committer {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        key: SigningKey,
+        guard: Guard,
+        state: State,
+        log: Log,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Committer { store, key, guard, state, log, shared, reread: false }
+    }
+
+    /// After a crash between transaction and guard the guard is one step behind: bring it level.
+    pub(super) fn align_guard(&mut self) -> Result<(), LedgerError> {
+        let view = self.shared.view.read().unwrap_or_else(|e| e.into_inner()).clone();
+        if !view.checkpoint.is_empty() {
+            self.guard.write(&view.checkpoint)?;
+            self.guard.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Runs until every sender is gone and the queue is empty.
+    pub(super) fn run(&mut self, jobs: &Receiver<Job>) {
+        let mut kept_over = None;
+        while let Some(first) = kept_over.take().or_else(|| jobs.recv().ok()) {
+            let mut taken = vec![first];
+            let mut bytes = taken[0].submission.bytes();
+            while taken.len() < MAX_CYCLE_BLOCKS {
+                let Ok(job) = jobs.try_recv() else { break };
+                bytes += job.submission.bytes();
+                if bytes > MAX_CYCLE_BYTES {
+                    kept_over = Some(job);
+                    break;
+                }
+                taken.push(job);
+            }
+            self.cycle(taken);
+            if kept_over.is_none() {
+                // Index upkeep is bounded work and no one is waiting for it; a failure here only leaves it for later.
+                let _ = self.store.maintain();
+            }
+        }
+        let _ = self.guard.sync();
+    }
+
+    fn cycle(&mut self, jobs: Vec<Job>) {
+        let started = clock::monotonic();
+        let queued: usize = jobs.iter().map(|j| j.submission.bytes()).sum();
+        if self.reread
+            && let Err(e) = self.reload()
+        {
+            self.fail(jobs.into_iter().map(|j| j.answer).collect(), &e.to_string(), false);
+            self.shared.queued_bytes.fetch_sub(queued, Ordering::AcqRel);
+            return;
+        }
+        let mut cycle = Cycle {
+            state: self.state.clone(),
+            log: self.log.clone(),
+            blocks: Vec::new(),
+            tiles: Vec::new(),
+            held: HashMap::new(),
+            answers: Vec::new(),
+        };
+        for Job { submission, answer } in jobs {
+            match self.add(&mut cycle, submission) {
+                Ok(receipt) => cycle.answers.push((answer, receipt)),
+                Err(e) => drop(answer.send(Err(e))),
+            }
+        }
+        if cycle.blocks.is_empty() {
+            for (answer, receipt) in cycle.answers {
+                let _ = answer.send(Ok(receipt));
+            }
+        } else {
+            self.make_durable(cycle, started);
+        }
+        self.shared.queued_bytes.fetch_sub(queued, Ordering::AcqRel);
+    }
+
+    /// Checks one submission against the chain as it will be after those before it, and adds its block.
+    fn add(&self, cycle: &mut Cycle, submission: Submission) -> Result<Receipt, LedgerError> {
+        let Submission { note, body } = submission;
+        let statement = match cycle.state.check_statement(&note) {
+            Ok(s) => s,
+            Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
+        };
+        let (leaf_inputs, body) = match (&statement, body) {
+            (Statement::Records(records), Some((bytes, commitment))) => {
+                let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
+                batch::check(records, &commitment, roster)?;
+                let mut inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
+                for l in &commitment.leaf_inputs {
+                    inputs.extend_from_slice(&l.to_bytes());
+                }
+                (inputs, Some(bytes))
+            }
+            (Statement::Records(_), None) => return Err(batch::BatchError::BodyMissing.into()),
+            (_, Some(_)) => return Err(batch::BatchError::BodyUnexpected.into()),
+            (_, None) => (Vec::new(), None),
+        };
+        let statement_hash = Hash::of(&[note.text.as_bytes()]);
+        let block: Block = cycle.state.next_block(note, Timestamp::now());
+        let text = block.to_string();
+        let (signer, sequence) = statement.author();
+        let (signer, sequence) = (signer.unwrap_or_default().to_owned(), sequence);
+        cycle.state.apply(&block)?;
+        let records = (leaf_inputs.len() / LEAF_INPUTS_LEN) as u32;
+        let receipt =
+            Receipt { block: block.height, first_record: block.first_record, records, repeated: false };
+        for (id, tile) in cycle.log.append(block.hash()) {
+            cycle.tiles.push((tile_key(id), tile));
+        }
+        cycle
+            .held
+            .insert((signer.clone(), sequence), (statement_hash, Receipt { repeated: true, ..receipt }));
+        cycle.blocks.push(NewBlock {
+            height: block.height,
+            first_record: block.first_record,
+            records,
+            text: text.into_bytes(),
+            leaf_inputs,
+            signer,
+            sequence,
+            body,
+        });
+        Ok(receipt)
+    }
+
+    /// If exactly this statement is in the chain already, its receipt: a resubmission is no error.
+    fn repeated(&self, cycle: &Cycle, note: &Note) -> Option<Result<Receipt, LedgerError>> {
+        let statement = Statement::parse(&note.text).ok()?;
+        let hash = Hash::of(&[note.text.as_bytes()]);
+        let sequence = statement.author().1;
+        let signer = match &statement {
+            Statement::Records(_) | Statement::Heartbeat(_) => note.signatures.first()?.name.clone(),
+            _ => String::new(),
+        };
+        if let Some((held, receipt)) = cycle.held.get(&(signer.clone(), sequence)) {
+            return (*held == hash).then_some(Ok(*receipt));
+        }
+        let found = || -> Result<Option<Receipt>, LedgerError> {
+            let Some(height) = self.store.statement(&signer, sequence)? else { return Ok(None) };
+            let Some(text) = self.store.block_text(height)? else { return Ok(None) };
+            let Some(block) = std::str::from_utf8(&text).ok().and_then(|t| Block::parse(t).ok()) else {
+                return Ok(None);
+            };
+            let records = match Statement::parse(&block.statement.text) {
+                Ok(Statement::Records(r)) => r.records,
+                _ => 0,
+            };
+            let same = Hash::of(&[block.statement.text.as_bytes()]) == hash;
+            Ok(same.then_some(Receipt {
+                block: height,
+                first_record: block.first_record,
+                records,
+                repeated: true,
+            }))
+        };
+        found().transpose()
+    }
+
+    fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
+        let Cycle { state, log, blocks, tiles, answers, .. } = cycle;
+        // Signed now, shown only after the transaction: a signature that fails to become durable never leaves this function.
+        let checkpoint =
+            Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }.sign(&self.key);
+        let head = Head {
+            size: log.size(),
+            records: state.next_record(),
+            checkpoint: checkpoint.clone().into_bytes(),
+            state: state.encode(),
+        };
+        let result = self.store.append(self.log.size(), &blocks, &tiles, &head);
+        match result {
+            Ok(()) => {}
+            Err(e) => {
+                // The transaction may have reached the disk all the same. Only the store can tell.
+                let full = matches!(e, StoreError::Full { .. });
+                self.reread = true;
+                let why = e.to_string();
+                let kept = self.reload().is_ok() && self.log.size() == log.size() && self.log.root() == log.root();
+                if !kept {
+                    self.fail(answers.into_iter().map(|(a, _)| a).collect(), &why, full);
+                    return;
+                }
+            }
+        }
+        // The guard comes before anyone sees the checkpoint. If it cannot be written the checkpoint stays unseen: the blocks
+        // are durable and the next cycle will sign a larger tree that contains them.
+        if let Err(e) = self.guard.write(&checkpoint) {
+            self.reread = true;
+            self.fail(answers.into_iter().map(|(a, _)| a).collect(), &e.to_string(), false);
+            return;
+        }
+        self.reread = false;
+        let counts = (blocks.len() as u64, blocks.iter().map(|b| u64::from(b.records)).sum::<u64>());
+        self.state = state.clone();
+        self.log = log.clone();
+        *self.shared.view.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(View { checkpoint, state, log });
+        {
+            let mut health = self.shared.health.write().unwrap_or_else(|e| e.into_inner());
+            health.last_append = clock::monotonic();
+            health.failing = None;
+            health.cycles += 1;
+            health.blocks += counts.0;
+            health.records += counts.1;
+            let micros = clock::monotonic().duration_since(started).as_micros() as u64;
+            health.longest_cycle_micros = health.longest_cycle_micros.max(micros);
+        }
+        for (answer, receipt) in answers {
+            let _ = answer.send(Ok(receipt));
+        }
+    }
+
+    /// Reads the store again with recovery's own code.
+    fn reload(&mut self) -> Result<(), LedgerError> {
+        match recover(&*self.store, &self.key.verifier())? {
+            Some(r) => (self.state, self.log) = (r.state, r.log),
+            None => (self.state, self.log) = (State::new(self.store.origin()), Log::new()),
+        }
+        Ok(())
+    }
+
+    fn fail(&self, answers: Vec<Answer>, why: &str, full: bool) {
+        self.shared.health.write().unwrap_or_else(|e| e.into_inner()).failing = Some(why.to_owned());
+        for answer in answers {
+            let _ = answer.send(Err(LedgerError::NotStored { why: why.to_owned(), full }));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The ledger: takes sealed batches and other signed statements, orders them into blocks, makes them
+//! durable, and answers with what is provable. It is blind: nothing here can read a record.
+//!
+//! One thread owns the write cycle ([`commit`]); readers work on an immutable [`View`] that is
+//! replaced only after a cycle is durable, so nothing is ever shown that a crash could take back.
+//! Recovery ([`recover`]) rebuilds the same state with the same code that the live path runs.
+
+mod commit;
+mod error;
+mod guard;
+mod read;
+mod recover;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::base::clock;
+use crate::base::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_SUBMISSIONS};
+use crate::chain::batch::{self, BatchCommitment};
+use crate::chain::key::SigningKey;
+use crate::chain::log::Log;
+use crate::chain::note::Note;
+use crate::chain::replay::State;
+use crate::store::Store;
+
+pub use error::LedgerError;
+pub use guard::{Guard, GuardError};
+pub use read::{BlockBody, RecordBytes};
+
+/// A signed statement on its way into the chain, with its body if it is a batch.
+#[derive(Debug)]
+pub struct Submission {
+    note: Note,
+    body: Option<(Vec<u8>, BatchCommitment)>,
+}
+
+impl Submission {
+    /// A statement without a body: heartbeat, roster, grant, erasure.
+    pub fn statement(note: Note) -> Submission {
+        Submission { note, body: None }
+    }
+
+    /// A batch. Hashes every byte of `body` on the caller's thread, so that the commit thread need not.
+    pub fn batch(note: Note, body: Vec<u8>) -> Result<Submission, LedgerError> {
+        let commitment = batch::commit(&body)?;
+        Ok(Submission { note, body: Some((body, commitment)) })
+    }
+
+    fn bytes(&self) -> usize {
+        self.note.text.len() + self.body.as_ref().map_or(0, |(b, _)| b.len())
+    }
+}
+
+/// Where a submission ended up, once durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Height of its block.
+    pub block: u64,
+    /// Index of its first record, or of the next record if it has none.
+    pub first_record: u64,
+    /// Number of its records.
+    pub records: u32,
+    /// It had been committed before; this is the receipt of that time.
+    pub repeated: bool,
+}
+
+/// The answer that will come when the submission is durable or refused.
+pub struct Pending(oneshot::Receiver<Result<Receipt, LedgerError>>);
+
+impl Pending {
+    /// Blocks until the answer is there. Not to be called on an async thread.
+    pub fn wait(self) -> Result<Receipt, LedgerError> {
+        self.0.blocking_recv().unwrap_or(Err(LedgerError::Stopped))
+    }
+
+    /// Awaits the answer.
+    pub async fn done(self) -> Result<Receipt, LedgerError> {
+        self.0.await.unwrap_or(Err(LedgerError::Stopped))
+    }
+}
+
+/// What the world may see: the state after the last durable cycle.
+pub struct View {
+    /// The signed checkpoint.
+    pub checkpoint: String,
+    /// The chain's state.
+    pub state: State,
+    pub(crate) log: Log,
+}
+
+/// How the last write cycles went, for health and metrics.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// When blocks last became durable; start-up counts as such a time.
+    pub last_append: Instant,
+    /// Why the last cycle failed, if it did.
+    pub failing: Option<String>,
+    /// Cycles made durable since start-up.
+    pub cycles: u64,
+    /// Blocks made durable since start-up.
+    pub blocks: u64,
+    /// Records made durable since start-up.
+    pub records: u64,
+    /// Longest cycle since start-up, in microseconds.
+    pub longest_cycle_micros: u64,
+}
+
+struct Shared {
+    view: RwLock<Arc<View>>,
+    health: RwLock<Health>,
+    queued_bytes: AtomicUsize,
+}
+
+struct Job {
+    submission: Submission,
+    answer: oneshot::Sender<Result<Receipt, LedgerError>>,
+}
+
+/// What a ledger is opened with.
+pub struct Options {
+    /// The signing key the roster names as `ledger-key`.
+    pub key: SigningKey,
+    /// Path of the last-signed file.
+    pub guard: PathBuf,
+    /// Start although the last-signed file is missing.
+    pub accept_database_head: bool,
+}
+
+/// A running ledger. Dropping it finishes what is queued and ends the commit thread.
+pub struct Ledger {
+    store: Arc<dyn Store>,
+    shared: Arc<Shared>,
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ledger {
+    /// Commits the first roster to an empty store; the ledger can then be opened.
+    pub fn create(store: Arc<dyn Store>, options: Options, roster: Note) -> Result<Ledger, LedgerError> {
+        Ledger::start(store, options, Some(roster))
+    }
+
+    /// Opens a ledger: recovers, checks the last-signed guard, starts the commit thread.
+    pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Ledger, LedgerError> {
+        Ledger::start(store, options, None)
+    }
+
+    fn start(store: Arc<dyn Store>, options: Options, genesis: Option<Note>) -> Result<Ledger, LedgerError> {
+        let verifier = options.key.verifier();
+        let (guard, signed) = Guard::open(&options.guard, &verifier)?;
+        let recovered = recover::recover(&*store, &verifier)?;
+        let (state, log, checkpoint) = match (recovered, genesis) {
+            (Some(r), None) => {
+                recover::check_guard(&*store, &r, signed.as_ref(), options.accept_database_head)?;
+                (r.state, r.log, r.checkpoint)
+            }
+            (Some(r), Some(_)) => {
+                return Err(LedgerError::Damaged {
+                    what: format!("it already holds a ledger of {} blocks", r.log.size()),
+                });
+            }
+            (None, Some(_)) => match signed {
+                Some(s) => return Err(LedgerError::Behind { found: 0, signed: s.size }),
+                None => (State::new(store.origin()), Log::new(), String::new()),
+            },
+            (None, None) => return Err(LedgerError::Empty),
+        };
+        if let Some(roster) = state.roster()
+            && roster.ledger_key != verifier
+        {
+            return Err(LedgerError::WrongKey {
+                given: verifier.to_string(),
+                expected: roster.ledger_key.to_string(),
+            });
+        }
+        let shared = Arc::new(Shared {
+            view: RwLock::new(Arc::new(View { checkpoint, state: state.clone(), log: log.clone() })),
+            health: RwLock::new(Health {
+                last_append: clock::monotonic(),
+                failing: None,
+                cycles: 0,
+                blocks: 0,
+                records: 0,
+                longest_cycle_micros: 0,
+            }),
+            queued_bytes: AtomicUsize::new(0),
+        });
+        let mut committer = commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());
+        committer.align_guard()?;
+        let (queue, jobs) = sync_channel(MAX_QUEUED_SUBMISSIONS);
+        let thread = std::thread::Builder::new()
+            .name("commit".into())
+            .spawn(move || committer.run(&jobs))
+            .map_err(|e| LedgerError::Damaged { what: format!("no thread could be started: {e}") })?;
+        let ledger = Ledger { store, shared, queue: Some(queue), thread: Some(thread) };
+        if let Some(roster) = genesis {
+            ledger.submit(Submission::statement(roster))?.wait()?;
+        }
+        Ok(ledger)
+    }
+
+    /// Queues a submission. The answer comes once it is durable, or says why it was refused.
+    pub fn submit(&self, submission: Submission) -> Result<Pending, LedgerError> {
+        let bytes = submission.bytes();
+        let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let release = || {
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        };
+        if before != 0 && before + bytes > MAX_QUEUED_BYTES {
+            release();
+            return Err(LedgerError::Overloaded);
+        }
+        let (answer, pending) = oneshot::channel();
+        let Some(queue) = &self.queue else { return Err(LedgerError::Stopped) };
+        queue.try_send(Job { submission, answer }).map_err(|e| {
+            release();
+            match e {
+                TrySendError::Full(_) => LedgerError::Overloaded,
+                TrySendError::Disconnected(_) => LedgerError::Stopped,
+            }
+        })?;
+        Ok(Pending(pending))
+    }
+
+    /// The state after the last durable cycle.
+    pub fn view(&self) -> Arc<View> {
+        self.shared.view.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// How the write path is doing.
+    pub fn health(&self) -> Health {
+        self.shared.health.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Bytes of submissions waiting.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.queued_bytes.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has already been printed; there is nothing left to save here.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

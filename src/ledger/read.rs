@@ -1,0 +1,181 @@
+//! What the ledger shows: checkpoint, tiles, entries, blocks, proofs, and ciphertext for readers.
+//!
+//! Every answer is computed for one [`View`], so proof and checkpoint always belong together.
+
+use crate::base::hash::Hash;
+use crate::base::limits::MAX_BATCH_BYTES;
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
+use crate::chain::batch::record_leaf;
+use crate::chain::log::TileId;
+use crate::chain::proof::{Proof, record_id};
+use crate::chain::replay::Head as SequenceHead;
+use crate::chain::tlog_proof::TlogProof;
+use crate::chain::tree;
+use crate::store::StoreStats;
+
+use super::recover::StoredTiles;
+use super::{Ledger, LedgerError, View};
+
+/// One record as stored.
+#[derive(Debug, Clone)]
+pub struct RecordBytes {
+    /// Height of its block.
+    pub block: u64,
+    /// Position in its batch.
+    pub position: u32,
+    /// The batch header.
+    pub header: Vec<u8>,
+    /// The encoded record.
+    pub record: Vec<u8>,
+}
+
+/// The body of one block as stored; empty for blocks without records.
+#[derive(Debug, Clone)]
+pub struct BlockBody {
+    /// Height of the block.
+    pub height: u64,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+impl Ledger {
+    /// The ledger's origin.
+    pub fn origin(&self) -> &str {
+        self.store.origin()
+    }
+
+    /// A block's text.
+    pub fn block(&self, height: u64) -> Result<String, LedgerError> {
+        let view = self.view();
+        let missing = || LedgerError::NotFound { what: "block", index: height, count: view.log.size() };
+        if height >= view.log.size() {
+            return Err(missing());
+        }
+        let text = self.store.block_text(height)?.ok_or_else(missing)?;
+        String::from_utf8(text)
+            .map_err(|_| LedgerError::Damaged { what: format!("block {height} is not text") })
+    }
+
+    /// The hashes a block's record leaves are made of, 96 bytes each. They reveal nothing of the content.
+    pub fn leaf_inputs(&self, height: u64) -> Result<Vec<u8>, LedgerError> {
+        let size = self.view().log.size();
+        if height >= size {
+            return Err(LedgerError::NotFound { what: "block", index: height, count: size });
+        }
+        Ok(self.store.leaf_inputs(height)?.unwrap_or_default())
+    }
+
+    /// A tile of the log of `width` hashes (256 for a full one); `None` if the tree is not that large.
+    pub fn tile(&self, id: TileId, width: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+        let view = self.view();
+        view.log.tile(&StoredTiles(&*self.store), id, width).map_err(|what| LedgerError::Damaged { what })
+    }
+
+    /// An entry bundle: `width` block texts, each behind a 16-bit length; `None` if the tree is not that large.
+    pub fn entries(&self, index: u64, width: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+        let Some(first) = index.checked_mul(256) else { return Ok(None) };
+        let Some(end) = first.checked_add(u64::from(width)) else { return Ok(None) };
+        if end > self.view().log.size() {
+            return Ok(None);
+        }
+        let mut out = Vec::new();
+        let mut at = first;
+        while at < end {
+            let texts = self.store.block_texts(at, (end - at) as usize, MAX_BATCH_BYTES)?;
+            if texts.is_empty() {
+                return Err(LedgerError::Damaged { what: format!("block {at} is missing") });
+            }
+            at += texts.len() as u64;
+            for t in texts {
+                let n = u16::try_from(t.len())
+                    .map_err(|_| LedgerError::Damaged { what: "a block text is too long".into() })?;
+                out.extend_from_slice(&n.to_be_bytes());
+                out.extend_from_slice(&t);
+            }
+        }
+        Ok(Some(out))
+    }
+
+    /// The existence proof of a record against the current checkpoint; also its receipt.
+    pub fn proof(&self, record: u64) -> Result<Proof, LedgerError> {
+        let view = self.view();
+        let missing = || LedgerError::NotFound { what: "record", index: record, count: view.state.next_record() };
+        if record >= view.state.next_record() {
+            return Err(missing());
+        }
+        let info = self.store.block_of_record(record)?.ok_or_else(missing)?;
+        let position = (record - info.first_record) as usize;
+        let bytes = self.store.leaf_inputs(info.height)?.unwrap_or_default();
+        let damaged = |what: &str| LedgerError::Damaged { what: format!("block {}: {what}", info.height) };
+        let inputs = bytes
+            .chunks(LEAF_INPUTS_LEN)
+            .map(LeafInputs::from_bytes)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| damaged("its leaf inputs are cut short"))?;
+        let leaves: Vec<Hash> = inputs.iter().map(record_leaf).collect();
+        let own = inputs.get(position).ok_or_else(|| damaged("it has fewer leaves than records"))?;
+        let record_path =
+            tree::inclusion_path(&leaves, position).ok_or_else(|| damaged("no path for the record"))?;
+        Ok(Proof {
+            ledger: self.origin().to_owned(),
+            record,
+            id: record_id(record),
+            leaf: *own,
+            record_path,
+            block: self.block(info.height)?,
+            log_proof: self.log_proof(&view, info.height)?,
+        })
+    }
+
+    fn log_proof(&self, view: &View, height: u64) -> Result<TlogProof, LedgerError> {
+        let path = view
+            .log
+            .inclusion_path(&StoredTiles(&*self.store), height, view.log.size())
+            .map_err(|what| LedgerError::Damaged { what })?;
+        Ok(TlogProof { index: height, path, checkpoint: view.checkpoint.clone() })
+    }
+
+    /// The record whose ciphertext has this SHA-256.
+    pub fn find_ciphertext(&self, hash: &Hash) -> Result<u64, LedgerError> {
+        let found = self.store.find_ciphertext(hash)?;
+        found.filter(|r| *r < self.view().state.next_record()).ok_or(LedgerError::UnknownCiphertext)
+    }
+
+    /// One record's ciphertext and slots. For authenticated readers only; the caller logs the access first.
+    pub fn record(&self, record: u64) -> Result<RecordBytes, LedgerError> {
+        let count = self.view().state.next_record();
+        let missing = || LedgerError::NotFound { what: "record", index: record, count };
+        if record >= count {
+            return Err(missing());
+        }
+        let r = self.store.record(record)?.ok_or_else(missing)?;
+        Ok(RecordBytes { block: r.info.height, position: r.position, header: r.header, record: r.record })
+    }
+
+    /// A block's body. For authenticated readers only; the caller logs the access first.
+    pub fn body(&self, height: u64) -> Result<BlockBody, LedgerError> {
+        let size = self.view().log.size();
+        if height >= size {
+            return Err(LedgerError::NotFound { what: "block", index: height, count: size });
+        }
+        Ok(BlockBody { height, body: self.store.body(height)?.unwrap_or_default() })
+    }
+
+    /// Index of the first record of a block and the number of its records.
+    pub fn record_range(&self, height: u64) -> Result<(u64, u64), LedgerError> {
+        let size = self.view().log.size();
+        let missing = || LedgerError::NotFound { what: "block", index: height, count: size };
+        let info = self.store.block_info(height)?.ok_or_else(missing)?;
+        Ok((info.first_record, u64::from(info.records)))
+    }
+
+    /// Where a writer's sequence stands.
+    pub fn writer_head(&self, name: &str) -> SequenceHead {
+        self.view().state.writer(name)
+    }
+
+    /// Bytes and rows of the store's parts.
+    pub fn stats(&self) -> Result<StoreStats, LedgerError> {
+        Ok(self.store.stats()?)
+    }
+}

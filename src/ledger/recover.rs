@@ -1,0 +1,120 @@
+//! Start-up: the same state the live path keeps, rebuilt from the store and checked against what was signed.
+
+use crate::base::limits::MAX_BATCH_BYTES;
+use crate::chain::block::Block;
+use crate::chain::checkpoint::Checkpoint;
+use crate::chain::key::VerifierKey;
+use crate::chain::log::{Log, TileId, TileReader};
+use crate::chain::merkle;
+use crate::chain::replay::State;
+use crate::store::Store;
+
+use super::error::LedgerError;
+
+/// Width of a full tile (C2SP tlog-tiles).
+const TILE_WIDTH: u64 = 256;
+
+/// Full tiles as the store keeps them: disposable rows, written in the transaction that completed them.
+pub(super) struct StoredTiles<'a>(pub &'a dyn Store);
+
+impl TileReader for StoredTiles<'_> {
+    fn full_tile(&self, id: TileId) -> Result<Option<Vec<u8>>, String> {
+        self.0.derived(&tile_key(id)).map_err(|e| e.to_string())
+    }
+}
+
+/// The name under which a full tile is stored.
+pub(super) fn tile_key(id: TileId) -> String {
+    format!("tile/{}/{}", id.level, id.index)
+}
+
+/// What the ledger knows after reading its store.
+pub(super) struct Recovered {
+    pub state: State,
+    pub log: Log,
+    pub checkpoint: String,
+}
+
+fn damaged(what: impl Into<String>) -> LedgerError {
+    LedgerError::Damaged { what: what.into() }
+}
+
+/// Reads head, state and log from the store and checks them against each other and the signed checkpoint.
+/// `Ok(None)` if the store is empty.
+pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Recovered>, LedgerError> {
+    let Some(head) = store.head()? else { return Ok(None) };
+    let text = String::from_utf8(head.checkpoint).map_err(|_| damaged("the stored checkpoint is not text"))?;
+    let checkpoint = Checkpoint::verify(&text, key)
+        .map_err(|e| damaged(format!("the stored checkpoint does not verify: {e}")))?;
+    if checkpoint.size != head.size {
+        return Err(damaged(format!("the checkpoint counts {} blocks, the head {}", checkpoint.size, head.size)));
+    }
+    let state = match State::decode(&head.state) {
+        Ok(s) if s.height() == head.size => s,
+        // The snapshot only saves time: the blocks have everything.
+        _ => replay(store, head.size)?,
+    };
+    let first_of_edge = head.size - head.size % TILE_WIDTH;
+    let mut edge = Vec::new();
+    let mut at = first_of_edge;
+    while at < head.size {
+        let texts = store.block_texts(at, TILE_WIDTH as usize, MAX_BATCH_BYTES)?;
+        if texts.is_empty() {
+            return Err(damaged(format!("block {at} is missing")));
+        }
+        at += texts.len() as u64;
+        edge.extend(texts.iter().map(|t| merkle::leaf_hash(t)));
+    }
+    edge.truncate((head.size - first_of_edge) as usize);
+    let log = Log::restore(head.size, &edge, &StoredTiles(store))
+        .map_err(|e| damaged(format!("the log's tiles cannot be read: {e}")))?;
+    if log.root() != checkpoint.root {
+        return Err(damaged("the blocks do not have the root that the stored checkpoint signs"));
+    }
+    let last = head.size.checked_sub(1).ok_or_else(|| damaged("a checkpoint of no blocks"))?;
+    let text_of_last = store.block_text(last)?.ok_or_else(|| damaged(format!("block {last} is missing")))?;
+    if merkle::leaf_hash(&text_of_last) != state.block_hash() || state.next_record() != head.records {
+        return Err(damaged("the head does not match the last block"));
+    }
+    Ok(Some(Recovered { state, log, checkpoint: text }))
+}
+
+/// Replays every block from the first.
+fn replay(store: &dyn Store, size: u64) -> Result<State, LedgerError> {
+    let mut state = State::new(store.origin());
+    while state.height() < size {
+        let texts = store.block_texts(state.height(), TILE_WIDTH as usize, MAX_BATCH_BYTES)?;
+        if texts.is_empty() {
+            return Err(damaged(format!("block {} is missing", state.height())));
+        }
+        for text in texts {
+            let height = state.height();
+            let text = String::from_utf8(text).map_err(|_| damaged(format!("block {height} is not text")))?;
+            let block = Block::parse(&text).map_err(|e| damaged(format!("block {height}: {e}")))?;
+            state.apply(&block).map_err(|e| damaged(format!("block {height}: {e}")))?;
+        }
+    }
+    Ok(state)
+}
+
+/// Holds the recovered history against the last checkpoint ever signed.
+pub(super) fn check_guard(
+    store: &dyn Store,
+    recovered: &Recovered,
+    guard: Option<&Checkpoint>,
+    accept_missing: bool,
+) -> Result<(), LedgerError> {
+    let found = recovered.log.size();
+    let Some(signed) = guard else {
+        return if accept_missing { Ok(()) } else { Err(LedgerError::GuardMissing { found }) };
+    };
+    if signed.size > found {
+        return Err(LedgerError::Behind { found, signed: signed.size });
+    }
+    let path = recovered
+        .log
+        .consistency_path(&StoredTiles(store), signed.size, found)
+        .map_err(|e| damaged(format!("the log's tiles cannot be read: {e}")))?;
+    merkle::verify_consistency(signed.size, signed.root, found, recovered.log.root(), &path)
+        .map_err(|_| LedgerError::Forked { signed: signed.size })
+}

@@ -1,0 +1,49 @@
+//! `GET /metrics`: Prometheus text exposition. Nothing here tells what any record says or who is in it.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use crate::base::clock;
+
+use super::state::App;
+
+/// Media type of the text exposition format.
+const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let health = app.ledger.health();
+    let view = app.ledger.view();
+    let age = clock::monotonic().duration_since(health.last_append).as_secs_f64();
+    let mut out = String::with_capacity(4096);
+    let mut put = |name: &str, kind: &str, help: &str, value: f64| {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+    };
+    put("sealtrail_blocks", "gauge", "Blocks in the ledger.", view.state.height() as f64);
+    put("sealtrail_records", "gauge", "Records in the ledger.", view.state.next_record() as f64);
+    put("sealtrail_last_durable_append_age_seconds", "gauge", "Age of the last durable append.", age);
+    put("sealtrail_append_failing", "gauge", "1 if the last write cycle failed.", health.failing.is_some().into());
+    put("sealtrail_cycles_total", "counter", "Write cycles made durable since start.", health.cycles as f64);
+    put("sealtrail_blocks_total", "counter", "Blocks made durable since start.", health.blocks as f64);
+    put("sealtrail_records_total", "counter", "Records made durable since start.", health.records as f64);
+    let longest = health.longest_cycle_micros as f64 / 1e6;
+    put("sealtrail_longest_cycle_seconds", "gauge", "Longest write cycle since start.", longest);
+    let queued = app.ledger.queued_bytes() as f64;
+    put("sealtrail_queued_batch_bytes", "gauge", "Sealed bytes waiting for the write cycle.", queued);
+    let queued = app.gateway.queued_bytes() as f64;
+    put("sealtrail_queued_event_bytes", "gauge", "Plaintext bytes waiting to be sealed.", queued);
+    let c = &app.counters;
+    let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed) as f64;
+    put("sealtrail_events_total", "counter", "Events accepted from applications.", load(&c.events));
+    put("sealtrail_batches_total", "counter", "Batches accepted from remote writers.", load(&c.batches));
+    put("sealtrail_records_read_total", "counter", "Records handed to readers.", load(&c.records_read));
+    out.push_str("# HELP sealtrail_responses_total HTTP responses by class.\n# TYPE sealtrail_responses_total counter\n");
+    for (class, n) in c.responses.iter().enumerate().skip(1) {
+        let _ = writeln!(out, "sealtrail_responses_total{{class=\"{class}xx\"}} {}", n.load(Ordering::Relaxed));
+    }
+    ([(header::CONTENT_TYPE, EXPOSITION_TYPE)], out).into_response()
+}

@@ -1,0 +1,210 @@
+//! The server: HTTP in front of a ledger, with the in-process gateway. It holds no reader's identity and
+//! has no code to open a record: the opener may not be named here (`tests/tidy.rs` sees to it).
+
+mod gateway;
+mod ingest;
+mod metrics;
+mod problem;
+mod public;
+mod reading;
+mod session;
+mod state;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::api::problem::Code;
+use crate::api::route;
+use crate::base::hash::Hash;
+use crate::base::limits::*;
+use crate::base::random::RandomError;
+use crate::ledger::Ledger;
+use crate::writer::Writer;
+
+pub use gateway::{Gateway, IntakeError, Logged};
+use problem::Failure;
+use session::Sessions;
+use state::{App, Counters};
+
+/// How long requests under way may take to finish when the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the server could not start or run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address could not be bound.
+    #[error("cannot listen on {addr}: {source}. Another program may be using the port; stop it or set another `listen` in the settings")]
+    Listen {
+        /// The address.
+        addr: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Certificate or key are not usable.
+    #[error("TLS cannot be set up from {cert} and {key}: {source}. Both must be PEM files, the certificate chain and its private key")]
+    Tls {
+        /// The certificate file.
+        cert: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// What the library said.
+        source: std::io::Error,
+    },
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// A thread or the network failed.
+    #[error("the server failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What the server is started with.
+pub struct Options {
+    /// Address to listen on.
+    pub listen: String,
+    /// Certificate chain and private key, both PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// SHA-256 of each token that may log events.
+    pub ingest_tokens: Vec<Hash>,
+    /// Idle time after which the gateway signs a heartbeat.
+    pub heartbeat: Duration,
+}
+
+/// A server that is bound and ready to run.
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    tls: Option<(PathBuf, PathBuf)>,
+    handle: Handle<SocketAddr>,
+}
+
+/// Stops a running server from elsewhere.
+#[derive(Clone)]
+pub struct Stopper(Handle<SocketAddr>);
+
+impl Stopper {
+    /// Takes no new connections and ends when those under way are answered.
+    pub fn stop(&self) {
+        self.0.graceful_shutdown(Some(DRAIN));
+    }
+}
+
+impl Server {
+    /// Binds the address and starts the gateway, but serves nothing yet.
+    pub fn bind(ledger: Arc<Ledger>, writer: Writer, options: Options) -> Result<Server, ServerError> {
+        let listener = TcpListener::bind(&options.listen)
+            .map_err(|source| ServerError::Listen { addr: options.listen.clone(), source })?;
+        listener.set_nonblocking(true)?;
+        let app = Arc::new(App {
+            sessions: Sessions::new(ledger.origin())?,
+            gateway: Gateway::start(ledger.clone(), writer, options.heartbeat)?,
+            ledger,
+            ingest_tokens: options.ingest_tokens,
+            counters: Counters::default(),
+        });
+        Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new() })
+    }
+
+    /// The address bound, with the real port when 0 was asked for.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// A way to stop the server from elsewhere.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.handle.clone())
+    }
+
+    /// Serves until stopped.
+    pub async fn run(self) -> Result<(), ServerError> {
+        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        match self.tls {
+            None => {
+                let mut server = axum_server::from_tcp(self.listener)?.handle(self.handle);
+                patience(server.http_builder());
+                server.serve(service).await?;
+            }
+            Some((cert, key)) => {
+                let config = RustlsConfig::from_pem_file(&cert, &key)
+                    .await
+                    .map_err(|source| ServerError::Tls { cert, key, source })?;
+                let mut server = axum_server::from_tcp_rustls(self.listener, config)?.handle(self.handle);
+                patience(server.http_builder());
+                server.serve(service).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Slow senders of headers are cut off; bodies are bounded by the request time-out.
+fn patience(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
+    builder
+        .http1()
+        .timer(hyper_util::rt::TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(HEADER_SECONDS));
+    builder.http2().timer(hyper_util::rt::TokioTimer::new());
+}
+
+fn router(app: Arc<App>) -> Router {
+    let limit = DefaultBodyLimit::max;
+    Router::new()
+        .route(route::EVENTS, post(ingest::events).layer(limit(MAX_EVENTS_REQUEST_BYTES)))
+        .route(route::BATCHES, post(ingest::batches).layer(limit(MAX_BATCH_BYTES + MAX_STATEMENT_BYTES + 4)))
+        .route(route::STATEMENTS, post(ingest::statements).layer(limit(MAX_STATEMENT_BYTES)))
+        .route(route::CHECKPOINT, get(public::checkpoint))
+        .route("/tile/{*path}", get(public::tile))
+        .route(route::LEDGER, get(public::ledger))
+        .route("/v1/blocks/{height}", get(public::block))
+        .route("/v1/blocks/{height}/leaves", get(public::leaves))
+        .route(route::PROOFS, get(public::find_proof))
+        .route("/v1/proofs/{index}", get(public::proof))
+        .route(route::WRITERS, get(public::writer))
+        .route(route::SESSIONS, post(reading::open_session).layer(limit(MAX_SMALL_REQUEST_BYTES)))
+        .route("/v1/records/{index}", get(reading::record))
+        .route(route::BODIES, get(reading::bodies))
+        .route(route::HEALTH, get(public::health))
+        .route(route::METRICS, get(metrics::metrics))
+        .fallback(async || Failure::new(Code::NotFound, "no such path; docs/API.md lists them"))
+        .method_not_allowed_fallback(async || {
+            Failure::new(Code::MethodNotAllowed, "this path does not take that method; docs/API.md lists what it takes")
+        })
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(REQUEST_SECONDS)))
+        .layer(middleware::from_fn_with_state(app.clone(), finish))
+        .with_state(app)
+}
+
+/// Counts the answer, and gives errors that the framework made itself (a body over the limit, a path that does
+/// not parse, a time-out) the form of a problem document.
+async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let class = usize::from(status.as_u16() / 100).min(app.counters.responses.len() - 1);
+    Counters::add(&app.counters.responses[class], 1);
+    let ours = response.headers().get("content-type").is_some_and(|t| t.as_bytes() == route::PROBLEM_TYPE.as_bytes());
+    if !(status.is_client_error() || status.is_server_error()) || ours {
+        return response;
+    }
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Failure::new(Code::TooLarge, "the body is larger than this path takes; split it (docs/API.md has the limits)")
+        }
+        StatusCode::REQUEST_TIMEOUT => Failure::new(Code::Timeout, "the request did not arrive and finish in time"),
+        StatusCode::SERVICE_UNAVAILABLE => return response,
+        StatusCode::INTERNAL_SERVER_ERROR => Failure::new(Code::Internal, "the server failed; its log says why"),
+        _ => Failure::new(Code::RequestInvalid, "the path or query of the request is malformed; docs/API.md has the form"),
+    }
+    .into_response()
+}

@@ -1,0 +1,128 @@
+//! Readers: sessions, and ciphertext with its slots. Every download is sealed into the ledger as an audit
+//! record of its own before a byte of it is sent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::api::bulk::put_body;
+use crate::api::message::{RecordMessage, SessionChallenge, SessionRequest};
+use crate::api::problem::Code;
+use crate::api::route::BINARY_TYPE;
+use crate::base::clock::Timestamp;
+use crate::base::hash::to_base64;
+use crate::base::limits::{MAX_BULK_BLOCKS, MAX_BULK_BYTES};
+use crate::chain::proof::record_id;
+use crate::seal::reader_key::Recipient;
+use crate::writer::Purpose;
+
+use super::problem::Failure;
+use super::public::record_index;
+use super::state::{App, Counters, SessionReader};
+
+/// `POST /v1/sessions`: a token sealed to the recipient; using it proves that the caller can decrypt.
+pub(super) async fn open_session(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<SessionChallenge>, Failure> {
+    let request: SessionRequest = serde_json::from_slice(&body)
+        .map_err(|_| Failure::new(Code::RequestInvalid, r#"send {"recipient":"age1…"}"#))?;
+    let recipient = Recipient::parse(&request.recipient)
+        .map_err(|e| Failure::new(Code::RequestInvalid, format!("the recipient is not usable: {e}")))?;
+    app.roster_reader(&recipient).ok_or_else(|| {
+        Failure::new(Code::Forbidden, "this recipient is not a reader of the ledger; an admin adds one with `reader add`")
+    })?;
+    let (challenge, expires) = app
+        .sessions
+        .challenge(&recipient, Timestamp::now())
+        .map_err(|e| Failure::new(Code::Internal, e.to_string()))?;
+    Ok(Json(SessionChallenge {
+        enc: to_base64(&challenge.enc),
+        ciphertext: to_base64(&challenge.ciphertext),
+        expires: expires.to_string(),
+    }))
+}
+
+/// Seals the fact of a download. The answer waits for it: what cannot be logged is not served.
+async fn log_access(
+    app: &App,
+    reader: &SessionReader,
+    peer: SocketAddr,
+    first: u64,
+    count: u64,
+    block: u64,
+) -> Result<(), Failure> {
+    let event = json!({
+        "event_type": "audit_log_access",
+        "actor": { "user_id": reader.name, "role": "reader", "key": reader.recipient, "ip_address": peer.ip().to_string() },
+        "action": "read",
+        "resource": { "type": "audit_record", "id": record_id(first), "count": count, "block": block },
+        "result": "allowed",
+        "timestamp": Timestamp::now().to_string(),
+    });
+    app.gateway.log(Purpose::AccessLog, vec![Bytes::from(event.to_string())]).await?;
+    Counters::add(&app.counters.records_read, count);
+    Ok(())
+}
+
+/// `GET /v1/records/{index}`
+pub(super) async fn record(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Path(index): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let reader = app.require_reader(&headers)?;
+    let index = record_index(&index)?;
+    let found = app.ledger.record(index)?;
+    log_access(&app, &reader, peer, index, 1, found.block).await?;
+    let message = RecordMessage {
+        record: index,
+        block: found.block,
+        position: found.position,
+        header: to_base64(&found.header),
+        bytes: to_base64(&found.record),
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+}
+
+#[derive(Deserialize)]
+pub(super) struct BodiesQuery {
+    from: u64,
+    count: Option<u64>,
+}
+
+/// `GET /v1/bodies?from=&count=`: the bodies of up to [`MAX_BULK_BLOCKS`] blocks, in the order of the chain. The
+/// answer may end early (at [`MAX_BULK_BYTES`]); ask again from the block after the last one it holds.
+pub(super) async fn bodies(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Query(query): Query<BodiesQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let reader = app.require_reader(&headers)?;
+    let end = query.from.saturating_add(query.count.unwrap_or(MAX_BULK_BLOCKS).min(MAX_BULK_BLOCKS));
+    let end = end.min(app.ledger.view().state.height());
+    let mut out = Vec::new();
+    let mut records = None;
+    for height in query.from..end {
+        let body = app.ledger.body(height)?;
+        if !out.is_empty() && out.len() + body.body.len() > MAX_BULK_BYTES {
+            break;
+        }
+        if !body.body.is_empty() {
+            let (first, count) = app.ledger.record_range(height)?;
+            let so_far = records.get_or_insert((first, 0, height));
+            so_far.1 += count;
+        }
+        put_body(height, &body.body, &mut out);
+    }
+    if let Some((first, count, block)) = records {
+        log_access(&app, &reader, peer, first, count, block).await?;
+    }
+    Ok(([(header::CONTENT_TYPE, BINARY_TYPE), (header::CACHE_CONTROL, "no-store")], out).into_response())
+}

@@ -1,0 +1,100 @@
+//! What every handler shares, and who may call what.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::{HeaderMap, header};
+
+use crate::api::problem::Code;
+use crate::base::clock::Timestamp;
+use crate::base::hash::Hash;
+use crate::base::secret::ct_eq;
+use crate::ledger::Ledger;
+use crate::seal::reader_key::Recipient;
+
+use super::gateway::Gateway;
+use super::problem::Failure;
+use super::session::Sessions;
+
+/// Counters for `/metrics`.
+#[derive(Default)]
+pub struct Counters {
+    /// Requests answered, by class of status: index 2 for 2xx and so on.
+    pub responses: [AtomicU64; 6],
+    /// Events accepted through `/v1/events`.
+    pub events: AtomicU64,
+    /// Batches accepted through `/v1/batches`.
+    pub batches: AtomicU64,
+    /// Records handed to readers.
+    pub records_read: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+/// Shared by all handlers.
+pub struct App {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) gateway: Gateway,
+    pub(super) sessions: Sessions,
+    /// SHA-256 of each token that may log events: a look at memory or a core dump gives no token.
+    pub(super) ingest_tokens: Vec<Hash>,
+    pub(super) counters: Counters,
+}
+
+/// A reader with a session, still in the roster.
+#[derive(Debug, Clone)]
+pub struct SessionReader {
+    /// The roster's name for it.
+    pub name: String,
+    /// Its recipient, `age1…`.
+    pub recipient: String,
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+impl App {
+    /// Refuses a caller without an ingest token.
+    pub(super) fn require_ingest(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        let given = bearer(headers).map(|t| Hash::of(&[t.as_bytes()]));
+        let known = given.is_some_and(|g| self.ingest_tokens.iter().any(|t| ct_eq(&t.0, &g.0)));
+        known.then_some(()).ok_or_else(|| {
+            Failure::new(
+                Code::Unauthorized,
+                "send the header `Authorization: Bearer TOKEN` with the token from the keys folder's ingest.token",
+            )
+        })
+    }
+
+    /// The reader whose session the caller presents. Removal from the roster ends a session at once.
+    pub(super) fn require_reader(&self, headers: &HeaderMap) -> Result<SessionReader, Failure> {
+        let denied = || {
+            Failure::new(
+                Code::Unauthorized,
+                "open a session first: POST your age1… recipient to /v1/sessions and decrypt the token it returns; \
+                 sessions last 15 minutes and end when the server restarts",
+            )
+        };
+        let token = bearer(headers).ok_or_else(denied)?;
+        let recipient = self.sessions.check(token, Timestamp::now()).ok_or_else(denied)?;
+        let recipient = Recipient::from_bytes(recipient).map_err(|_| denied())?;
+        self.roster_reader(&recipient).ok_or_else(|| {
+            Failure::new(Code::Forbidden, "this reader is no longer in the ledger's roster")
+        })
+    }
+
+    /// The roster's entry for a recipient.
+    pub(super) fn roster_reader(&self, recipient: &Recipient) -> Option<SessionReader> {
+        let text = recipient.to_string();
+        let view = self.ledger.view();
+        let reader = view.state.roster()?.readers.iter().find(|r| r.recipient == text)?;
+        Some(SessionReader { name: reader.name.clone(), recipient: text })
+    }
+}

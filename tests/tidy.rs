@@ -25,13 +25,16 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("auditor", vec!["base", "seal", "chain", "event", "api", "client"]),
         (
             "config",
-            vec!["base", "seal", "chain", "event", "store", "api", "writer", "ledger", "client", "server", "auditor"],
+            vec![
+                "base", "seal", "chain", "event", "store", "api", "writer", "ledger", "client", "server",
+                "auditor",
+            ],
         ),
         (
             "cli",
             vec![
-                "base", "seal", "chain", "event", "store", "api", "writer", "ledger", "client", "server", "auditor",
-                "config",
+                "base", "seal", "chain", "event", "store", "api", "writer", "ledger", "client", "server",
+                "auditor", "config",
             ],
         ),
     ])
@@ -105,13 +108,16 @@ fn layers_import_only_what_is_below_them() {
         };
         let code = code(&text);
         for other in layers.keys() {
-            let named = code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other};"));
+            let named =
+                code.contains(&format!("crate::{other}::")) || code.contains(&format!("crate::{other};"));
             if *other != layer && named && !allowed.contains(other) {
                 faults.push(format!("{name} imports {other}, which {layer} may not"));
             }
         }
         if code.contains("use crate::{") {
-            faults.push(format!("{name}: import each layer on a line of its own, so that this test can read it"));
+            faults.push(format!(
+                "{name}: import each layer on a line of its own, so that this test can read it"
+            ));
         }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -125,8 +131,15 @@ fn what_belongs_in_one_file_is_named_only_there() {
         let mut at_home = false;
         for (name, text) in files.iter().filter(|(n, _)| !is_test(n)) {
             // The seam between our clock and the library's: ours is called by its own name everywhere.
-            let code = code(text).replace("Timestamp::now()", if *what == "Timestamp::now()" { "" } else { "Timestamp::now()" });
-            let named = if *what == "Timestamp::now()" { text.contains("jiff::Timestamp::now()") } else { code.contains(what) };
+            let code = code(text).replace(
+                "Timestamp::now()",
+                if *what == "Timestamp::now()" { "" } else { "Timestamp::now()" },
+            );
+            let named = if *what == "Timestamp::now()" {
+                text.contains("jiff::Timestamp::now()")
+            } else {
+                code.contains(what)
+            };
             at_home |= named && name == home;
             if named && name != home {
                 faults.push(format!("{name} names {what}, which belongs in {home}"));
@@ -186,7 +199,8 @@ fn every_source_file_is_compiled() {
         } else {
             stem
         };
-        let declared = all.contains(&format!("mod {stem};")) || all.contains(&format!("#[path = \"{stem}.rs\"]"));
+        let declared =
+            all.contains(&format!("mod {stem};")) || all.contains(&format!("#[path = \"{stem}.rs\"]"));
         if !declared && stem != "lib" && stem != "main" {
             faults.push(format!("{name} is in no module"));
         }

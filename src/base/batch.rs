@@ -2,6 +2,7 @@
 //! `docs/FORMAT.md` §4 and §6.
 
 use super::limits::*;
+use super::record::KEY_LEN;
 use super::wire::{Reader, WireError, WireWrite};
 
 /// First bytes of a batch body.
@@ -52,12 +53,22 @@ pub struct Header {
     pub tag_fields: Vec<String>,
 }
 
+/// Length of an AEAD authentication tag (RFC 8439 §2.8), in bytes.
+const AEAD_TAG_LEN: usize = 16;
+
+/// Whether `name` can be a section name, a field name or a period: 1 to [`MAX_LABEL_BYTES`] of `a-z 0-9 . _ -`.
+pub fn is_label(name: &str) -> bool {
+    let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    (1..=MAX_LABEL_BYTES).contains(&name.len()) && name.bytes().all(ok)
+}
+
 impl Header {
     /// Checks every rule of the format; [`Header::decode`] and [`Header::encode`] both pass through it.
     fn check(&self) -> Result<(), WireError> {
         let err = |why| Err(WireError::Invalid { what: "batch header", why });
-        let name_ok = |n: &str| !n.is_empty() && n.len() <= MAX_NAME_BYTES;
-        if !name_ok(&self.ledger) || !name_ok(&self.writer) || !name_ok(&self.period) {
+        let key_name_ok = |n: &str| !n.is_empty() && n.len() <= MAX_NAME_BYTES;
+        let name_ok = is_label;
+        if !key_name_ok(&self.ledger) || !key_name_ok(&self.writer) || !name_ok(&self.period) {
             return err("a name is empty or too long");
         }
         if self.readers.is_empty() || self.readers.len() > MAX_READERS {
@@ -76,6 +87,20 @@ impl Header {
             let in_range = s.readers.iter().all(|r| usize::from(*r) < self.readers.len());
             if s.readers.is_empty() || !in_range || !s.readers.is_sorted_by(|a, b| a < b) {
                 return err("the readers of a section");
+            }
+        }
+        for (i, r) in self.readers.iter().enumerate() {
+            let sections =
+                self.sections.iter().filter(|s| s.readers.iter().any(|n| usize::from(*n) == i)).count();
+            if sections == 0 {
+                return err("a reader is in no section");
+            }
+            // RFC 9180 §7.1: Npk = Nenc = 32; the search secrets carry one AEAD tag.
+            let fits = r.public_key.len() == KEY_LEN
+                && r.enc.len() == KEY_LEN
+                && r.search.len() == KEY_LEN * sections + AEAD_TAG_LEN;
+            if r.kem == KEM_X25519 && !fits {
+                return err("the lengths of a reader's keys");
             }
         }
         if self.tag_fields.len() > MAX_TAG_FIELDS || !self.tag_fields.iter().all(|f| name_ok(f)) {

@@ -3,6 +3,9 @@
 /// Longest ledger origin, writer, reader or section name, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 255;
 
+/// Longest section name, field name or period, in bytes.
+pub const MAX_LABEL_BYTES: usize = 64;
+
 /// Largest single event, in bytes of JSON.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 /// Deepest nesting of a JSON event.
@@ -27,7 +30,7 @@ pub const MAX_READERS: usize = 64;
 /// Most sections of one record.
 pub const MAX_SECTIONS: usize = 8;
 /// Most blind tags of one record.
-pub const MAX_TAGS: usize = 64;
+pub const MAX_TAGS: usize = 255;
 /// Most searchable fields a policy may name.
 pub const MAX_TAG_FIELDS: usize = 32;
 /// Largest batch header, in bytes.

@@ -10,18 +10,23 @@ fn header() -> impl Strategy<Value = Header> {
     let reader = proptest::collection::vec(any::<u8>(), 32);
     (proptest::collection::btree_set(reader, 1..5), 1usize..4, any::<u64>()).prop_map(
         |(keys, n, sequence)| {
-            let readers: Vec<BatchReader> = keys
+            let all: Vec<u8> = (0..keys.len() as u8).collect();
+            let sections: Vec<BatchSection> = (0..n)
+                .map(|i| BatchSection {
+                    name: format!("s{i}"),
+                    readers: if i == 0 { all.clone() } else { all[..1 + i % all.len()].to_vec() },
+                })
+                .collect();
+            let reads = |r: usize| sections.iter().filter(|s| s.readers.contains(&(r as u8))).count();
+            let readers = keys
                 .into_iter()
-                .map(|k| BatchReader {
+                .enumerate()
+                .map(|(r, k)| BatchReader {
                     kem: KEM_X25519,
                     public_key: k,
                     enc: vec![7; 32],
-                    search: vec![1; 48],
+                    search: vec![1; 32 * reads(r) + 16],
                 })
-                .collect();
-            let all: Vec<u8> = (0..readers.len() as u8).collect();
-            let sections = (0..n)
-                .map(|i| BatchSection { name: format!("s{i}"), readers: all[..1 + i % all.len()].to_vec() })
                 .collect();
             Header {
                 ledger: "example.org/log".into(),

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `sealtrail` program. Everything is in the library's `cli`.
+
+fn main() -> std::process::ExitCode {
+    sealtrail::cli::main()
+}

@@ -211,6 +211,11 @@ impl Client {
         self.get(&format!("{}?ciphertext_sha256={}", route::PROOFS, ciphertext.hex()))
     }
 
+    /// Logs a JSON array of events; all or none.
+    pub fn log_array(&self, events: &[u8]) -> Result<EventReceipts, ClientError> {
+        self.json(route::EVENTS, &self.post(route::EVENTS, "application/json", events)?)
+    }
+
     /// Logs newline-delimited events; all or none.
     pub fn log_ndjson(&self, events: &[u8]) -> Result<EventReceipts, ClientError> {
         self.json(route::EVENTS, &self.post(route::EVENTS, route::NDJSON, events)?)

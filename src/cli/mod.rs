@@ -1,0 +1,107 @@
+//! The command line. The files of this folder mirror the commands.
+
+mod audit;
+mod demo;
+mod failure;
+mod init;
+mod keygen;
+mod log;
+mod prove;
+mod operator;
+mod roster;
+mod seal;
+mod serve;
+mod source;
+mod trust;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Failure, Outcome};
+
+/// An audit store whose records anyone can prove and only the named auditors can read.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Exit codes: 0 everything holds · 1 something was checked and does not hold · 2 the command, a key or a setting is not usable · 3 not reachable or cannot store.\n\
+                  Start with: sealtrail demo"
+)]
+struct Args {
+    /// The ledger's settings file, for the commands of its operator
+    #[arg(long, global = true, default_value = "sealtrail.toml", value_name = "FILE")]
+    settings: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tell the whole story on a ledger of its own: log, look as the operator, open as an auditor, verify as a stranger, tamper
+    Demo(demo::Args),
+    /// Create a ledger here: settings, keys, database, first roster
+    Init(init::Args),
+    /// Make a key: reader (X25519, as age-keygen does), writer or officer (Ed25519 signed-note key)
+    Keygen(keygen::Args),
+    /// Add, remove or list the readers new records are sealed to
+    #[command(subcommand)]
+    Reader(roster::ReaderCommand),
+    /// Add, remove or list the writers that may sign batches
+    #[command(subcommand)]
+    Writer(roster::WriterCommand),
+    /// Run the server
+    Serve(serve::Args),
+    /// Log events from a file or standard input
+    Log(log::Args),
+    /// Fetch the existence proof of a record into a file
+    Prove(prove::Args),
+    /// Verify a proof file offline, with nothing but the ledger's public key
+    Verify(verify::Args),
+    /// The auditor's commands: open a record, verify the whole ledger
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+}
+
+/// Parses the command line, runs the command, and turns its outcome into an exit code.
+pub fn main() -> ExitCode {
+    no_core_dumps();
+    let Args { settings, command } = Args::parse();
+    let outcome = match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Init(args) => init::run(&settings, args),
+        Command::Keygen(args) => keygen::run(args),
+        Command::Reader(command) => roster::reader(&settings, command),
+        Command::Writer(command) => roster::writer(&settings, command),
+        Command::Serve(args) => serve::run(&settings, args),
+        Command::Log(args) => log::run(args),
+        Command::Prove(args) => prove::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Audit(command) => audit::run(command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sealtrail: {}", failure.message());
+            failure.into()
+        }
+    }
+}
+
+/// A core dump would hold keys. Where the system has no such limit there is nothing to do.
+fn no_core_dumps() {
+    #[cfg(unix)]
+    let _ = rustix::process::setrlimit(
+        rustix::process::Resource::Core,
+        rustix::process::Rlimit { current: Some(0), maximum: Some(0) },
+    );
+}
+
+/// Prints `value` as one line of JSON.
+fn print_json(value: &impl serde::Serialize) -> Outcome {
+    let text = serde_json::to_string(value).map_err(Failure::unavailable)?;
+    println!("{text}");
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What the operator's commands share: settings, key files, opening the ledger with its lock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::hash::Hash;
+use crate::chain::key::SigningKey;
+use crate::config::keyfile;
+use crate::config::settings::Settings;
+use crate::ledger::{Ledger, Options};
+use crate::seal::tag::SearchSecret;
+use crate::store::{LockFile, SqliteStore, Store};
+use crate::writer::SearchKeeper;
+
+use super::Failure;
+
+/// File names inside the keys folder. `keys/README.md` explains each.
+pub const LEDGER_KEY: &str = "ledger";
+/// Signs rosters.
+pub const ADMIN_KEY: &str = "admin";
+/// The in-process writer.
+pub const GATEWAY_KEY: &str = "gateway";
+/// The gateway's search secret.
+pub const SEARCH_FILE: &str = "gateway.search";
+/// The token applications send.
+pub const TOKEN_FILE: &str = "ingest.token";
+/// The last-signed file stands beside the database, outside it.
+pub const GUARD_SUFFIX: &str = ".last-signed";
+
+/// Reads the settings file, or says how to make one.
+pub fn settings(path: &Path) -> Result<Settings, Failure> {
+    if !path.exists() {
+        return Err(Failure::Usage(format!(
+            "there is no {}: run `sealtrail init` here first, or name the file with --settings",
+            path.display()
+        )));
+    }
+    Settings::load(path).map_err(Failure::usage)
+}
+
+/// Reads a signing key from `DIR/NAME.key`.
+pub fn signing_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
+    signing_key_file(&dir.join(format!("{name}.key")))
+}
+
+/// Reads a signing key from a file.
+pub fn signing_key_file(path: &Path) -> Result<SigningKey, Failure> {
+    let text = keyfile::read_secret(path).map_err(Failure::usage)?;
+    SigningKey::parse(text.trim()).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
+}
+
+/// Path of the last-signed file of a database.
+pub fn guard_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(GUARD_SUFFIX);
+    PathBuf::from(name)
+}
+
+/// A ledger open in this process, with the lock that keeps other processes out.
+pub struct OpenLedger {
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
+    _lock: LockFile,
+}
+
+/// Takes the lock, opens the database, recovers. `Ok(None)` if another process has the lock.
+pub fn open_ledger(settings: &Settings, accept_database_head: bool) -> Result<Option<OpenLedger>, Failure> {
+    let lock = match LockFile::acquire(&settings.database) {
+        Ok(lock) => lock,
+        Err(crate::store::StoreError::Locked { .. }) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.database, &settings.ledger, false)?);
+    let options = Options {
+        key: signing_key(&settings.keys, LEDGER_KEY)?,
+        guard: guard_path(&settings.database),
+        accept_database_head,
+    };
+    Ok(Some(OpenLedger { ledger: Arc::new(Ledger::open(store, options)?), _lock: lock }))
+}
+
+/// Keeps the search secret of one period in a file: two lines, `period NAME` and the secret in base64. When the
+/// period changes the old secret is overwritten: the writer then cannot make or test its tags any more.
+pub fn search_keeper(path: PathBuf) -> SearchKeeper {
+    Box::new(move |period| {
+        use crate::base::hash::{from_base64, to_base64};
+        use crate::base::secret::Secret;
+        if path.exists() {
+            let text = keyfile::read_secret(&path).map_err(|e| e.to_string())?;
+            let mut lines = text.lines();
+            let kept = lines.next().and_then(|l| l.strip_prefix("period ")).unwrap_or_default();
+            if kept == period {
+                let bytes = zeroize::Zeroizing::new(lines.next().and_then(from_base64).unwrap_or_default());
+                return Secret::from_slice(&bytes).map(SearchSecret::from_secret).ok_or_else(|| {
+                    format!("{} is damaged; remove it and a new secret is made (searches then need both)", path.display())
+                });
+            }
+        }
+        let secret = crate::base::random::secret().map_err(|e| e.to_string())?;
+        let coded = zeroize::Zeroizing::new(to_base64(secret.expose()));
+        let text = zeroize::Zeroizing::new(format!("period {period}\n{}\n", coded.as_str()));
+        keyfile::replace_secret(&path, text.as_bytes()).map_err(|e| e.to_string())?;
+        Ok(SearchSecret::from_secret(secret))
+    })
+}
+
+/// The ingest token's hash, for the server.
+pub fn token_hash(path: &Path) -> Result<Hash, Failure> {
+    let text = keyfile::read_secret(path).map_err(Failure::usage)?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Failure::Usage(format!("{} is empty; remove it and run `sealtrail init` elsewhere to see its form", path.display())));
+    }
+    Ok(Hash::of(&[token.as_bytes()]))
+}

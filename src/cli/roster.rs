@@ -1,0 +1,210 @@
+//! `reader` and `writer`: change who is in the roster. Each change is a new roster statement in the chain, signed by the
+//! admin key, so anyone can see who was let in and since when.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::clock::Timestamp;
+use crate::chain::block::Block;
+use crate::chain::key::VerifierKey;
+use crate::chain::roster::Roster;
+use crate::chain::statement::{Statement, statement_hash};
+use crate::client::Client;
+use crate::config::settings::Settings;
+use crate::ledger::Submission;
+
+use super::init::roster_reader;
+use super::operator::{ADMIN_KEY, open_ledger, settings as load_settings, signing_key};
+use super::{Failure, Outcome, print_json};
+
+#[derive(clap::Subcommand)]
+pub enum ReaderCommand {
+    /// Seal records to this reader from the next batch on
+    #[command(after_help = "Example: sealtrail reader add alice $(cat keys/alice.recipient)")]
+    Add {
+        /// A name for people and for the settings' reader lists
+        name: String,
+        /// The reader's public key
+        recipient: String,
+        /// Every batch must include this reader; the ledger refuses one that does not
+        #[arg(long)]
+        required: bool,
+    },
+    /// Seal nothing more to this reader and end its access
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// List the readers
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Subcommand)]
+pub enum WriterCommand {
+    /// Allow this writer to sign batches
+    #[command(after_help = "Example: sealtrail writer add \"$(cat keys/ehr.vkey)\"")]
+    Add {
+        /// The writer's verifier key, or a .vkey file
+        vkey: String,
+    },
+    /// Refuse this writer's batches from now on
+    Remove {
+        /// The key's name
+        name: String,
+    },
+    /// List the writers
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
+    match command {
+        ReaderCommand::Add { name, recipient, required } => {
+            let new = roster_reader(&name, &recipient, required)?;
+            edit(settings, |roster| {
+                if let Some(other) =
+                    roster.readers.iter().find(|r| r.name == new.name || r.recipient == new.recipient)
+                {
+                    return Err(Failure::Usage(format!("reader {} is in the roster already with {}", other.name, other.recipient)));
+                }
+                roster.readers.push(new);
+                Ok(format!("reader {name} added: new records are sealed to it from the next batch on"))
+            })
+        }
+        ReaderCommand::Remove { name } => edit(settings, |roster| {
+            let before = roster.readers.len();
+            roster.readers.retain(|r| r.name != name);
+            if roster.readers.len() == before {
+                return Err(Failure::Usage(format!("there is no reader {name}; see `sealtrail reader list`")));
+            }
+            Ok(format!("reader {name} removed: nothing more is sealed to it or served to it. What it has opened it keeps"))
+        }),
+        ReaderCommand::List { json } => {
+            let roster = current(&load_settings(settings)?)?;
+            if json {
+                let rows: Vec<_> = roster
+                    .readers
+                    .iter()
+                    .map(|r| serde_json::json!({"name": r.name, "recipient": r.recipient, "required": r.required}))
+                    .collect();
+                return print_json(&rows);
+            }
+            for r in &roster.readers {
+                println!("{}  {}{}", r.recipient, r.name, if r.required { "  (required)" } else { "" });
+            }
+            Ok(())
+        }
+    }
+}
+
+pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
+    match command {
+        WriterCommand::Add { vkey } => {
+            let key: VerifierKey = super::trust::verifier_key(&vkey)?;
+            edit(settings, |roster| {
+                if roster.writer(key.name()).is_some() {
+                    return Err(Failure::Usage(format!("writer {} is in the roster already", key.name())));
+                }
+                let message = format!("writer {} added", key.name());
+                roster.writers.push(key);
+                Ok(message)
+            })
+        }
+        WriterCommand::Remove { name } => {
+            let gateway = load_settings(settings)?.gateway.writer;
+            edit(settings, |roster| {
+                let before = roster.writers.len();
+                roster.writers.retain(|w| w.name() != name);
+                if roster.writers.len() == before {
+                    return Err(Failure::Usage(format!("there is no writer {name}; see `sealtrail writer list`")));
+                }
+                let warning = if name == gateway { ". This is the gateway: POST /v1/events now fails" } else { "" };
+                Ok(format!("writer {name} removed: its batches are refused from now on{warning}"))
+            })
+        }
+        WriterCommand::List { json } => {
+            let roster = current(&load_settings(settings)?)?;
+            if json {
+                let rows: Vec<_> =
+                    roster.writers.iter().map(|w| serde_json::json!({"name": w.name(), "key": w.to_string()})).collect();
+                return print_json(&rows);
+            }
+            for w in &roster.writers {
+                println!("{w}");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A client for the server of these settings.
+fn client(settings: &Settings) -> Result<Client, Failure> {
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let ca: Option<&PathBuf> = settings.tls.as_ref().map(|(cert, _)| cert);
+    Ok(Client::new(&format!("{scheme}://{}", settings.listen), ca.map(PathBuf::as_path))?)
+}
+
+fn roster_of(block: &str) -> Result<Roster, Failure> {
+    let block = Block::parse(block).map_err(Failure::unavailable)?;
+    match Statement::parse(&block.statement.text) {
+        Ok(Statement::Roster(roster)) => Ok(roster),
+        _ => Err(Failure::Unavailable("the block named as the roster's holds none".into())),
+    }
+}
+
+/// The roster in force, from the database or, while the server has it, from the server.
+fn current(settings: &Settings) -> Result<Roster, Failure> {
+    match open_ledger(settings, false)? {
+        Some(open) => {
+            let view = open.ledger.view();
+            view.state.roster().cloned().ok_or_else(|| Failure::Usage("the ledger has no roster".into()))
+        }
+        None => {
+            let client = client(settings)?;
+            roster_of(&client.block(client.ledger()?.roster_block)?)
+        }
+    }
+}
+
+/// Changes the roster and commits the new one, directly or through the running server.
+fn edit(path: &Path, change: impl FnOnce(&mut Roster) -> Result<String, Failure>) -> Outcome {
+    let settings = load_settings(path)?;
+    let admin = signing_key(&settings.keys, ADMIN_KEY)?;
+    let open = open_ledger(&settings, false)?;
+    let (mut roster, head) = match &open {
+        Some(open) => {
+            let view = open.ledger.view();
+            let roster = view.state.roster().cloned().ok_or_else(|| Failure::Usage("the ledger has no roster".into()))?;
+            (roster, view.state.authority())
+        }
+        None => {
+            let client = client(&settings)?;
+            let info = client.ledger()?;
+            let roster = roster_of(&client.block(info.roster_block)?)?;
+            // Grants and erasures share this sequence; until they are issued the roster is the last of it.
+            let head = crate::chain::replay::Head {
+                next_sequence: roster.sequence + 1,
+                previous: statement_hash(&Statement::Roster(roster.clone()).to_text()),
+            };
+            (roster, head)
+        }
+    };
+    let message = change(&mut roster)?;
+    roster.sort();
+    roster.sequence = head.next_sequence;
+    roster.previous = head.previous;
+    roster.issued = Timestamp::now();
+    let note = Statement::Roster(roster).sign(&admin).map_err(Failure::usage)?;
+    let block = match open {
+        Some(open) => open.ledger.submit(Submission::statement(note))?.wait()?.block,
+        None => client(&settings)?.send_statement(&note.to_string())?.block,
+    };
+    println!("{message} (block {block})");
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The remote writer behind `log --seal`: seals on this machine and sends only ciphertext.
+//!
+//! It trusts its own settings for who the readers are, never the server. Its place in the statement sequence is kept beside
+//! its key, so a server cannot talk it into forgetting a statement; a batch is written to `KEY.pending` before it is sent and
+//! removed when its receipt has come, so an interruption neither loses nor doubles it.
+
+use std::path::{Path, PathBuf};
+
+use crate::api::bulk::{decode_batch, encode_batch};
+use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
+use crate::api::route;
+use crate::base::clock::Timestamp;
+use crate::base::hash::Hash;
+use crate::chain::note::Note;
+use crate::chain::proof::record_id;
+use crate::chain::replay::Head;
+use crate::chain::roster::RosterReader;
+use crate::chain::statement::{Statement, statement_hash};
+use crate::client::Client;
+use crate::config::keyfile;
+use crate::config::writer_settings::WriterSettings;
+use crate::writer::{Purpose, Writer, WriterOptions};
+
+use super::Failure;
+use super::operator::{search_keeper, signing_key_file};
+
+/// Ending of the file that keeps the place in the sequence.
+const STATE_ENDING: &str = "state";
+/// Ending of the file that keeps a batch until its receipt has come.
+const PENDING_ENDING: &str = "pending";
+
+/// A writer on this machine and the server it sends to.
+pub struct RemoteWriter {
+    writer: Writer,
+    readers: Vec<RosterReader>,
+    client: Client,
+    state: PathBuf,
+    pending: PathBuf,
+}
+
+impl RemoteWriter {
+    /// Opens the writer, and first delivers a batch that an earlier run left.
+    pub fn open(path: &Path, client: Client) -> Result<RemoteWriter, Failure> {
+        let settings = WriterSettings::load(path).map_err(Failure::usage)?;
+        let readers = settings
+            .readers
+            .iter()
+            .map(|r| super::init::roster_reader(&r.name, &r.recipient, false))
+            .collect::<Result<Vec<_>, _>>()?;
+        let key = signing_key_file(&settings.key)?;
+        let state = settings.key.with_extension(STATE_ENDING);
+        let pending = settings.key.with_extension(PENDING_ENDING);
+        let name = key.name().to_owned();
+        let options = WriterOptions {
+            key,
+            ledger: settings.ledger,
+            policy: settings.policy,
+            access_log_readers: crate::event::policy::ReaderChoice::All,
+            retain_years: settings.retain_years,
+            search: search_keeper(settings.search),
+        };
+        let writer = Writer::new(options, Head { next_sequence: 0, previous: Hash::ZERO }).map_err(Failure::usage)?;
+        let mut remote = RemoteWriter { writer, readers, client, state, pending };
+        let head = remote.place(&name)?;
+        remote.writer.resume(head);
+        if remote.pending.exists() {
+            let receipt = remote.deliver()?;
+            eprintln!("a batch left by an earlier run is in block {}", receipt.block);
+        }
+        Ok(remote)
+    }
+
+    /// Where the sequence stands: what this machine remembers must be what the ledger says, or one ahead with a batch pending.
+    fn place(&self, name: &str) -> Result<Head, Failure> {
+        let theirs = self.client.writer(name)?;
+        let previous = Hash::from_base64(&theirs.previous)
+            .ok_or_else(|| Failure::Unavailable("the server's answer about this writer is malformed".into()))?;
+        let theirs = Head { next_sequence: theirs.next_sequence, previous };
+        if !self.state.exists() {
+            return Ok(theirs);
+        }
+        let text = std::fs::read_to_string(&self.state).map_err(|e| Failure::Usage(format!("{}: {e}", self.state.display())))?;
+        let ours = text.trim().split_once(' ').and_then(|(n, h)| {
+            Some(Head { next_sequence: n.parse().ok()?, previous: Hash::from_base64(h)? })
+        });
+        let ours = ours.ok_or_else(|| Failure::Usage(format!("{} is damaged; remove it to take the ledger's word", self.state.display())))?;
+        if theirs.next_sequence < ours.next_sequence || (theirs.next_sequence == ours.next_sequence && theirs.previous != ours.previous) {
+            return Err(Failure::Wrong(format!(
+                "the ledger has lost statements of this writer: it expects number {}, this machine has receipts up to {}. Keep {} as evidence and ask the operator",
+                theirs.next_sequence,
+                ours.next_sequence.saturating_sub(1),
+                self.state.display()
+            )));
+        }
+        Ok(theirs)
+    }
+
+    /// Seals the events as one batch and sends it.
+    pub fn send(&mut self, events: &[Vec<u8>]) -> Result<EventReceipts, Failure> {
+        let now = Timestamp::now();
+        let mut batch = self.writer.begin(Purpose::Events, &self.readers, now)?;
+        batch.add(events)?;
+        let sealed = self.writer.sign(batch.finish()?, now)?;
+        let upload = encode_batch(&sealed.note.to_string(), &sealed.body);
+        keyfile::replace_public(&self.pending, &upload).map_err(Failure::usage)?;
+        let receipt = self.deliver()?;
+        let events = (receipt.first_record..receipt.first_record + u64::from(receipt.count))
+            .map(|record| EventReceipt {
+                id: record_id(record),
+                record,
+                block: receipt.block,
+                receipt: format!("{}/{record}", route::PROOFS),
+            })
+            .collect();
+        Ok(EventReceipts { block: receipt.block, count: receipt.count, first_record: receipt.first_record, events })
+    }
+
+    /// Sends the pending batch; remembers its place; removes it.
+    fn deliver(&mut self) -> Result<StatementReceipt, Failure> {
+        let damaged = || Failure::Usage(format!("{} is damaged; remove it and log its events again", self.pending.display()));
+        let upload = std::fs::read(&self.pending).map_err(|e| Failure::Usage(format!("{}: {e}", self.pending.display())))?;
+        let (statement, body) = decode_batch(&upload).map_err(|_| damaged())?;
+        let note = Note::parse(statement).map_err(|_| damaged())?;
+        let sequence = Statement::parse(&note.text).map_err(|_| damaged())?.sequence();
+        let receipt = self.client.send_batch(statement, body)?;
+        let head = Head { next_sequence: sequence + 1, previous: statement_hash(&note.text) };
+        let text = format!("{} {}\n", head.next_sequence, head.previous.base64());
+        keyfile::replace_public(&self.state, text.as_bytes()).map_err(Failure::usage)?;
+        self.writer.resume(head);
+        std::fs::remove_file(&self.pending).map_err(|e| Failure::Unavailable(format!("{}: {e}", self.pending.display())))?;
+        Ok(receipt)
+    }
+}

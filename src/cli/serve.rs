@@ -1,0 +1,90 @@
+//! `serve`: run the server until SIGINT or SIGTERM.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::server::{Options, Server};
+use crate::writer::{Writer, WriterOptions};
+
+use super::operator::*;
+use super::{Failure, Outcome};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Listen here instead of where the settings say; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<String>,
+    /// Start although the last-signed file is missing. Only after its loss has been explained
+    #[arg(long)]
+    accept_database_head: bool,
+}
+
+pub fn run(path: &Path, args: Args) -> Outcome {
+    let mut settings = settings(path)?;
+    if let Some(listen) = args.listen {
+        settings.listen = listen;
+        settings.check_listen().map_err(Failure::usage)?;
+    }
+    let open = open_ledger(&settings, args.accept_database_head)?.ok_or_else(|| {
+        Failure::Usage(format!("another process is using {}; stop it first", settings.database.display()))
+    })?;
+    let gateway_key = signing_key(&settings.keys, GATEWAY_KEY)?;
+    if gateway_key.name() != settings.gateway.writer {
+        return Err(Failure::Usage(format!(
+            "the settings name the gateway {}, its key file {}",
+            settings.gateway.writer,
+            gateway_key.name()
+        )));
+    }
+    let head = open.ledger.writer_head(gateway_key.name());
+    let options = WriterOptions {
+        key: gateway_key,
+        ledger: settings.ledger.clone(),
+        policy: settings.policy.clone(),
+        access_log_readers: settings.access_log_readers.clone(),
+        retain_years: settings.gateway.retain_years,
+        search: search_keeper(settings.keys.join(SEARCH_FILE)),
+    };
+    let writer = Writer::new(options, head).map_err(Failure::usage)?;
+    let options = Options {
+        listen: settings.listen.clone(),
+        tls: settings.tls.clone(),
+        ingest_tokens: vec![token_hash(&settings.keys.join(TOKEN_FILE))?],
+        heartbeat: Duration::from_secs(u64::from(settings.gateway.heartbeat_minutes) * 60),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unavailable)?;
+    runtime.block_on(async {
+        let server = Server::bind(open.ledger.clone(), writer, options)?;
+        let addr = server.local_addr().map_err(Failure::unavailable)?;
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let view = open.ledger.view();
+        // One line on standard output, so that a script can wait for it.
+        println!("{scheme}://{addr} serves {} at {} blocks, {} records", settings.ledger, view.state.height(), view.state.next_record());
+        let stopper = server.stopper();
+        tokio::spawn(async move {
+            stop_signal().await;
+            stopper.stop();
+        });
+        server.run().await.map_err(Failure::from)
+    })?;
+    // The runtime's end drops the gateway, whose last batch is then committed; dropping the ledger waits for that.
+    drop(runtime);
+    eprintln!("stopped; everything acknowledged is stored");
+    Ok(())
+}
+
+/// Resolves on SIGINT or SIGTERM.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,51 @@
+//! What auditors and strangers bring: the server's address, the ledger's public key, their own identity.
+
+use std::path::{Path, PathBuf};
+
+use crate::chain::key::VerifierKey;
+use crate::client::Client;
+use crate::config::keyfile;
+use crate::seal::reader_key::{Identity, parse_identity_file};
+
+use super::Failure;
+
+/// Address used when none is given: the one `serve` listens on by default.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:7470";
+
+/// Where the server is.
+#[derive(clap::Args)]
+pub struct ServerArgs {
+    /// Address of the server
+    #[arg(long, env = "SEALTRAIL_SERVER", default_value = DEFAULT_SERVER, value_name = "URL")]
+    pub server: String,
+    /// Certificate to trust for https, PEM
+    #[arg(long, env = "SEALTRAIL_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// A client for that server.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(&self.server, self.ca.as_deref())?)
+    }
+}
+
+/// The ledger's public key, given as text or as a file that holds it.
+pub fn verifier_key(given: &str) -> Result<VerifierKey, Failure> {
+    let text = if given.contains('+') && !Path::new(given).exists() {
+        given.to_owned()
+    } else {
+        keyfile::read_public(Path::new(given)).map_err(Failure::usage)?
+    };
+    VerifierKey::parse(text.trim()).map_err(|e| {
+        Failure::Usage(format!(
+            "{given} is not a verifier key: {e}. Give the text `name+id+key` or the .vkey file that the ledger's operator publishes"
+        ))
+    })
+}
+
+/// All identities of an identity file.
+pub fn identities(path: &Path) -> Result<Vec<Identity>, Failure> {
+    let text = keyfile::read_secret(path).map_err(Failure::usage)?;
+    parse_identity_file(&text).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
+}

@@ -1,0 +1,288 @@
+//! What the chain says so far, and the one routine that moves it on. The live ledger, its recovery and
+//! every auditor call the same [`State::apply`], so none can accept what another refuses.
+//! `docs/FORMAT.md` §7 and §8.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::authority::RecordRange;
+use super::block::Block;
+pub use super::error::ChainError;
+use super::key::VerifierKey;
+use super::note::Note;
+use super::roster::Roster;
+use super::statement::{Statement, statement_hash};
+use super::text::TextError;
+use crate::base::clock::Timestamp;
+use crate::base::hash::Hash;
+use crate::base::limits::{MAX_BLOCK_BYTES, MAX_STATEMENT_BYTES};
+
+/// Name of the sequence that rosters, grants and erasures share, in errors.
+const AUTHORITY: &str = "authority";
+
+/// Where a sequence of statements stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Head {
+    /// Number of the next statement.
+    pub next_sequence: u64,
+    /// Hash of the last one; zero if there is none.
+    pub previous: Hash,
+}
+
+/// What the chain says so far. Cheap to clone, so that a write cycle can be tried and dropped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    pub(super) origin: String,
+    pub(super) height: u64,
+    pub(super) next_record: u64,
+    pub(super) block_hash: Hash,
+    pub(super) last_committed: Option<Timestamp>,
+    pub(super) roster: Option<Arc<Roster>>,
+    pub(super) roster_height: u64,
+    pub(super) authority: Head,
+    /// By writer name. A head outlives the roster that drops its writer: a writer that comes back goes on
+    /// where it stopped.
+    pub(super) writers: BTreeMap<String, Head>,
+}
+
+impl State {
+    /// The state before block 0 of the ledger with that origin.
+    pub fn new(origin: &str) -> State {
+        State {
+            origin: origin.to_owned(),
+            height: 0,
+            next_record: 0,
+            block_hash: Hash::ZERO,
+            last_committed: None,
+            roster: None,
+            roster_height: 0,
+            authority: Head::default(),
+            writers: BTreeMap::new(),
+        }
+    }
+
+    /// The ledger's key name.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Number of blocks, and height of the next one.
+    pub fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// Number of records, and index of the next one.
+    pub fn next_record(&self) -> u64 {
+        self.next_record
+    }
+
+    /// Hash of the last block; zero before the first.
+    pub fn block_hash(&self) -> Hash {
+        self.block_hash
+    }
+
+    /// When the last block was committed.
+    pub fn last_committed(&self) -> Option<Timestamp> {
+        self.last_committed
+    }
+
+    /// The roster in force.
+    pub fn roster(&self) -> Option<&Roster> {
+        self.roster.as_deref()
+    }
+
+    /// Height of the block that carries the roster in force; 0 before there is one.
+    pub fn roster_height(&self) -> u64 {
+        self.roster_height
+    }
+
+    /// Where the authority sequence stands.
+    pub fn authority(&self) -> Head {
+        self.authority
+    }
+
+    /// Where a writer's sequence stands; at its start for a name never seen.
+    pub fn writer(&self, name: &str) -> Head {
+        self.writers.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether a statement may come next: form, ledger, signers, place in its sequence, ranges. Does not
+    /// look into a batch: that is [`super::batch::check`]'s.
+    pub fn check_statement(&self, note: &Note) -> Result<Statement, ChainError> {
+        if note.byte_len() > MAX_STATEMENT_BYTES {
+            return Err(TextError::TooLarge { what: "statement", max: MAX_STATEMENT_BYTES }.into());
+        }
+        let statement = Statement::parse(&note.text)?;
+        if statement.ledger() != self.origin {
+            let found = statement.ledger().to_owned();
+            return Err(ChainError::WrongLedger { expected: self.origin.clone(), found });
+        }
+        match (&statement, self.roster()) {
+            // The first roster vouches for itself; who trusts a ledger has checked its block 0.
+            (Statement::Roster(roster), None) => self.check_authority(note, &statement, &roster.admins)?,
+            (_, None) => return Err(ChainError::NoRoster),
+            (Statement::Records(_) | Statement::Heartbeat(_), Some(roster)) => {
+                let [signature] = &note.signatures[..] else {
+                    return Err(ChainError::SignatureCount { found: note.signatures.len() });
+                };
+                check_signers(note, &roster.writers, |signer| ChainError::UnknownSigner {
+                    signer,
+                    role: "writer",
+                })?;
+                check_head(&signature.name, self.writer(&signature.name), &statement, note)?;
+            }
+            (Statement::Roster(_), Some(roster)) => self.check_authority(note, &statement, &roster.admins)?,
+            (Statement::Grant(grant), Some(roster)) => {
+                self.check_authority(note, &statement, &roster.admins)?;
+                self.check_range(&grant.range)?;
+            }
+            (Statement::Erasure(erasure), Some(roster)) => {
+                let signers = check_signers(note, &roster.officers, |signer| ChainError::UnknownSigner {
+                    signer,
+                    role: "officer",
+                })?;
+                let needed = roster.officers_required.max(1);
+                if signers < needed {
+                    return Err(ChainError::TooFewOfficers { needed, found: signers });
+                }
+                check_head(AUTHORITY, self.authority, &statement, note)?;
+                erasure.records.iter().try_for_each(|range| self.check_range(range))?;
+            }
+        }
+        Ok(statement)
+    }
+
+    fn check_authority(
+        &self,
+        note: &Note,
+        statement: &Statement,
+        admins: &[VerifierKey],
+    ) -> Result<(), ChainError> {
+        check_signers(note, admins, |signer| ChainError::NotByAdmin { signer })?;
+        check_head(AUTHORITY, self.authority, statement, note)
+    }
+
+    fn check_range(&self, range: &RecordRange) -> Result<(), ChainError> {
+        if range.last < self.next_record {
+            return Ok(());
+        }
+        Err(ChainError::BeyondLedger { last: range.last, records: self.next_record })
+    }
+
+    /// The block that carries `statement` next, at `now` or at its predecessor's time if the clock went
+    /// back. Checks nothing: [`State::apply`] does.
+    pub fn next_block(&self, statement: Note, now: Timestamp) -> Block {
+        Block {
+            height: self.height,
+            previous: self.block_hash,
+            committed: self.last_committed.map_or(now, |last| last.max(now)),
+            first_record: self.next_record,
+            statement,
+        }
+    }
+
+    /// Takes the next block in. Everything is checked first: an error leaves the state as it was.
+    pub fn apply(&mut self, block: &Block) -> Result<Statement, ChainError> {
+        let text = block.to_string();
+        let at = |source| ChainError::AtBlock { height: block.height, source: Box::new(source) };
+        self.check_place(block, text.len()).map_err(at)?;
+        let statement = self.check_statement(&block.statement).map_err(at)?;
+        // Numbers that do not fit refuse the block before anything has changed.
+        let next_record = self.next_record.checked_add(statement.record_count());
+        let next_sequence = statement.sequence().checked_add(1);
+        let (Some(next_record), Some(next_sequence), Some(height)) =
+            (next_record, next_sequence, self.height.checked_add(1))
+        else {
+            return Err(at(ChainError::Exhausted));
+        };
+
+        let head = Head { next_sequence, previous: statement_hash(&block.statement.text) };
+        match &statement {
+            Statement::Records(_) | Statement::Heartbeat(_) => {
+                self.writers.insert(block.statement.signer_name().to_owned(), head);
+            }
+            Statement::Roster(roster) => {
+                self.authority = head;
+                self.roster = Some(Arc::new(roster.clone()));
+                self.roster_height = block.height;
+            }
+            Statement::Grant(_) | Statement::Erasure(_) => self.authority = head,
+        }
+        self.next_record = next_record;
+        self.height = height;
+        self.block_hash = Block::hash_text(&text);
+        self.last_committed = Some(block.committed);
+        Ok(statement)
+    }
+
+    /// `docs/FORMAT.md` §8: the head of the block.
+    fn check_place(&self, block: &Block, bytes: usize) -> Result<(), ChainError> {
+        if bytes > MAX_BLOCK_BYTES {
+            return Err(TextError::TooLarge { what: "block", max: MAX_BLOCK_BYTES }.into());
+        }
+        if block.height != self.height {
+            return Err(ChainError::Height { expected: self.height, found: block.height });
+        }
+        if block.previous != self.block_hash {
+            return Err(ChainError::PreviousBlock { expected: self.block_hash, found: block.previous });
+        }
+        if let Some(previous) = self.last_committed.filter(|last| block.committed < *last) {
+            return Err(ChainError::TimeRunsBack { previous, found: block.committed });
+        }
+        if block.first_record != self.next_record {
+            return Err(ChainError::FirstRecord { expected: self.next_record, found: block.first_record });
+        }
+        Ok(())
+    }
+}
+
+/// Every signature line must be by one of `keys`, verify, and be the only one of its key. Returns how many
+/// there are, at least one.
+fn check_signers(
+    note: &Note,
+    keys: &[VerifierKey],
+    unknown: impl Fn(String) -> ChainError,
+) -> Result<u64, ChainError> {
+    for (i, signature) in note.signatures.iter().enumerate() {
+        let signer = || signature.name.clone();
+        let key = keys.iter().find(|k| k.name() == signature.name).ok_or_else(|| unknown(signer()))?;
+        if !signature.is_by(key) {
+            return Err(ChainError::OtherKey { signer: signer() });
+        }
+        if note.signatures.iter().take(i).any(|s| s.name == signature.name) {
+            return Err(ChainError::RepeatedSigner { signer: signer() });
+        }
+        note.verify_signature(signature, key).map_err(|_| ChainError::BadSignature { signer: signer() })?;
+    }
+    match note.signatures.len() {
+        0 => Err(ChainError::SignatureCount { found: 0 }),
+        n => Ok(n as u64),
+    }
+}
+
+/// The statement must be the next of its sequence and follow the last.
+fn check_head(chain: &str, head: Head, statement: &Statement, note: &Note) -> Result<(), ChainError> {
+    let (expected, found) = (head.next_sequence, statement.sequence());
+    let chain = chain.to_owned();
+    if found > expected {
+        return Err(ChainError::SequenceGap { chain, expected, found });
+    }
+    if found < expected {
+        return Err(if found + 1 < expected {
+            ChainError::OldSequence { chain, expected, found }
+        } else if statement_hash(&note.text) == head.previous {
+            ChainError::Duplicate { chain, sequence: found }
+        } else {
+            ChainError::Fork { chain, sequence: found }
+        });
+    }
+    if statement.previous() != head.previous {
+        let (expected, found) = (head.previous, statement.previous());
+        return Err(ChainError::WrongPrevious { chain, sequence: head.next_sequence, expected, found });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

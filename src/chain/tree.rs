@@ -1,0 +1,49 @@
+//! The tree inside one block: built by `rs_merkle`, which no other file names, with a hasher that makes
+//! it RFC 6962. Proofs taken from it are verified by [`super::merkle`], never by `rs_merkle`, whose
+//! `MerkleProof::verify` accepts a valid proof under many indices outside the tree.
+
+use rs_merkle::{Hasher, MerkleTree};
+
+use super::merkle::{empty_root, leaf_hash, node_hash};
+use crate::base::hash::Hash;
+
+/// RFC 6962 §2.1 over SHA-256. An odd node is carried up unchanged, as RFC 6962 asks.
+#[derive(Clone)]
+struct Rfc6962;
+
+impl Hasher for Rfc6962 {
+    type Hash = [u8; 32];
+
+    /// Leaf hash. The trees here get leaves that are already hashed; this keeps the hasher whole.
+    fn hash(data: &[u8]) -> [u8; 32] {
+        leaf_hash(data).0
+    }
+
+    fn concat_and_hash(left: &[u8; 32], right: Option<&[u8; 32]>) -> [u8; 32] {
+        right.map_or(*left, |right| node_hash(&Hash(*left), &Hash(*right)).0)
+    }
+}
+
+fn build(leaves: &[Hash]) -> MerkleTree<Rfc6962> {
+    let mut hashes: Vec<[u8; 32]> = leaves.iter().map(|h| h.0).collect();
+    let mut tree = MerkleTree::new();
+    tree.append(&mut hashes);
+    tree.commit();
+    tree
+}
+
+/// RFC 6962 root over `leaves`, which are leaf hashes. No leaves: the empty tree's root.
+pub fn root(leaves: &[Hash]) -> Hash {
+    build(leaves).root().map_or_else(empty_root, Hash)
+}
+
+/// Inclusion path of leaf `index`, the leaf's sibling first (RFC 9162 §2.1.3.1); `None` outside the tree.
+pub fn inclusion_path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
+    // Asked for an index outside, rs_merkle returns some hashes instead of an error.
+    (index < leaves.len())
+        .then(|| build(leaves).proof(&[index]).proof_hashes().iter().map(|h| Hash(*h)).collect())
+}
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

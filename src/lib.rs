@@ -1,8 +1,12 @@
 //! Sealtrail: an audit store whose records anyone can prove and only the named auditors can read.
 //!
-//! The folders of `src` are the layers, lowest first: [`base`]; [`seal`] (confidentiality) and [`chain`]
-//! (integrity), which never import each other. `docs/ARCHITECTURE.md` has the map and `docs/FORMAT.md`
-//! the normative bytes.
+//! The folders of `src` are the layers. `docs/ARCHITECTURE.md` has the map and `docs/FORMAT.md` the
+//! normative bytes.
 
+pub mod api;
 pub mod base;
 pub mod chain;
+pub mod client;
+pub mod event;
+pub mod ledger;
+pub mod store;

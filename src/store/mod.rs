@@ -1,0 +1,180 @@
+//! Where a ledger's blocks are kept. In scope: durable appends with compare-and-swap, reads, look-up
+//! indexes. Out of scope: what a block means. A store never parses a statement, hashes a tree or checks a
+//! signature; it keeps what it is given and refuses what does not continue what it has.
+//!
+//! Two back ends answer alike, held to it by `tests/store_conformance.rs`: [`SqliteStore`], one file, and
+//! [`MemoryStore`], the reference. A further one implements [`Store`] and runs the same tests.
+
+mod check;
+mod error;
+mod lock;
+mod memory;
+mod sqlite;
+
+use std::time::Duration;
+
+use crate::base::hash::Hash;
+
+pub use error::StoreError;
+pub use lock::LockFile;
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
+
+/// One block to append, with everything that is kept about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewBlock {
+    /// Index of the block: the number of blocks before it.
+    pub height: u64,
+    /// Ledger index of its first record, or of the next one if it has none.
+    pub first_record: u64,
+    /// Number of its records.
+    pub records: u32,
+    /// The block text with the signed statement. Permanent.
+    pub text: Vec<u8>,
+    /// [`LEAF_INPUTS_LEN`](crate::base::record::LEAF_INPUTS_LEN) bytes per record. Permanent.
+    pub leaf_inputs: Vec<u8>,
+    /// Name of who signed the statement; empty for the authority chain.
+    pub signer: String,
+    /// The statement's number in that signer's sequence; no two blocks share signer and number.
+    pub sequence: u64,
+    /// Encoded [`Body`](crate::base::batch::Body), which a later erasure may shorten; `None` exactly if
+    /// there are no records.
+    pub body: Option<Vec<u8>>,
+}
+
+/// The state of the ledger after its last block, replaced with every append.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Head {
+    /// Number of blocks.
+    pub size: u64,
+    /// Number of records in all blocks.
+    pub records: u64,
+    /// The signed checkpoint over these blocks.
+    pub checkpoint: Vec<u8>,
+    /// An opaque snapshot of the replay state of the layer above.
+    pub state: Vec<u8>,
+}
+
+/// What is known of a stored block without reading its contents.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlockInfo {
+    /// Index of the block.
+    pub height: u64,
+    /// Ledger index of its first record, or of the next one if it has none.
+    pub first_record: u64,
+    /// Number of its records.
+    pub records: u32,
+    /// Name of who signed the statement; empty for the authority chain.
+    pub signer: String,
+    /// The statement's number in that signer's sequence.
+    pub sequence: u64,
+}
+
+/// One record and what is needed to read it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredRecord {
+    /// The block that holds it.
+    pub info: BlockInfo,
+    /// Its position in that block, from 0.
+    pub position: u32,
+    /// The encoded batch header.
+    pub header: Vec<u8>,
+    /// The encoded record.
+    pub record: Vec<u8>,
+}
+
+/// Sizes, for people and for metrics. Cheap enough to ask for every few seconds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct StoreStats {
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Number of records.
+    pub records: u64,
+    /// Bytes of block texts.
+    pub text_bytes: u64,
+    /// Bytes of leaf inputs.
+    pub leaf_bytes: u64,
+    /// Bytes of batch bodies.
+    pub body_bytes: u64,
+    /// Values kept for the layers above.
+    pub derived_rows: u64,
+    /// Bytes of those values.
+    pub derived_bytes: u64,
+    /// Sorted runs of the ciphertext index; [`Store::maintain`] keeps them few.
+    pub index_runs: u64,
+    /// Bytes of those runs.
+    pub index_bytes: u64,
+    /// Size of the database file in bytes; 0 in memory.
+    pub file_bytes: u64,
+    /// Size of its write-ahead log in bytes; 0 in memory.
+    pub wal_bytes: u64,
+}
+
+/// Keeps the blocks of one ledger. Reads see the last append that returned, never wait for a writer, and
+/// give `None` for what is not there; errors are the store's own trouble.
+pub trait Store: Send + Sync {
+    /// Origin of the ledger this store belongs to.
+    fn origin(&self) -> &str;
+
+    /// The state after the last append; `None` before the first. After [`StoreError::Uncertain`] this
+    /// answers only once the outcome is known.
+    fn head(&self) -> Result<Option<Head>, StoreError>;
+
+    /// Appends blocks (none is allowed), sets `derived` values and replaces the head, all or nothing and
+    /// durable on return. `expected_size` must be the stored head's size (0 before the first append), or it
+    /// is a [`StoreError::Conflict`]. Every error but [`StoreError::Uncertain`] means that nothing was kept.
+    fn append(
+        &self,
+        expected_size: u64,
+        blocks: &[NewBlock],
+        derived: &[(String, Vec<u8>)],
+        head: &Head,
+    ) -> Result<(), StoreError>;
+
+    /// The text of one block.
+    fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Texts of consecutive blocks beginning with block `from`: at most `max` of them and `max_bytes` in
+    /// all, but always the first if it exists and `max` is not 0.
+    fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// What is known of one block.
+    fn block_info(&self, height: u64) -> Result<Option<BlockInfo>, StoreError>;
+
+    /// The block that holds a record.
+    fn block_of_record(&self, record: u64) -> Result<Option<BlockInfo>, StoreError>;
+
+    /// The leaf inputs of a block's records; empty for a block without records.
+    fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The body of a block; `None` too for a block without records.
+    fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// One record, without reading all of its block's body.
+    fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// Index of the first record with this ciphertext hash. Looked up in an index, then compared with the
+    /// leaf inputs.
+    fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError>;
+
+    /// Height of the block with this signer's statement number `sequence`.
+    fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError>;
+
+    /// A value the layer above can rebuild and keeps here for speed.
+    fn derived(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Sizes of the parts.
+    fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// Drops every index and computes it from the blocks. `progress` is told (records done, records in
+    /// all). Until it is over, and if it is interrupted until it is run again, look-ups by ciphertext may
+    /// fail with [`StoreError::IndexIncomplete`]; appends go on. Derived values are left alone.
+    fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError>;
+
+    /// Housekeeping for idle moments, in steps that each hold up appends only briefly; no new step begins
+    /// once `budget` is used up. True if there is more to do. Without it everything works, slower.
+    fn maintain(&self, budget: Duration) -> Result<bool, StoreError> {
+        let _ = budget;
+        Ok(false)
+    }
+}

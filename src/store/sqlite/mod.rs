@@ -1,0 +1,337 @@
+//! The default store: one SQLite file.
+//!
+//! One connection writes, behind a mutex; a few read, each on a snapshot, and never wait for it. Blocks
+//! are written as long rows at the end of tables (`chunks`), the look-up index as sorted runs (`runs`).
+
+mod chunks;
+mod fault;
+mod open;
+mod pool;
+mod rebuild;
+mod runs;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use self::chunks::{BODIES, LEAVES};
+use self::open::{ReadMode, beside};
+use self::pool::Pool;
+use self::runs::{Entry, KIND_CIPHERTEXT};
+use self::writer::{Append, Writer};
+use super::check::{MAX_INDEX, check_append};
+use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
+use crate::base::batch::Body;
+use crate::base::clock;
+use crate::base::hash::{HASH_LEN, Hash};
+use crate::base::record::LEAF_INPUTS_LEN;
+
+/// A ledger's database file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    origin: String,
+    // Before the writer: the connection closed last must be one that can put the log away.
+    pool: Pool,
+    writer: Option<Writer>,
+    /// Held while index runs are merged or rebuilt.
+    maintenance: Mutex<()>,
+}
+
+type SqlResult<T> = Result<T, rusqlite::Error>;
+
+impl SqliteStore {
+    /// Opens the database at `path` for the ledger `origin`; with `create`, makes it if there is none. Take
+    /// a [`LockFile`](super::LockFile) first: SQLite itself would let two servers take turns.
+    pub fn open(path: &Path, origin: &str, create: bool) -> Result<SqliteStore, StoreError> {
+        let conn = open::writer(path, origin, create)?;
+        let writer = Writer::new(path.to_owned(), origin.to_owned(), conn);
+        Ok(SqliteStore::new(path, origin.to_owned(), ReadMode::Shared, Some(writer)))
+    }
+
+    /// Opens a database to read it, whatever ledger it is of: beside its server, or a copy with or without
+    /// its `-wal` file, also where nothing can be written. In that last case the copy must not change.
+    pub fn open_read_only(path: &Path) -> Result<SqliteStore, StoreError> {
+        let (mode, origin) = open::read_only(path)?;
+        Ok(SqliteStore::new(path, origin, mode, None))
+    }
+
+    fn new(path: &Path, origin: String, mode: ReadMode, writer: Option<Writer>) -> SqliteStore {
+        let pool = Pool::new(path.to_owned(), mode);
+        SqliteStore { path: path.to_owned(), origin, pool, writer, maintenance: Mutex::new(()) }
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn writer(&self) -> Result<&Writer, StoreError> {
+        self.writer.as_ref().ok_or_else(|| StoreError::ReadOnly { place: self.place() })
+    }
+
+    fn corrupt(&self, why: impl ToString) -> StoreError {
+        StoreError::Corrupt { place: self.place(), why: why.to_string() }
+    }
+}
+
+/// `n` as SQLite's integer; `None` for what no row can have.
+fn key(n: u64) -> Option<i64> {
+    (n < MAX_INDEX).then_some(n as i64)
+}
+
+fn info(row: &Row<'_>) -> SqlResult<BlockInfo> {
+    Ok(BlockInfo {
+        height: row.get(0)?,
+        first_record: row.get(1)?,
+        records: row.get(2)?,
+        signer: row.get(3)?,
+        sequence: row.get(4)?,
+    })
+}
+
+fn block_info(conn: &Connection, height: i64) -> SqlResult<Option<BlockInfo>> {
+    let sql = "SELECT height, first_record, records, signer, sequence FROM block WHERE height = ?1";
+    conn.prepare_cached(sql)?.query_row([height], info).optional()
+}
+
+fn block_of_record(conn: &Connection, record: i64) -> SqlResult<Option<BlockInfo>> {
+    let sql = "SELECT height, first_record, records, signer, sequence FROM block
+        WHERE records > 0 AND first_record <= ?1 ORDER BY first_record DESC LIMIT 1";
+    let block = conn.prepare_cached(sql)?.query_row([record], info).optional()?;
+    Ok(block.filter(|b| (record as u64) - b.first_record < u64::from(b.records)))
+}
+
+/// Everything before the records of a body; empty if the body is gone.
+fn body_front(conn: &Connection, block: &BlockInfo) -> SqlResult<Vec<u8>> {
+    let height = block.height as i64;
+    let mut front = Vec::new();
+    BODIES.read(conn, height, 0, Body::front_len(0, 0), &mut front)?;
+    let header_len = front.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let len = Body::front_len(header_len as usize, block.records as usize);
+    front.clear();
+    BODIES.read(conn, height, 0, len, &mut front)?;
+    Ok(front)
+}
+
+/// Sorted index entries of consecutive records, from their leaf inputs.
+fn ciphertext_entries(first_record: u64, leaf_inputs: &[u8], out: &mut Vec<Entry>) {
+    for (record, inputs) in (first_record..).zip(leaf_inputs.chunks_exact(LEAF_INPUTS_LEN)) {
+        out.extend(inputs.first_chunk().map(|k| runs::entry(u64::from_be_bytes(*k), record)));
+    }
+}
+
+impl Store for SqliteStore {
+    fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    fn head(&self) -> Result<Option<Head>, StoreError> {
+        if let Some(writer) = &self.writer {
+            writer.settled()?;
+        }
+        self.pool.read(|tx| writer::read_head(tx))
+    }
+
+    fn append(
+        &self,
+        expected_size: u64,
+        blocks: &[NewBlock],
+        derived: &[(String, Vec<u8>)],
+        head: &Head,
+    ) -> Result<(), StoreError> {
+        let writer = self.writer()?;
+        check_append(expected_size, blocks, head)?;
+        let mut entries = Vec::new();
+        for b in blocks {
+            ciphertext_entries(b.first_record, &b.leaf_inputs, &mut entries);
+        }
+        entries.sort_unstable();
+        writer.append(&Append { expected_size, blocks, derived, head, entries })
+    }
+
+    fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(height) = key(height) else { return Ok(None) };
+        self.pool.read(|tx| {
+            let sql = "SELECT text FROM block WHERE height = ?1";
+            tx.prepare_cached(sql)?.query_row([height], |r| r.get(0)).optional()
+        })
+    }
+
+    fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let Some(from) = key(from) else { return Ok(Vec::new()) };
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        self.pool.read(|tx| {
+            let sql = "SELECT text FROM block WHERE height >= ?1 ORDER BY height LIMIT ?2";
+            let mut select = tx.prepare_cached(sql)?;
+            let mut rows = select.query([from, limit])?;
+            let mut out: Vec<Vec<u8>> = Vec::new();
+            let mut total = 0;
+            while let Some(row) = rows.next()? {
+                let text = row.get_ref(0)?.as_blob()?;
+                total += text.len();
+                if total > max_bytes && !out.is_empty() {
+                    break;
+                }
+                out.push(text.to_vec());
+            }
+            Ok(out)
+        })
+    }
+
+    fn block_info(&self, height: u64) -> Result<Option<BlockInfo>, StoreError> {
+        let Some(height) = key(height) else { return Ok(None) };
+        self.pool.read(|tx| block_info(tx, height))
+    }
+
+    fn block_of_record(&self, record: u64) -> Result<Option<BlockInfo>, StoreError> {
+        let Some(record) = key(record) else { return Ok(None) };
+        self.pool.read(|tx| block_of_record(tx, record))
+    }
+
+    fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(height) = key(height) else { return Ok(None) };
+        let found = self.pool.read(|tx| {
+            block_info(tx, height)?.map(|b| Ok((b.records, LEAVES.read_all(tx, height)?))).transpose()
+        })?;
+        match found {
+            Some((records, bytes)) if bytes.len() != records as usize * LEAF_INPUTS_LEN => {
+                Err(self.corrupt(format!("block {height} has {} bytes of leaf inputs", bytes.len())))
+            }
+            found => Ok(found.map(|(_, bytes)| bytes)),
+        }
+    }
+
+    fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(height) = key(height) else { return Ok(None) };
+        let bytes = self.pool.read(|tx| BODIES.read_all(tx, height))?;
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
+        let Some(index) = key(record) else { return Ok(None) };
+        let found = self.pool.read(|tx| {
+            let Some(info) = block_of_record(tx, index)? else { return Ok(None) };
+            let front = body_front(tx, &info)?;
+            let position = (record - info.first_record) as u32;
+            let place = Body::locate(&front, position as usize);
+            let mut bytes = Vec::new();
+            if let Ok((at, len)) = place {
+                BODIES.read(tx, info.height as i64, at, len, &mut bytes)?;
+            }
+            Ok(Some((info, position, front, place, bytes)))
+        })?;
+        let Some((info, position, mut front, place, bytes)) = found else { return Ok(None) };
+        let (_, len) = place.map_err(|e| self.corrupt(format!("body of block {}: {e}", info.height)))?;
+        if bytes.len() != len {
+            return Err(self.corrupt(format!("the body of block {} is cut short", info.height)));
+        }
+        let header_len = front.len() - Body::front_len(0, info.records as usize);
+        front.truncate(8 + header_len);
+        Ok(Some(StoredRecord { info, position, header: front.split_off(8), record: bytes }))
+    }
+
+    fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError> {
+        let prefix = hash.0.first_chunk().map_or(0, |k| u64::from_be_bytes(*k));
+        let found = self.pool.read(|tx| {
+            let (covered, records) = (writer::index_covers(tx)?, writer::read_size(tx)?.1);
+            if covered != records {
+                return Ok(Err((covered, records)));
+            }
+            let mut candidates = Vec::new();
+            runs::find(tx, KIND_CIPHERTEXT, prefix, |record| {
+                candidates.push(record);
+                true
+            })?;
+            candidates.sort_unstable();
+            let mut stored = Vec::with_capacity(HASH_LEN);
+            for record in candidates {
+                let Some(block) = block_of_record(tx, record as i64)? else { continue };
+                let offset = (record - block.first_record) as usize * LEAF_INPUTS_LEN;
+                stored.clear();
+                LEAVES.read(tx, block.height as i64, offset, HASH_LEN, &mut stored)?;
+                if stored == hash.0 {
+                    return Ok(Ok(Some(record)));
+                }
+            }
+            Ok(Ok(None))
+        })?;
+        found.map_err(|(covered, records)| StoreError::IndexIncomplete {
+            place: self.place(),
+            covered,
+            records,
+        })
+    }
+
+    fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
+        if i64::try_from(sequence).is_err() {
+            return Ok(None);
+        }
+        self.pool.read(|tx| writer::statement_height(tx, signer, sequence))
+    }
+
+    fn derived(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.pool.read(|tx| {
+            let sql = "SELECT value FROM derived WHERE key = ?1";
+            tx.prepare_cached(sql)?.query_row(params![key], |r| r.get(0)).optional()
+        })
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        let mut stats = self.pool.read(|tx| {
+            let mut s = StoreStats::default();
+            let sql = "SELECT size, records, text_bytes, body_bytes FROM head";
+            let sizes: Option<(u64, u64, u64, u64)> = tx
+                .prepare_cached(sql)?
+                .query_row([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+                .optional()?;
+            (s.blocks, s.records, s.text_bytes, s.body_bytes) = sizes.unwrap_or_default();
+            s.leaf_bytes = s.records * LEAF_INPUTS_LEN as u64;
+            let sql = "SELECT count(*), ifnull(sum(length(value)), 0) FROM derived";
+            (s.derived_rows, s.derived_bytes) =
+                tx.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            let (runs, entries) = runs::totals(tx, KIND_CIPHERTEXT)?;
+            (s.index_runs, s.index_bytes) = (runs, entries * runs::ENTRY_BYTES as u64);
+            Ok(s)
+        })?;
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+        stats.file_bytes = size(&self.path);
+        stats.wal_bytes = size(&beside(&self.path, "-wal"));
+        Ok(stats)
+    }
+
+    fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
+        let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writer()?.rebuild(progress)
+    }
+
+    fn maintain(&self, budget: Duration) -> Result<bool, StoreError> {
+        let writer = self.writer()?;
+        let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = clock::monotonic();
+        loop {
+            if start.elapsed() >= budget {
+                return Ok(true);
+            }
+            // The reading and sorting is done beside the appends, only the writing takes their place.
+            match self.pool.read(|tx| runs::prepare_merge(tx, KIND_CIPHERTEXT))? {
+                Some(merge) => writer.disposable(|tx| runs::finish_merge(tx, &merge))?,
+                None => break,
+            }
+        }
+        writer.checkpoint()?;
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

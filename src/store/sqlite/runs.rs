@@ -1,0 +1,254 @@
+//! A look-up index as sorted runs: every append writes its entries as one sorted run, and
+//! [`prepare_merge`] turns many small runs into few large ones when there is time. A B-tree with a
+//! row per record slows down twenty-fold within two million records, because every entry of an
+//! append lands on another page.
+//!
+//! An entry is an 8-byte key and a record index. What the key is depends on the index kind; this module
+//! does not care. Entries of a run are packed into rows of about one page.
+
+use rusqlite::{Connection, Result, params};
+
+use super::schema::PAGE_BYTES;
+
+/// Index kind: the first 8 bytes of the ciphertext hash.
+pub(super) const KIND_CIPHERTEXT: i64 = 1;
+
+/// Bytes per stored entry: 8 of key, 5 of record index.
+pub(super) const ENTRY_BYTES: usize = 13;
+/// Entries per row: what fits one page without overflow (file format §1.6: U - 35 bytes, less the row's own
+/// header).
+const CHUNK_ENTRIES: usize = (PAGE_BYTES - 35 - 8) / ENTRY_BYTES;
+/// Row key of a chunk: run number ‖ chunk number in this many bits.
+const CHUNK_BITS: u32 = 20;
+/// Runs of one tier that are merged into one of the next.
+const FANOUT: usize = 16;
+/// Most entries one merge writes, so that appends wait less than 50 ms for it. Runs too large to be merged
+/// within it stay as they are: each costs a look-up some 5 µs.
+pub(super) const MERGE_MAX_ENTRIES: usize = 1 << 18;
+/// Tier of runs that are never merged again.
+const FINAL_TIER: i64 = 99;
+
+/// Key ‖ record index, which sorts as the stored bytes do.
+pub(super) type Entry = u128;
+
+/// The entry for a key and a record index below 2^40.
+pub(super) fn entry(key: u64, record: u64) -> Entry {
+    (Entry::from(key) << 64) | Entry::from(record)
+}
+
+fn encode(entries: &[Entry], out: &mut Vec<u8>) {
+    out.clear();
+    for e in entries {
+        let b = e.to_be_bytes();
+        out.extend_from_slice(&b[..8]);
+        out.extend_from_slice(&b[11..]);
+    }
+}
+
+fn decode(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
+    bytes.chunks_exact(ENTRY_BYTES).map(|c| {
+        let mut b = [0; 16];
+        let (key, record) = c.split_at(8);
+        b[..8].copy_from_slice(key);
+        b[11..].copy_from_slice(record);
+        Entry::from_be_bytes(b)
+    })
+}
+
+/// One stored run.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    id: i64,
+    tier: i64,
+    entries: usize,
+}
+
+impl Run {
+    fn chunks(&self) -> usize {
+        self.entries.div_ceil(CHUNK_ENTRIES)
+    }
+
+    fn chunk_key(&self, chunk: usize) -> i64 {
+        (self.id << CHUNK_BITS) | chunk as i64
+    }
+}
+
+/// The runs of a kind, oldest first.
+fn list(conn: &Connection, kind: i64) -> Result<Vec<Run>> {
+    conn.prepare_cached("SELECT id, tier, entries FROM run WHERE kind = ?1 ORDER BY id")?
+        .query_map([kind], |r| Ok(Run { id: r.get(0)?, tier: r.get(1)?, entries: r.get(2)? }))?
+        .collect()
+}
+
+/// Number of runs of a kind and of entries in them.
+pub(super) fn totals(conn: &Connection, kind: i64) -> Result<(u64, u64)> {
+    let sql = "SELECT count(*), ifnull(sum(entries), 0) FROM run WHERE kind = ?1";
+    conn.prepare_cached(sql)?.query_row([kind], |r| Ok((r.get(0)?, r.get(1)?)))
+}
+
+/// Stores `entries`, which must be sorted, as a new run of the lowest tier.
+pub(super) fn add(conn: &Connection, kind: i64, entries: &[Entry]) -> Result<()> {
+    add_to_tier(conn, kind, 0, entries)
+}
+
+/// Stores a run made by a rebuild: as large as may be, never merged.
+pub(super) fn add_final(conn: &Connection, kind: i64, entries: &[Entry]) -> Result<()> {
+    add_to_tier(conn, kind, FINAL_TIER, entries)
+}
+
+fn add_to_tier(conn: &Connection, kind: i64, tier: i64, entries: &[Entry]) -> Result<()> {
+    debug_assert!(entries.is_sorted());
+    if entries.is_empty() {
+        return Ok(());
+    }
+    conn.prepare_cached("INSERT INTO run (kind, tier, entries) VALUES (?1, ?2, ?3)")?.execute(params![
+        kind,
+        tier,
+        entries.len()
+    ])?;
+    let run = Run { id: conn.last_insert_rowid(), tier, entries: entries.len() };
+    let mut insert = conn.prepare_cached("INSERT INTO run_chunk (id, data) VALUES (?1, ?2)")?;
+    let mut bytes = Vec::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES);
+    for (n, chunk) in entries.chunks(CHUNK_ENTRIES).enumerate() {
+        encode(chunk, &mut bytes);
+        insert.execute(params![run.chunk_key(n), bytes])?;
+    }
+    Ok(())
+}
+
+/// Deletes all runs of a kind.
+pub(super) fn clear(conn: &Connection, kind: i64) -> Result<()> {
+    for run in list(conn, kind)? {
+        delete(conn, &run)?;
+    }
+    Ok(())
+}
+
+fn delete(conn: &Connection, run: &Run) -> Result<()> {
+    conn.prepare_cached("DELETE FROM run_chunk WHERE id BETWEEN ?1 AND ?2")?
+        .execute([run.chunk_key(0), run.chunk_key(run.chunks())])?;
+    conn.prepare_cached("DELETE FROM run WHERE id = ?1")?.execute([run.id])?;
+    Ok(())
+}
+
+/// Calls `found` with every record of `key`, until it returns false. Records come in no particular order.
+pub(super) fn find(conn: &Connection, kind: i64, key: u64, mut found: impl FnMut(u64) -> bool) -> Result<()> {
+    let low = entry(key, 0);
+    for run in list(conn, kind)? {
+        let mut chunk = match lower_bound(conn, &run, low)? {
+            Some(chunk) => chunk,
+            None => continue,
+        };
+        'run: while chunk < run.chunks() {
+            for e in read_chunk(conn, &run, chunk, |data| decode(data).collect::<Vec<_>>())? {
+                match ((e >> 64) as u64).cmp(&key) {
+                    std::cmp::Ordering::Less => {}
+                    std::cmp::Ordering::Equal if !found(e as u64) => return Ok(()),
+                    std::cmp::Ordering::Equal => {}
+                    std::cmp::Ordering::Greater => break 'run,
+                }
+            }
+            chunk += 1;
+        }
+    }
+    Ok(())
+}
+
+/// The first chunk of `run` that can hold an entry not below `low`; `None` if all are below.
+///
+/// Keys are hashes, so the place of one can be guessed from its value; every second step halves the range
+/// instead, which bounds the number of steps for any keys.
+fn lower_bound(conn: &Connection, run: &Run, low: Entry) -> Result<Option<usize>> {
+    let (mut start, mut end) = (0, run.chunks());
+    let (mut least, mut most) = (0, Entry::MAX);
+    let mut halve = false;
+    while start < end {
+        let middle = if halve {
+            start + (end - start) / 2
+        } else {
+            let part = ((low.saturating_sub(least)) >> 64) * (end - start) as u128;
+            (start + (part / ((most - least) >> 64).max(1)) as usize).min(end - 1)
+        };
+        halve = !halve;
+        let (first, last) = read_chunk(conn, run, middle, |data| {
+            let mut entries = decode(data);
+            let first = entries.next().unwrap_or(Entry::MAX);
+            (first, entries.next_back().unwrap_or(first))
+        })?;
+        if last < low {
+            (start, least) = (middle + 1, last);
+        } else if first >= low {
+            (end, most) = (middle, first);
+        } else {
+            return Ok(Some(middle));
+        }
+    }
+    Ok((start < run.chunks()).then_some(start))
+}
+
+fn read_chunk<T>(conn: &Connection, run: &Run, chunk: usize, f: impl FnOnce(&[u8]) -> T) -> Result<T> {
+    conn.prepare_cached("SELECT data FROM run_chunk WHERE id = ?1")?
+        .query_row([run.chunk_key(chunk)], |row| Ok(f(row.get_ref(0)?.as_blob()?)))
+}
+
+/// The next step of merging, read and sorted but not written.
+pub(super) enum Merge {
+    /// Replace these runs of a kind by one of the next tier with these entries.
+    Replace { kind: i64, inputs: Vec<Run>, output: Vec<Entry> },
+    /// This run is too large to be merged with the next one.
+    Keep(Run),
+}
+
+/// Reads and sorts the next group of runs worth merging; `None` if there is none. Runs never change, so
+/// this needs no lock, only a connection; nobody else may merge until [`finish_merge`].
+pub(super) fn prepare_merge(conn: &Connection, kind: i64) -> Result<Option<Merge>> {
+    let runs = list(conn, kind)?;
+    let is_full = |tier: &i64| runs.iter().filter(|r| r.tier == *tier).count() >= FANOUT;
+    let tiers = runs.iter().map(|r| r.tier).filter(|t| *t < FINAL_TIER);
+    let Some(tier) = tiers.filter(is_full).min() else { return Ok(None) };
+    let mut total = 0;
+    let fits = |r: &Run| {
+        total += r.entries;
+        total <= MERGE_MAX_ENTRIES
+    };
+    let mut group = runs.into_iter().filter(|r| r.tier == tier).take(FANOUT).peekable();
+    let oldest = group.peek().cloned();
+    let inputs: Vec<Run> = group.take_while(fits).collect();
+    match oldest {
+        Some(run) if inputs.len() < 2 => Ok(Some(Merge::Keep(run))),
+        _ => Ok(Some(Merge::Replace { kind, output: read_sorted(conn, &inputs)?, inputs })),
+    }
+}
+
+fn read_sorted(conn: &Connection, runs: &[Run]) -> Result<Vec<Entry>> {
+    let mut all = Vec::with_capacity(runs.iter().map(|r| r.entries).sum());
+    for run in runs {
+        for chunk in 0..run.chunks() {
+            read_chunk(conn, run, chunk, |data| all.extend(decode(data)))?;
+        }
+    }
+    // The stable sort recognises sorted stretches and merges them.
+    all.sort();
+    Ok(all)
+}
+
+/// Writes the step down, inside the caller's transaction.
+pub(super) fn finish_merge(conn: &Connection, merge: &Merge) -> Result<()> {
+    match merge {
+        Merge::Keep(run) => {
+            let sql = "UPDATE run SET tier = ?2 WHERE id = ?1";
+            conn.prepare_cached(sql)?.execute([run.id, FINAL_TIER])?;
+        }
+        Merge::Replace { kind, inputs, output } => {
+            for run in inputs {
+                delete(conn, run)?;
+            }
+            add_to_tier(conn, *kind, inputs.first().map_or(FINAL_TIER, |r| r.tier + 1), output)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "runs_tests.rs"]
+mod tests;

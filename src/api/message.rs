@@ -104,7 +104,7 @@ pub struct RecordMessage {
 }
 
 /// Health of the write path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HealthMessage {
     /// `ok` or `failing`.
     pub status: String,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -27,6 +28,9 @@ use crate::store::{Head, NewBlock, Store, StoreError};
 
 use super::recover::{recover, tile_key};
 use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
+
+/// Longest that index upkeep between two cycles may begin new steps.
+const MAINTENANCE_BUDGET: Duration = Duration::from_millis(20);
 
 type Answer = oneshot::Sender<Result<Receipt, LedgerError>>;
 
@@ -93,7 +97,7 @@ impl Committer {
             self.cycle(taken);
             if kept_over.is_none() {
                 // Index upkeep is bounded work and no one is waiting for it; a failure here only leaves it for later.
-                let _ = self.store.maintain();
+                let _ = self.store.maintain(MAINTENANCE_BUDGET);
             }
         }
         let _ = self.guard.sync();
@@ -143,22 +147,21 @@ impl Committer {
         let (leaf_inputs, body) = match (&statement, body) {
             (Statement::Records(records), Some((bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
-                batch::check(records, &commitment, roster)?;
+                batch::check(records, note.signer_name(), &commitment, roster)?;
                 let mut inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
                 for l in &commitment.leaf_inputs {
                     inputs.extend_from_slice(&l.to_bytes());
                 }
                 (inputs, Some(bytes))
             }
-            (Statement::Records(_), None) => return Err(batch::BatchError::BodyMissing.into()),
-            (_, Some(_)) => return Err(batch::BatchError::BodyUnexpected.into()),
+            (Statement::Records(_), None) => return Err(LedgerError::BodyMissing),
+            (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
             (_, None) => (Vec::new(), None),
         };
         let statement_hash = Hash::of(&[note.text.as_bytes()]);
         let block: Block = cycle.state.next_block(note, Timestamp::now());
         let text = block.to_string();
-        let (signer, sequence) = statement.author();
-        let (signer, sequence) = (signer.unwrap_or_default().to_owned(), sequence);
+        let (signer, sequence) = (sequence_of(&statement, &block.statement), statement.sequence());
         cycle.state.apply(&block)?;
         let records = (leaf_inputs.len() / LEAF_INPUTS_LEN) as u32;
         let receipt =
@@ -186,11 +189,7 @@ impl Committer {
     fn repeated(&self, cycle: &Cycle, note: &Note) -> Option<Result<Receipt, LedgerError>> {
         let statement = Statement::parse(&note.text).ok()?;
         let hash = Hash::of(&[note.text.as_bytes()]);
-        let sequence = statement.author().1;
-        let signer = match &statement {
-            Statement::Records(_) | Statement::Heartbeat(_) => note.signatures.first()?.name.clone(),
-            _ => String::new(),
-        };
+        let (signer, sequence) = (sequence_of(&statement, note), statement.sequence());
         if let Some((held, receipt)) = cycle.held.get(&(signer.clone(), sequence)) {
             return (*held == hash).then_some(Ok(*receipt));
         }
@@ -200,10 +199,7 @@ impl Committer {
             let Some(block) = std::str::from_utf8(&text).ok().and_then(|t| Block::parse(t).ok()) else {
                 return Ok(None);
             };
-            let records = match Statement::parse(&block.statement.text) {
-                Ok(Statement::Records(r)) => r.records,
-                _ => 0,
-            };
+            let records = Statement::parse(&block.statement.text).map_or(0, |s| s.record_count()) as u32;
             let same = Hash::of(&[block.statement.text.as_bytes()]) == hash;
             Ok(same.then_some(Receipt {
                 block: height,
@@ -219,7 +215,10 @@ impl Committer {
         let Cycle { state, log, blocks, tiles, answers, .. } = cycle;
         // Signed now, shown only after the transaction: a signature that fails to become durable never leaves this function.
         let checkpoint =
-            Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }.sign(&self.key);
+            Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }
+                .sign(&self.key)
+                .note()
+                .to_string();
         let head = Head {
             size: log.size(),
             records: state.next_record(),
@@ -282,5 +281,13 @@ impl Committer {
         for answer in answers {
             let _ = answer.send(Err(LedgerError::NotStored { why: why.to_owned(), full }));
         }
+    }
+}
+
+/// Whose sequence a statement is numbered in: its writer's, or the authority sequence, which has no name.
+fn sequence_of(statement: &Statement, note: &Note) -> String {
+    match statement {
+        Statement::Records(_) | Statement::Heartbeat(_) => note.signer_name().to_owned(),
+        Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) => String::new(),
     }
 }

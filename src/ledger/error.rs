@@ -29,6 +29,12 @@ pub enum LedgerError {
         /// Whether the disk is full.
         full: bool,
     },
+    /// A records statement without its body.
+    #[error("a records statement needs the sealed batch it signs: send it to /v1/batches together with the body")]
+    BodyMissing,
+    /// A body with a statement that has none.
+    #[error("only a records statement has a body: send other statements to /v1/statements")]
+    BodyUnexpected,
     /// The queue is full.
     #[error("the ledger is taking in as much as it can; send this again in a moment")]
     Overloaded,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::base::clock;
-use crate::chain::checkpoint::Checkpoint;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
 
 /// Bytes of one slot; a checkpoint without cosignatures is well under it.
@@ -76,7 +76,8 @@ impl Guard {
         let mut newest: Option<(usize, Checkpoint)> = None;
         for (slot, chunk) in bytes.chunks(SLOT_BYTES).enumerate() {
             let text = chunk.split(|b| *b == 0).next().unwrap_or_default();
-            let found = std::str::from_utf8(text).ok().and_then(|t| Checkpoint::verify(t, key).ok());
+            let found = std::str::from_utf8(text).ok().and_then(|t| SignedCheckpoint::parse(t, key).ok());
+            let found = found.map(|s| s.checkpoint().clone());
             if let Some(c) = found
                 && newest.as_ref().is_none_or(|(_, n)| c.size > n.size)
             {

@@ -155,7 +155,7 @@ impl Ledger {
         let verifier = options.key.verifier();
         let (guard, signed) = Guard::open(&options.guard, &verifier)?;
         let recovered = recover::recover(&*store, &verifier)?;
-        let (state, log, checkpoint) = match (recovered, genesis) {
+        let (state, log, checkpoint) = match (recovered, &genesis) {
             (Some(r), None) => {
                 recover::check_guard(&*store, &r, signed.as_ref(), options.accept_database_head)?;
                 (r.state, r.log, r.checkpoint)

@@ -6,9 +6,9 @@ use crate::base::hash::Hash;
 use crate::base::limits::MAX_BATCH_BYTES;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
 use crate::chain::batch::record_leaf;
-use crate::chain::log::TileId;
-use crate::chain::proof::{Proof, record_id};
+use crate::chain::proof::Proof;
 use crate::chain::replay::Head as SequenceHead;
+use crate::chain::tile::TileId;
 use crate::chain::tlog_proof::TlogProof;
 use crate::chain::tree;
 use crate::store::StoreStats;
@@ -66,13 +66,13 @@ impl Ledger {
     }
 
     /// A tile of the log of `width` hashes (256 for a full one); `None` if the tree is not that large.
-    pub fn tile(&self, id: TileId, width: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+    pub fn tile(&self, id: TileId, width: u16) -> Result<Option<Vec<u8>>, LedgerError> {
         let view = self.view();
-        view.log.tile(&StoredTiles(&*self.store), id, width).map_err(|what| LedgerError::Damaged { what })
+        view.log.tile(&StoredTiles(&*self.store), id, width).map_err(|e| LedgerError::Damaged { what: e.to_string() })
     }
 
     /// An entry bundle: `width` block texts, each behind a 16-bit length; `None` if the tree is not that large.
-    pub fn entries(&self, index: u64, width: u32) -> Result<Option<Vec<u8>>, LedgerError> {
+    pub fn entries(&self, index: u64, width: u16) -> Result<Option<Vec<u8>>, LedgerError> {
         let Some(first) = index.checked_mul(256) else { return Ok(None) };
         let Some(end) = first.checked_add(u64::from(width)) else { return Ok(None) };
         if end > self.view().log.size() {
@@ -119,11 +119,10 @@ impl Ledger {
         Ok(Proof {
             ledger: self.origin().to_owned(),
             record,
-            id: record_id(record),
-            leaf: *own,
+            leaf_inputs: *own,
             record_path,
             block: self.block(info.height)?,
-            log_proof: self.log_proof(&view, info.height)?,
+            log_proof: self.log_proof(&view, info.height)?.to_string(),
         })
     }
 
@@ -131,8 +130,8 @@ impl Ledger {
         let path = view
             .log
             .inclusion_path(&StoredTiles(&*self.store), height, view.log.size())
-            .map_err(|what| LedgerError::Damaged { what })?;
-        Ok(TlogProof { index: height, path, checkpoint: view.checkpoint.clone() })
+            .map_err(|e| LedgerError::Damaged { what: e.to_string() })?;
+        Ok(TlogProof { extra: None, index: height, path, checkpoint: view.checkpoint.clone() })
     }
 
     /// The record whose ciphertext has this SHA-256.

@@ -2,11 +2,12 @@
 
 use crate::base::limits::MAX_BATCH_BYTES;
 use crate::chain::block::Block;
-use crate::chain::checkpoint::Checkpoint;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
-use crate::chain::log::{Log, TileId, TileReader};
+use crate::chain::log::{Log, TileReader};
 use crate::chain::merkle;
 use crate::chain::replay::State;
+use crate::chain::tile::TileId;
 use crate::store::Store;
 
 use super::error::LedgerError;
@@ -44,8 +45,9 @@ fn damaged(what: impl Into<String>) -> LedgerError {
 pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Recovered>, LedgerError> {
     let Some(head) = store.head()? else { return Ok(None) };
     let text = String::from_utf8(head.checkpoint).map_err(|_| damaged("the stored checkpoint is not text"))?;
-    let checkpoint = Checkpoint::verify(&text, key)
+    let checkpoint = SignedCheckpoint::parse(&text, key)
         .map_err(|e| damaged(format!("the stored checkpoint does not verify: {e}")))?;
+    let checkpoint = checkpoint.checkpoint();
     if checkpoint.size != head.size {
         return Err(damaged(format!("the checkpoint counts {} blocks, the head {}", checkpoint.size, head.size)));
     }

@@ -5,3 +5,4 @@
 //! the normative bytes.
 
 pub mod base;
+pub mod seal;

@@ -4,9 +4,13 @@
 //! normative bytes.
 
 pub mod api;
+pub mod auditor;
 pub mod base;
 pub mod chain;
 pub mod client;
 pub mod event;
 pub mod ledger;
+pub mod seal;
+pub mod server;
 pub mod store;
+pub mod writer;

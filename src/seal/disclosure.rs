@@ -1,0 +1,233 @@
+//! Salted commitments to every field of a record, so that one field can be shown later and nothing else.
+//! `docs/FORMAT.md` §3 and §5 (salts, fields).
+
+use std::borrow::Cow;
+
+use super::keys::SaltKey;
+use super::keystream::{SALT_LEN, Salts};
+use crate::base::hash::{HASH_LEN, Hash};
+use crate::base::limits::{MAX_EVENT_FIELDS, MAX_POINTER_BYTES};
+use crate::base::record::SectionRoot;
+
+const ROOT_LABEL: &[u8] = b"sealtrail.org/disclosure/v1\n";
+/// RFC 6962 §2.1: what a leaf's hash starts with, then the label of a field.
+const FIELD_PREFIX: &[u8; 5] = b"\0stf1";
+/// RFC 6962 §2.1: what an inner node's hash starts with.
+const NODE_PREFIX: u8 = 1;
+
+/// A leaf value of an event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Scalar<'a> {
+    /// A string's characters, after unescaping.
+    String(Cow<'a, str>),
+    /// A number's text as it stands.
+    Number(&'a str),
+    /// `true`
+    True,
+    /// `false`
+    False,
+    /// `null`
+    Null,
+    /// `{}`
+    EmptyObject,
+    /// `[]`
+    EmptyArray,
+}
+
+impl Scalar<'_> {
+    /// The kind byte and the value bytes of the format.
+    fn parts(&self) -> (u8, &[u8]) {
+        match self {
+            Scalar::String(s) => (b's', s.as_bytes()),
+            Scalar::Number(n) => (b'n', n.as_bytes()),
+            Scalar::True => (b't', b""),
+            Scalar::False => (b'f', b""),
+            Scalar::Null => (b'z', b""),
+            Scalar::EmptyObject => (b'o', b""),
+            Scalar::EmptyArray => (b'a', b""),
+        }
+    }
+}
+
+/// One field of an event: where it is and what it holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Field<'a> {
+    /// JSON Pointer (RFC 6901) in the original event.
+    pub pointer: &'a str,
+    /// The value there.
+    pub value: Scalar<'a>,
+}
+
+/// Fields that cannot be committed to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DisclosureError {
+    /// A JSON Pointer beyond the limit.
+    #[error(
+        "a field's JSON Pointer is longer than {MAX_POINTER_BYTES} bytes: shorten the event's member names"
+    )]
+    PointerTooLong,
+    /// More fields than the limit.
+    #[error("a section has more than {MAX_EVENT_FIELDS} fields: split the event")]
+    TooManyFields,
+}
+
+/// The commitment to one field under its salt. Fails on a pointer that is too long.
+pub fn field_leaf(salt: &[u8; SALT_LEN], field: &Field<'_>) -> Result<Hash, DisclosureError> {
+    let pointer = field.pointer.as_bytes();
+    if pointer.len() > MAX_POINTER_BYTES {
+        return Err(DisclosureError::PointerTooLong);
+    }
+    let (kind, value) = field.value.parts();
+    let mut head = [0; FIELD_PREFIX.len() + SALT_LEN + 2];
+    head[..5].copy_from_slice(FIELD_PREFIX);
+    head[5..21].copy_from_slice(salt);
+    head[21..].copy_from_slice(&(pointer.len() as u16).to_be_bytes());
+    Ok(Hash::of(&[&head, pointer, &[kind], value]))
+}
+
+/// Takes a section's fields in document order and commits to each.
+pub struct FieldSink<'l> {
+    salts: Salts,
+    leaves: &'l mut Vec<Hash>,
+    error: Option<DisclosureError>,
+}
+
+impl<'l> FieldSink<'l> {
+    /// Starts a section. `leaves` is emptied first; passing one in saves an allocation per section.
+    pub(super) fn new(key: &SaltKey, leaves: &'l mut Vec<Hash>) -> Self {
+        leaves.clear();
+        FieldSink { salts: Salts::new(key), leaves, error: None }
+    }
+
+    /// Takes the next field. What is wrong with it is told at the end of the section.
+    pub fn add(&mut self, field: &Field<'_>) {
+        if self.error.is_some() {
+            return;
+        }
+        if self.leaves.len() == MAX_EVENT_FIELDS {
+            self.error = Some(DisclosureError::TooManyFields);
+            return;
+        }
+        match field_leaf(&self.salts.next_salt(), field) {
+            Ok(leaf) => self.leaves.push(leaf),
+            Err(e) => self.error = Some(e),
+        }
+    }
+
+    /// The number of fields and the root over them. Leaves no leaf hashes behind.
+    pub(super) fn root(self) -> Result<SectionRoot, DisclosureError> {
+        match self.error {
+            Some(e) => Err(e),
+            None => Ok(SectionRoot { fields: self.leaves.len() as u32, root: merkle_root(self.leaves) }),
+        }
+    }
+}
+
+/// The commitments of a section's fields, in order.
+pub fn field_leaves(key: &SaltKey, fields: &[Field<'_>]) -> Result<Vec<Hash>, DisclosureError> {
+    let mut leaves = Vec::with_capacity(fields.len());
+    let mut sink = FieldSink::new(key, &mut leaves);
+    fields.iter().for_each(|f| sink.add(f));
+    match sink.error {
+        Some(e) => Err(e),
+        None => Ok(leaves),
+    }
+}
+
+/// The root over a section's fields. `leaves` is working space.
+pub fn section_root(
+    key: &SaltKey,
+    fields: &[Field<'_>],
+    leaves: &mut Vec<Hash>,
+) -> Result<SectionRoot, DisclosureError> {
+    let mut sink = FieldSink::new(key, leaves);
+    fields.iter().for_each(|f| sink.add(f));
+    sink.root()
+}
+
+/// H(label ‖ u8(S) ‖ for each section u32(fields) ‖ root).
+pub fn disclosure_root(sections: &[SectionRoot]) -> Hash {
+    let mut bytes = Vec::with_capacity(ROOT_LABEL.len() + 1 + sections.len() * (4 + HASH_LEN));
+    bytes.extend_from_slice(ROOT_LABEL);
+    bytes.push(sections.len() as u8);
+    for s in sections {
+        bytes.extend_from_slice(&s.fields.to_be_bytes());
+        bytes.extend_from_slice(&s.root.0);
+    }
+    Hash::of(&[&bytes])
+}
+
+/// H(0x01 ‖ left ‖ right), RFC 6962 §2.1.
+fn node(left: &Hash, right: &Hash) -> Hash {
+    let mut bytes = [NODE_PREFIX; 1 + 2 * HASH_LEN];
+    bytes[1..33].copy_from_slice(&left.0);
+    bytes[33..].copy_from_slice(&right.0);
+    Hash::of(&[&bytes])
+}
+
+/// Makes the level above `level`; an odd last node is carried up as it is, which gives RFC 6962's tree.
+fn next_level(level: &mut Vec<Hash>) {
+    let n = level.len();
+    for i in 0..n / 2 {
+        level[i] = node(&level[2 * i], &level[2 * i + 1]);
+    }
+    if n % 2 == 1 {
+        level[n / 2] = level[n - 1];
+    }
+    level.truncate(n.div_ceil(2));
+}
+
+/// RFC 6962 §2.1 root over leaf hashes, which are used up.
+fn merkle_root(leaves: &mut Vec<Hash>) -> Hash {
+    while leaves.len() > 1 {
+        next_level(leaves);
+    }
+    leaves.pop().unwrap_or_else(|| Hash::of(&[]))
+}
+
+/// The inclusion path of leaf `index` (RFC 9162 §2.1.3.1), the leaf's sibling first; `None` if there is no
+/// such leaf.
+pub fn field_path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
+    leaves.get(index)?;
+    let mut level = leaves.to_vec();
+    let mut path = Vec::new();
+    let mut at = index;
+    while level.len() > 1 {
+        path.extend(level.get(at ^ 1));
+        next_level(&mut level);
+        at /= 2;
+    }
+    Some(path)
+}
+
+/// The root that `path` leads to from `leaf` at `index` among `fields` leaves; `None` if the path does not
+/// have the length that place has. RFC 9162 §2.1.3.2.
+pub fn root_from_path(leaf: Hash, index: u32, fields: u32, path: &[Hash]) -> Option<Hash> {
+    let (mut at, mut last) = (index, fields.checked_sub(1)?);
+    if at > last {
+        return None;
+    }
+    let mut hash = leaf;
+    for sibling in path {
+        if last == 0 {
+            return None;
+        }
+        if at % 2 == 1 || at == last {
+            hash = node(sibling, &hash);
+            // A node that was carried up has no sibling on the levels in between.
+            while at % 2 == 0 && at != 0 {
+                at /= 2;
+                last /= 2;
+            }
+        } else {
+            hash = node(&hash, sibling);
+        }
+        at /= 2;
+        last /= 2;
+    }
+    (last == 0).then_some(hash)
+}
+
+#[cfg(test)]
+#[path = "disclosure_tests.rs"]
+mod tests;

@@ -1,0 +1,22 @@
+//! Layer 1, confidentiality: who can read a record, and what an opened record proves about itself.
+//!
+//! In scope: reader keys, the HPKE envelope, record keys, encryption, padding, field commitments, blind
+//! tags. Pure computation; randomness is passed in. Not in scope: JSON (layer `event`), signatures and
+//! trees over records (layer `chain`), files.
+//!
+//! A writer needs [`sealer`]; only [`open`] can decrypt, so a program that does not name it cannot.
+
+pub mod aead;
+pub mod disclosure;
+mod hkdf;
+pub mod kem;
+pub mod keys;
+pub mod keystream;
+pub mod open;
+pub mod padding;
+pub mod reader_key;
+pub mod sealer;
+pub mod tag;
+
+#[cfg(test)]
+mod test_vectors;

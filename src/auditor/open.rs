@@ -11,8 +11,9 @@ use crate::chain::key::VerifierKey;
 use crate::chain::proof::{Proof, ProofError, Verified};
 use crate::chain::statement::Statement;
 use crate::client::{Client, ClientError};
-use crate::event::EventError;
-use crate::event::prepare::{merge, payload_fields};
+use crate::event::error::EventError;
+use crate::event::json::Parser;
+use crate::event::prepare::{fields_of_payload, merge};
 use crate::seal::open::{OpenError, Opener};
 use crate::seal::reader_key::Identity;
 
@@ -93,16 +94,22 @@ pub fn open_bytes(
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
     let opener = Opener::new(identity, header)?;
     let unchecked = opener.open(position, record)?;
-    let names: Vec<&str> = header.sections.iter().map(|s| s.name.as_str()).collect();
-    let mut fields = Vec::with_capacity(names.len());
-    for (section, payload) in unchecked.payloads().enumerate() {
-        fields.push(payload.map(|p| payload_fields(section, p, &names)).transpose()?);
-    }
-    let opened = unchecked.check(&fields)?;
-    let withheld = names.iter().zip(opened.payloads()).filter(|(_, p)| p.is_none()).map(|(n, _)| (*n).to_owned());
-    let withheld = withheld.collect();
-    let payloads: Vec<Option<&[u8]>> = opened.payloads().collect();
-    Ok((Zeroizing::new(merge(&payloads, &names)?), withheld))
+    let names: Vec<String> = header.sections.iter().map(|s| s.name.clone()).collect();
+    let mut parser = Parser::new();
+    let opened = unchecked.verify_disclosure(|section, payload, sink| {
+        for field in fields_of_payload(&mut parser, section, payload, &names)? {
+            sink.add(&field);
+        }
+        Ok::<_, OpenRecordError>(())
+    })?;
+    let payloads: Vec<Option<&[u8]>> = (0..opened.sections()).map(|s| opened.payload(s)).collect();
+    let withheld = names.iter().zip(&payloads).filter(|(_, p)| p.is_none()).map(|(n, _)| n.clone()).collect();
+    let event = match payloads.first() {
+        Some(Some(_)) => merge(&names, &payloads)?,
+        // Without the first section there is no frame to put the others into: each stands on a line.
+        _ => payloads.iter().flatten().copied().collect::<Vec<_>>().join(&b'\n'),
+    };
+    Ok((Zeroizing::new(event), withheld))
 }
 
 /// SHA-256 of a record's ciphertext, by which anyone finds it in the ledger.

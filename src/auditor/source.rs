@@ -2,6 +2,7 @@
 
 use crate::base::record::LEAF_INPUTS_LEN;
 use crate::base::wire::Reader;
+use crate::chain::tile::index_path_with_width;
 use crate::client::{Client, ClientError};
 
 /// Why a source could not deliver. Not a finding about the ledger: the question stays open.
@@ -97,7 +98,6 @@ impl Source for ServerSource<'_> {
 }
 
 fn entries_path(bundle: u64, width: u64) -> String {
-    let number = crate::chain::log::TileId { level: 0, index: bundle }.path();
-    let number = number.strip_prefix("0/").unwrap_or(&number);
-    if width == BUNDLE { format!("entries/{number}") } else { format!("entries/{number}.p/{width}") }
+    // A bundle has at most 256 entries.
+    format!("entries/{}", index_path_with_width(bundle, width as u16))
 }

@@ -2,10 +2,11 @@
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
 use crate::base::hash::Hash;
-use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
+use crate::base::batch::Body;
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
-use crate::chain::checkpoint::Checkpoint;
+use crate::chain::checkpoint::SignedCheckpoint;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::record_id;
@@ -73,14 +74,19 @@ pub fn verify(
     key: &VerifierKey,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
-    let checkpoint = Checkpoint::verify(&source.checkpoint()?, key)
+    let checkpoint = SignedCheckpoint::parse(&source.checkpoint()?, key)
         .map_err(|e| wrong(None, None, format!("the checkpoint is not signed by {}: {e}", key.name())))?;
+    let checkpoint = checkpoint.checkpoint();
     let size = checkpoint.size;
     let mut state = State::new(key.name());
     let mut log = Log::new();
     let mut run = Run { source, rehashed: 0, bytes: 0, erased: Vec::new(), ordered: Vec::new() };
     while state.height() < size {
-        for text in run.source.blocks(state.height(), size)? {
+        let texts = run.source.blocks(state.height(), size)?;
+        if texts.is_empty() {
+            return Err(wrong(state.height(), None, format!("it is missing, and the checkpoint signs {size} blocks")));
+        }
+        for text in texts {
             let height = state.height();
             if height == size {
                 break;
@@ -90,7 +96,7 @@ pub fn verify(
             log.append(block.hash());
             match &statement {
                 Statement::Records(records) => run.records(&state, &block, records, size)?,
-                Statement::Erasure(e) => run.ordered.extend(e.ranges.iter().copied()),
+                Statement::Erasure(e) => run.ordered.extend(e.records.iter().map(|r| (r.first, r.last))),
                 Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Grant(_) => {}
             }
             progress(state.height(), size);
@@ -103,7 +109,7 @@ pub fn verify(
         return Err(wrong(None, None, "the roster in force names another ledger key than the one given"));
     }
     for record in &run.erased {
-        if !run.ordered.iter().any(|(a, b)| (a..=b).contains(&record)) {
+        if !run.ordered.iter().any(|(first, last)| (first..=last).contains(&record)) {
             return Err(wrong(None, *record, "its ciphertext is missing and no erasure statement orders that"));
         }
     }
@@ -144,7 +150,7 @@ impl Run<'_> {
             .collect::<Result<_, _>>()
             .map_err(|_| wrong(height, None, "its leaf inputs are cut short"))?;
         let leaves: Vec<Hash> = kept.iter().map(record_leaf).collect();
-        let kept_fits = leaves.len() as u64 == u64::from(statement.records) && tree::root(&leaves) == statement.records_root;
+        let kept_fits = leaves.len() as u64 == statement.records && tree::root(&leaves) == statement.records_root;
         if !self.source.has_bodies() {
             return if kept_fits {
                 Ok(())
@@ -171,10 +177,14 @@ impl Run<'_> {
         let Some(roster) = state.roster() else {
             return Err(wrong(height, None, "no roster allows its writer"));
         };
-        batch::check(statement, &found, roster).map_err(|e| wrong(height, None, e.to_string()))?;
-        let erased = found.erased.iter().map(|p| block.first_record + u64::from(*p));
-        self.erased.extend(erased);
-        self.rehashed += u64::from(statement.records) - found.erased.len() as u64;
+        batch::check_erased(statement, block.statement.signer_name(), &found, roster)
+            .map_err(|e| wrong(height, None, e.to_string()))?;
+        if found.erased > 0 {
+            let records = Body::decode(&body).map(|b| b.records()).into_iter().flatten();
+            let gone = (block.first_record..).zip(records).filter(|(_, r)| matches!(Record::decode(r), Ok(Record::Erased(_))));
+            self.erased.extend(gone.map(|(record, _)| record));
+        }
+        self.rehashed += statement.records - found.erased;
         Ok(())
     }
 }

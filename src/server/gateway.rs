@@ -4,6 +4,7 @@
 //! one batch and waits for nothing else: there is no timer. When much is queued it seals the next batch while the
 //! previous one is on its way to the disk.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -14,8 +15,9 @@ use tokio::sync::oneshot;
 
 use crate::base::clock::{self, Timestamp};
 use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
-use crate::event::EventError;
+use crate::event::error::EventError;
 use crate::ledger::{Ledger, LedgerError, Pending, Receipt, Submission};
+use crate::seal::sealer::SealError;
 use crate::writer::{Purpose, Writer, WriterError};
 
 /// From this many queued events on, the next batch is sealed while the previous one commits; below it, waiting
@@ -33,12 +35,28 @@ pub enum IntakeError {
     /// The queue is full.
     #[error("more events are waiting than the ledger can take in; send this again in a moment")]
     Overloaded,
+    /// An event cannot be sealed within the limits of a record; none of the request was logged.
+    #[error("{0}")]
+    Unsealable(String),
     /// Sealing failed.
     #[error("the events could not be sealed: {0}")]
     Writer(String),
     /// The ledger did not take the batch.
     #[error(transparent)]
     Ledger(LedgerError),
+}
+
+impl From<WriterError> for IntakeError {
+    fn from(e: WriterError) -> Self {
+        match e {
+            WriterError::Event(e) => IntakeError::Event(e),
+            WriterError::Full => IntakeError::Unsealable("the request is too large for one batch; send fewer events at once".into()),
+            WriterError::Seal(
+                e @ (SealError::TooManyTags | SealError::RecordTooLarge(_) | SealError::Fields(_)),
+            ) => IntakeError::Unsealable(e.to_string()),
+            other => IntakeError::Writer(other.to_string()),
+        }
+    }
 }
 
 /// Where the events of one request ended up.
@@ -181,19 +199,32 @@ impl Worker {
     }
 
     fn seal(&mut self, purpose: Purpose, requests: Vec<Intake>) {
+        let mut waiting = VecDeque::from(requests);
+        while !waiting.is_empty() {
+            self.seal_batch(purpose, &mut waiting);
+        }
+    }
+
+    /// Seals one batch of as many waiting requests as fit, and hands it to the ledger.
+    fn seal_batch(&mut self, purpose: Purpose, waiting: &mut VecDeque<Intake>) {
         let view = self.ledger.view();
         let readers = view.state.roster().map(|r| r.readers.clone()).unwrap_or_default();
         let now = Timestamp::now();
-        let mut batch = match self.writer.begin(purpose, &readers, now) {
+        let mut open = match self.writer.begin(purpose, &readers, now) {
             Ok(b) => b,
-            Err(e) => return refuse(requests.into_iter().map(|r| r.answer), &e),
+            Err(e) => return refuse(waiting.drain(..).map(|r| r.answer), &e),
         };
-        let mut placed: Vec<(Answer, u32, u32)> = Vec::with_capacity(requests.len());
-        for request in requests {
+        let mut batch = open.fill();
+        let mut placed: Vec<(Answer, u32, u32)> = Vec::with_capacity(waiting.len());
+        while let Some(request) = waiting.pop_front() {
             match batch.add(&request.events) {
                 Ok(range) => placed.push((request.answer, range.start, range.end - range.start)),
-                Err(WriterError::Event(e)) => drop(request.answer.send(Err(IntakeError::Event(e)))),
-                Err(e) => drop(request.answer.send(Err(IntakeError::Writer(e.to_string())))),
+                // No room, or closed by a refusal before: the next batch takes it.
+                Err(WriterError::Full) if !placed.is_empty() || batch.is_closed() => {
+                    waiting.push_front(request);
+                    break;
+                }
+                Err(e) => drop(request.answer.send(Err(e.into()))),
             }
         }
         if placed.is_empty() {
@@ -251,6 +282,7 @@ fn refuse(answers: impl Iterator<Item = Answer>, why: &WriterError) {
             WriterError::Broken => IntakeError::Ledger(LedgerError::NotStored { why: why.to_string(), full: false }),
             _ => IntakeError::Writer(why.to_string()),
         };
+        // The client may have gone; its events were not stored.
         let _ = answer.send(Err(error));
     }
 }

@@ -15,11 +15,12 @@ use crate::api::route::{self, NDJSON};
 use crate::base::limits::MAX_STATEMENT_BYTES;
 use crate::chain::note::Note;
 use crate::chain::proof::record_id;
+use crate::event::prepare::Preparer;
 use crate::event::split::{self, Format};
-use crate::ledger::{Receipt, Submission};
+use crate::ledger::{LedgerError, Receipt, Submission};
 use crate::writer::Purpose;
 
-use super::problem::Failure;
+use super::problem::{Failure, chain_code};
 use super::state::{App, Counters};
 
 /// `POST /v1/events`: one JSON object, an array of them, or NDJSON. Answers when they are durable.
@@ -31,11 +32,13 @@ pub(super) async fn events(
     app.require_ingest(&headers)?;
     let format = event_format(&headers)?;
     let single = format == Format::Json && body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'[');
-    let events: Vec<Bytes> = split::split(&body, format)
-        .map_err(|e| Failure::new(Code::EventInvalid, e.to_string()))?
-        .into_iter()
-        .map(|e| body.slice_ref(e))
-        .collect();
+    // Checked here, on the connection's own thread, so that the gateway seldom meets an event it must refuse.
+    let mut preparer = Preparer::new(app.policy.clone());
+    let mut events = Vec::new();
+    for piece in split::split(&body, format)? {
+        preparer.prepare(piece.bytes).map_err(|e| e.at(piece.place))?;
+        events.push(body.slice_ref(piece.bytes));
+    }
     let logged = app.gateway.log(Purpose::Events, events).await?;
     Counters::add(&app.counters.events, u64::from(logged.count));
     let receipts: Vec<EventReceipt> = (logged.first_record..logged.first_record + u64::from(logged.count))
@@ -99,8 +102,11 @@ pub(super) async fn batches(State(app): State<Arc<App>>, body: Bytes) -> Result<
         decode_batch(&body).map_err(|e| Failure::new(Code::RequestInvalid, e.to_string()))?;
     let note = parse_note(statement)?;
     // The signature is checked before a byte of the body is hashed: strangers cannot make the server work.
-    let known = app.ledger.view().state.check_signer(&note);
-    known.map_err(|e| Failure::from(crate::ledger::LedgerError::from(e)))?;
+    if let Err(e) = app.ledger.view().state.check_statement(&note)
+        && chain_code(&e) == Code::SignatureInvalid
+    {
+        return Err(LedgerError::from(e).into());
+    }
     let ledger = app.ledger.clone();
     let pending = tokio::task::spawn_blocking(move || {
         let (_, sealed) = decode_batch(&body).map_err(|e| Failure::new(Code::RequestInvalid, e.to_string()))?;

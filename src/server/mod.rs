@@ -109,6 +109,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let app = Arc::new(App {
             sessions: Sessions::new(ledger.origin())?,
+            policy: writer.policy(),
             gateway: Gateway::start(ledger.clone(), writer, options.heartbeat)?,
             ledger,
             ingest_tokens: options.ingest_tokens,

@@ -8,6 +8,7 @@ use crate::api::problem::{Code, Problem};
 use crate::api::route::PROBLEM_TYPE;
 use crate::base::limits::RETRY_AFTER_SECONDS;
 use crate::chain::replay::ChainError;
+use crate::event::error::EventError;
 use crate::ledger::LedgerError;
 
 use super::gateway::IntakeError;
@@ -42,7 +43,7 @@ impl From<LedgerError> for Failure {
     fn from(e: LedgerError) -> Failure {
         let code = match &e {
             LedgerError::Chain(c) => chain_code(c),
-            LedgerError::Batch(_) => Code::BatchInvalid,
+            LedgerError::Batch(_) | LedgerError::BodyMissing | LedgerError::BodyUnexpected => Code::BatchInvalid,
             LedgerError::NotStored { full: true, .. } => Code::StorageFull,
             LedgerError::NotStored { full: false, .. } => Code::StorageFailed,
             LedgerError::Store(_) | LedgerError::Guard(_) => Code::StorageFailed,
@@ -59,10 +60,46 @@ impl From<LedgerError> for Failure {
     }
 }
 
+/// The code of a statement that does not fit the chain.
+pub fn chain_code(e: &ChainError) -> Code {
+    match e {
+        ChainError::UnknownSigner { .. }
+        | ChainError::NotByAdmin { .. }
+        | ChainError::OtherKey { .. }
+        | ChainError::BadSignature { .. }
+        | ChainError::SignatureCount { .. }
+        | ChainError::RepeatedSigner { .. }
+        | ChainError::TooFewOfficers { .. }
+        | ChainError::WrongLedger { .. } => Code::SignatureInvalid,
+        ChainError::SequenceGap { .. } => Code::SequenceGap,
+        ChainError::Duplicate { .. }
+        | ChainError::OldSequence { .. }
+        | ChainError::Fork { .. }
+        | ChainError::WrongPrevious { .. } => Code::SequenceConflict,
+        ChainError::Statement(_) | ChainError::BeyondLedger { .. } => Code::RequestInvalid,
+        ChainError::NoRoster
+        | ChainError::Exhausted
+        | ChainError::Height { .. }
+        | ChainError::PreviousBlock { .. }
+        | ChainError::TimeRunsBack { .. }
+        | ChainError::FirstRecord { .. }
+        | ChainError::AtBlock { .. }
+        | ChainError::Snapshot(_) => Code::Internal,
+    }
+}
+
+impl From<EventError> for Failure {
+    fn from(e: EventError) -> Failure {
+        let code = if e.is_too_large() { Code::TooLarge } else { Code::EventInvalid };
+        Failure::new(code, e.to_string())
+    }
+}
+
 impl From<IntakeError> for Failure {
     fn from(e: IntakeError) -> Failure {
         match e {
-            IntakeError::Event(e) => Failure::new(Code::EventInvalid, e.to_string()),
+            IntakeError::Event(e) => e.into(),
+            IntakeError::Unsealable(_) => Failure::new(Code::EventInvalid, e.to_string()),
             IntakeError::Overloaded => Failure::new(Code::Overloaded, e.to_string()),
             IntakeError::Writer(_) => Failure::new(Code::Internal, e.to_string()),
             IntakeError::Ledger(e) => e.into(),

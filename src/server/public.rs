@@ -14,7 +14,7 @@ use crate::api::route::{BINARY_TYPE, TEXT_TYPE};
 use crate::base::clock;
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_NAME_BYTES;
-use crate::chain::log::TilePath;
+use crate::chain::tile::{TileId, parse_index_path};
 
 use super::problem::Failure;
 use super::state::App;
@@ -40,9 +40,15 @@ pub(super) async fn checkpoint(State(app): State<Arc<App>>) -> Response {
 /// `GET /tile/<L>/<N>[.p/<W>]` and `GET /tile/entries/<N>[.p/<W>]`
 pub(super) async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) -> Result<Response, Failure> {
     let missing = || Failure::new(Code::NotFound, "the log has no such tile; see c2sp.org/tlog-tiles for the paths");
-    let tile = match TilePath::parse(&path).ok_or_else(missing)? {
-        TilePath::Hashes { id, width } => app.ledger.tile(id, width)?,
-        TilePath::Entries { index, width } => app.ledger.entries(index, width)?,
+    let tile = match path.strip_prefix("entries/") {
+        Some(rest) => {
+            let (index, width) = parse_index_path(rest).ok_or_else(missing)?;
+            app.ledger.entries(index, width)?
+        }
+        None => {
+            let (id, width) = TileId::parse(&path).ok_or_else(missing)?;
+            app.ledger.tile(id, width)?
+        }
     };
     Ok(binary(tile.ok_or_else(missing)?))
 }

@@ -60,7 +60,3 @@ impl Sessions {
     }
 }
 
-/// The text form of a token, as it stands in the `Authorization` header.
-pub fn token_text(token: &[u8]) -> String {
-    to_base64(token)
-}

@@ -9,6 +9,7 @@ use crate::api::problem::Code;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::secret::ct_eq;
+use crate::event::policy::CompiledPolicy;
 use crate::ledger::Ledger;
 use crate::seal::reader_key::Recipient;
 
@@ -39,6 +40,8 @@ impl Counters {
 pub struct App {
     pub(super) ledger: Arc<Ledger>,
     pub(super) gateway: Gateway,
+    /// The gateway's policy, for checking events before they are queued.
+    pub(super) policy: Arc<CompiledPolicy>,
     pub(super) sessions: Sessions,
     /// SHA-256 of each token that may log events: a look at memory or a core dump gives no token.
     pub(super) ingest_tokens: Vec<Hash>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::base::batch::Body;
 use crate::base::clock::Timestamp;
-use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_RECORD_BYTES};
+use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_HEADER_BYTES, MAX_RECORD_BYTES};
 use crate::base::random::{self, Csprng, RandomError};
 use crate::base::wire::WireError;
 use crate::chain::batch::{self, BatchError};
@@ -18,11 +18,12 @@ use crate::chain::note::Note;
 use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{HeartbeatStatement, RecordsStatement, Statement};
-use crate::event::EventError;
-use crate::event::policy::{CompiledPolicy, Policy, ReaderChoice};
+use crate::event::error::EventError;
+use crate::event::policy::{CompiledPolicy, Policy, PolicyError, ReaderChoice, SectionPolicy};
+use crate::event::field::Field;
 use crate::event::prepare::Preparer;
 use crate::seal::reader_key::{KeyError, Recipient};
-use crate::seal::sealer::{Sealer, SealerConfig, SealError, SectionInput, SectionSpec, TagInput};
+use crate::seal::sealer::{SealError, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput, Worker};
 use crate::seal::tag::SearchSecret;
 
 /// Why a batch could not be made.
@@ -90,8 +91,6 @@ pub struct WriterOptions {
     pub ledger: String,
     /// Sections, their readers, and tags for events.
     pub policy: Policy,
-    /// Who may read the records of who read what.
-    pub access_log_readers: ReaderChoice,
     /// Years until records may be removed.
     pub retain_years: u16,
     /// Where search secrets come from.
@@ -102,21 +101,36 @@ pub struct WriterOptions {
 pub struct Writer {
     key: SigningKey,
     ledger: String,
-    events: Arc<CompiledPolicy>,
-    access_log: Arc<CompiledPolicy>,
+    events: Rules,
+    access_log: Rules,
     retain_years: u16,
     search: SearchKeeper,
     period: Option<(String, SearchSecret)>,
     head: Head,
 }
 
-/// A batch being filled.
-pub struct Batch {
+/// A policy and, for its sections, who may read them.
+struct Rules {
+    policy: Arc<CompiledPolicy>,
+    sections: Vec<SectionPolicy>,
+}
+
+/// A batch whose public-key work is done.
+pub struct OpenBatch {
     sealer: Sealer,
-    preparer: Preparer,
+    policy: Arc<CompiledPolicy>,
     rng: Csprng,
+}
+
+/// A batch being filled.
+pub struct Batch<'o> {
+    sealer: &'o Sealer,
+    worker: Worker<'o>,
+    preparer: Preparer,
+    rng: &'o mut Csprng,
     records: Vec<u8>,
     lengths: Vec<u32>,
+    closed: bool,
 }
 
 /// A batch ready to be signed.
@@ -135,22 +149,30 @@ pub struct Sealed {
 
 impl Writer {
     /// A writer that goes on from `head`.
-    pub fn new(options: WriterOptions, head: Head) -> Writer {
+    pub fn new(options: WriterOptions, head: Head) -> Result<Writer, PolicyError> {
         let mut access = options.policy.clone();
         access.sections.truncate(1);
         for section in &mut access.sections {
-            section.readers = options.access_log_readers.clone();
+            section.readers = options.policy.access_log.clone();
         }
-        Writer {
+        let rules = |policy: Policy| -> Result<Rules, PolicyError> {
+            Ok(Rules { policy: Arc::new(policy.compile()?), sections: policy.sections })
+        };
+        Ok(Writer {
             key: options.key,
             ledger: options.ledger,
-            events: Arc::new(options.policy.compile()),
-            access_log: Arc::new(access.compile()),
+            events: rules(options.policy)?,
+            access_log: rules(access)?,
             retain_years: options.retain_years,
             search: options.search,
             period: None,
             head,
-        }
+        })
+    }
+
+    /// The policy for events, compiled: for checking events before they are queued.
+    pub fn policy(&self) -> Arc<CompiledPolicy> {
+        self.events.policy.clone()
     }
 
     /// The writer's key name.
@@ -164,12 +186,12 @@ impl Writer {
     }
 
     /// Starts a batch for the readers the roster has now.
-    pub fn begin(&mut self, purpose: Purpose, readers: &[RosterReader], now: Timestamp) -> Result<Batch, WriterError> {
-        let policy = match purpose {
-            Purpose::Events => self.events.clone(),
-            Purpose::AccessLog => self.access_log.clone(),
+    pub fn begin(&mut self, purpose: Purpose, readers: &[RosterReader], now: Timestamp) -> Result<OpenBatch, WriterError> {
+        let rules = match purpose {
+            Purpose::Events => &self.events,
+            Purpose::AccessLog => &self.access_log,
         };
-        let sections = sections(&policy, readers)?;
+        let sections = sections(&rules.sections, readers)?;
         let month: String = now.date().chars().take("2026-11".len()).collect();
         if self.period.as_ref().is_none_or(|(name, _)| *name != month) {
             let secret = (self.search)(&month).map_err(|why| WriterError::Search { period: month.clone(), why })?;
@@ -182,11 +204,12 @@ impl Writer {
             writer: self.key.name().to_owned(),
             sequence: self.head.next_sequence,
             period: period.clone(),
+            readers: sections.iter().flat_map(|s| s.readers.iter().copied()).collect(),
             sections,
-            tag_fields: policy.tag_names().map(str::to_owned).collect(),
+            tag_fields: rules.policy.tag_fields().to_vec(),
         };
         let sealer = Sealer::new(config, secret, &mut rng)?;
-        Ok(Batch { sealer, preparer: Preparer::new(policy), rng, records: Vec::new(), lengths: Vec::new() })
+        Ok(OpenBatch { sealer, policy: rules.policy.clone(), rng })
     }
 
     /// Signs a batch and takes its place in the sequence. If the ledger then refuses it, call [`Writer::resume`].
@@ -200,7 +223,7 @@ impl Writer {
             sequence: self.head.next_sequence,
             previous: self.head.previous,
             sealed: now,
-            records: commitment.leaf_inputs.len() as u32,
+            records: commitment.leaf_inputs.len() as u64,
             bytes: commitment.bytes,
             records_root: commitment.records_root,
             tags_root: commitment.tags_root.ok_or(WriterError::Broken)?,
@@ -232,9 +255,9 @@ impl Writer {
 }
 
 /// The readers of each section: those the policy names, and in the first section all that the roster requires.
-fn sections(policy: &CompiledPolicy, readers: &[RosterReader]) -> Result<Vec<SectionSpec>, WriterError> {
+fn sections(policy: &[SectionPolicy], readers: &[RosterReader]) -> Result<Vec<SectionSpec>, WriterError> {
     let mut specs = Vec::new();
-    for (i, section) in policy.sections().iter().enumerate() {
+    for (i, section) in policy.iter().enumerate() {
         let chosen = readers.iter().filter(|r| match &section.readers {
             ReaderChoice::All => true,
             ReaderChoice::Named(names) => names.contains(&r.name) || (i == 0 && r.required),
@@ -253,13 +276,35 @@ fn sections(policy: &CompiledPolicy, readers: &[RosterReader]) -> Result<Vec<Sec
     Ok(specs)
 }
 
-impl Batch {
+impl OpenBatch {
+    /// Starts filling the batch.
+    pub fn fill(&mut self) -> Batch<'_> {
+        Batch {
+            sealer: &self.sealer,
+            worker: self.sealer.worker(),
+            preparer: Preparer::new(self.policy.clone()),
+            rng: &mut self.rng,
+            records: Vec::new(),
+            lengths: Vec::new(),
+            closed: false,
+        }
+    }
+}
+
+impl Batch<'_> {
     /// Seals the events of one request: all of them, or none if one is not acceptable. Returns their positions.
+    ///
+    /// After a refusal that came when some events of the request were sealed already the batch is closed: their positions
+    /// have been used, and a position is never sealed twice. What was added before stays; see [`Batch::is_closed`].
     pub fn add<E: AsRef<[u8]>>(&mut self, events: &[E]) -> Result<Range<u32>, WriterError> {
+        if self.closed {
+            return Err(WriterError::Full);
+        }
         let start = (self.lengths.len(), self.records.len());
-        match events.iter().enumerate().try_for_each(|(i, e)| self.add_one(e.as_ref()).map_err(|e| number(e, i))) {
+        match events.iter().try_for_each(|e| self.add_one(e.as_ref())) {
             Ok(()) => Ok(start.0 as u32..self.lengths.len() as u32),
             Err(e) => {
+                self.closed = self.lengths.len() > start.0;
                 self.lengths.truncate(start.0);
                 self.records.truncate(start.1);
                 Err(e)
@@ -272,19 +317,29 @@ impl Batch {
             return Err(WriterError::Full);
         }
         let prepared = self.preparer.prepare(event)?;
-        let sections: Vec<SectionInput<'_>> = prepared
-            .sections()
-            .map(|s| SectionInput { payload: s.payload, fields: s.fields })
+        let fields: Vec<Vec<Field<'_>>> = (0..prepared.sections()).map(|s| prepared.fields(s).collect()).collect();
+        let sections: Vec<SectionInput<'_>> = fields
+            .iter()
+            .enumerate()
+            .map(|(s, fields)| SectionInput { payload: prepared.payload(s), fields })
             .collect();
+        let names = &self.sealer.header().tag_fields;
+        let tags = prepared.tags().filter_map(|t| {
+            Some(TagInput { section: t.section, field: names.get(t.field)?, value: t.value.as_bytes() })
+        });
         let before = self.records.len();
-        let tags = prepared.tags().map(|t| TagInput { section: t.section, field: t.field, value: t.value });
-        self.sealer.seal_record(self.lengths.len() as u32, &sections, tags, &mut self.rng, &mut self.records)?;
-        let len = self.records.len() - before;
-        if len > MAX_RECORD_BYTES || self.records.len() + MAX_RECORD_BYTES > MAX_BATCH_BYTES {
+        if before + MAX_RECORD_BYTES + MAX_HEADER_BYTES > MAX_BATCH_BYTES {
             return Err(WriterError::Full);
         }
+        self.worker.seal_record(self.lengths.len() as u32, &sections, tags, self.rng, &mut self.records)?;
+        let len = self.records.len() - before;
         self.lengths.push(len as u32);
         Ok(())
+    }
+
+    /// Whether no more can be added.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Number of records so far.
@@ -304,13 +359,5 @@ impl Batch {
         Body::encode_front(&header, self.lengths.iter().map(|n| *n as usize), self.lengths.len(), &mut body);
         body.extend_from_slice(&self.records);
         Ok(Unsigned { body, sequence: self.sealer.header().sequence })
-    }
-}
-
-/// Says which event of the request it was.
-fn number(e: WriterError, index: usize) -> WriterError {
-    match e {
-        WriterError::Event(e) => WriterError::Event(e.in_event(index)),
-        other => other,
     }
 }

@@ -15,7 +15,9 @@ pub enum SessionError {
     #[error("the server's challenge is malformed")]
     Malformed,
     /// The challenge does not open with this identity for this ledger.
-    #[error("the server's challenge was not made for this identity and the ledger {ledger}: {source}. Check --key and --server")]
+    #[error(
+        "the server's challenge was not made for this identity and the ledger {ledger}: {source}. Check --key and --server"
+    )]
     Challenge {
         /// The origin expected.
         ledger: String,

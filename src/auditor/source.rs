@@ -65,7 +65,10 @@ impl Source for ServerSource<'_> {
             texts.push(reader.str16().map_err(bad)?.to_owned());
         }
         if texts.len() as u64 != width {
-            return Err(SourceError(format!("the entry bundle {path} holds {} blocks, not {width}", texts.len())));
+            return Err(SourceError(format!(
+                "the entry bundle {path} holds {} blocks, not {width}",
+                texts.len()
+            )));
         }
         Ok(texts.split_off((height - bundle * BUNDLE) as usize))
     }

@@ -1,8 +1,8 @@
 //! Verifies a whole ledger from its bytes: every statement and link, every writer's sequence, every stored
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
-use crate::base::hash::Hash;
 use crate::base::batch::Body;
+use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
@@ -43,7 +43,11 @@ fn place(block: &Option<u64>, record: &Option<u64>) -> String {
     }
 }
 
-fn wrong(block: impl Into<Option<u64>>, record: impl Into<Option<u64>>, what: impl Into<String>) -> VerifyError {
+fn wrong(
+    block: impl Into<Option<u64>>,
+    record: impl Into<Option<u64>>,
+    what: impl Into<String>,
+) -> VerifyError {
     VerifyError::Wrong { block: block.into(), record: record.into(), what: what.into() }
 }
 
@@ -84,7 +88,11 @@ pub fn verify(
     while state.height() < size {
         let texts = run.source.blocks(state.height(), size)?;
         if texts.is_empty() {
-            return Err(wrong(state.height(), None, format!("it is missing, and the checkpoint signs {size} blocks")));
+            return Err(wrong(
+                state.height(),
+                None,
+                format!("it is missing, and the checkpoint signs {size} blocks"),
+            ));
         }
         for text in texts {
             let height = state.height();
@@ -103,14 +111,22 @@ pub fn verify(
         }
     }
     if log.root() != checkpoint.root {
-        return Err(wrong(None, None, "the blocks do not have the root that the checkpoint signs: a block was changed, removed or added"));
+        return Err(wrong(
+            None,
+            None,
+            "the blocks do not have the root that the checkpoint signs: a block was changed, removed or added",
+        ));
     }
     if state.roster().is_none_or(|r| r.ledger_key != *key) {
         return Err(wrong(None, None, "the roster in force names another ledger key than the one given"));
     }
     for record in &run.erased {
         if !run.ordered.iter().any(|(first, last)| (first..=last).contains(&record)) {
-            return Err(wrong(None, *record, "its ciphertext is missing and no erasure statement orders that"));
+            return Err(wrong(
+                None,
+                *record,
+                "its ciphertext is missing and no erasure statement orders that",
+            ));
         }
     }
     Ok(Report {
@@ -150,7 +166,8 @@ impl Run<'_> {
             .collect::<Result<_, _>>()
             .map_err(|_| wrong(height, None, "its leaf inputs are cut short"))?;
         let leaves: Vec<Hash> = kept.iter().map(record_leaf).collect();
-        let kept_fits = leaves.len() as u64 == statement.records && tree::root(&leaves) == statement.records_root;
+        let kept_fits =
+            leaves.len() as u64 == statement.records && tree::root(&leaves) == statement.records_root;
         if !self.source.has_bodies() {
             return if kept_fits {
                 Ok(())
@@ -160,9 +177,14 @@ impl Run<'_> {
         }
         let body = self.source.body(height, size)?;
         if body.is_empty() {
-            return Err(wrong(height, None, format!("the body with its {} records is missing", statement.records)));
+            return Err(wrong(
+                height,
+                None,
+                format!("the body with its {} records is missing", statement.records),
+            ));
         }
-        let found = batch::commit(&body).map_err(|e| wrong(height, None, format!("the stored body is damaged: {e}")))?;
+        let found = batch::commit(&body)
+            .map_err(|e| wrong(height, None, format!("the stored body is damaged: {e}")))?;
         self.bytes += body.len() as u64;
         for (i, (now, then)) in found.leaf_inputs.iter().zip(&kept).enumerate() {
             if now != then {
@@ -170,7 +192,11 @@ impl Run<'_> {
                 return Err(if kept_fits {
                     wrong(height, record, difference(now, then))
                 } else {
-                    wrong(height, record, "its leaf inputs, kept for proofs, are not those of its stored bytes")
+                    wrong(
+                        height,
+                        record,
+                        "its leaf inputs, kept for proofs, are not those of its stored bytes",
+                    )
                 });
             }
         }
@@ -181,7 +207,9 @@ impl Run<'_> {
             .map_err(|e| wrong(height, None, e.to_string()))?;
         if found.erased > 0 {
             let records = Body::decode(&body).map(|b| b.records()).into_iter().flatten();
-            let gone = (block.first_record..).zip(records).filter(|(_, r)| matches!(Record::decode(r), Ok(Record::Erased(_))));
+            let gone = (block.first_record..)
+                .zip(records)
+                .filter(|(_, r)| matches!(Record::decode(r), Ok(Record::Erased(_))));
             self.erased.extend(gone.map(|(record, _)| record));
         }
         self.rehashed += statement.records - found.erased;
@@ -201,5 +229,8 @@ fn difference(now: &LeafInputs, then: &LeafInputs) -> String {
     if now.disclosure_root != then.disclosure_root {
         parts.push("the root of the field commitments");
     }
-    format!("{} stored here is not what the writer signed: it was changed after it was committed", parts.join(" and "))
+    format!(
+        "{} stored here is not what the writer signed: it was changed after it was committed",
+        parts.join(" and ")
+    )
 }

@@ -25,7 +25,9 @@ pub enum AuditCommand {
 }
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: sealtrail audit open EVT-00000042 --identity keys/auditor.identity --key ledger.vkey")]
+#[command(
+    after_help = "Example: sealtrail audit open EVT-00000042 --identity keys/auditor.identity --key ledger.vkey"
+)]
 pub struct OpenArgs {
     /// Index or id of the record
     record: String,
@@ -77,7 +79,10 @@ pub fn run(command: AuditCommand) -> Outcome {
 fn open(args: OpenArgs) -> Outcome {
     let key = verifier_key(&args.key)?;
     let index = parse_record_id(&args.record).or_else(|| args.record.parse().ok()).ok_or_else(|| {
-        Failure::Usage(format!("{} names no record: give an index such as 42 or an id such as EVT-00000042", args.record))
+        Failure::Usage(format!(
+            "{} names no record: give an index such as 42 or an id such as EVT-00000042",
+            args.record
+        ))
     })?;
     let mut refusal = None;
     for identity in identities(&args.identity)? {
@@ -105,17 +110,26 @@ fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {
         let event: Box<serde_json::value::RawValue> =
             serde_json::from_slice(&opened.event).map_err(|e| Failure::Wrong(e.to_string()))?;
         return print_json(&serde_json::json!({
-            "id": record_id(index), "record": index, "block": v.block, "writer": v.writer,
+            "id": record_id(index), "record": index, "block": v.block_height, "writer": v.writer,
             "sealed": v.sealed.to_string(), "committed": v.committed.to_string(),
             "withheld": opened.withheld, "event": event,
         }));
     }
-    eprintln!("{}  block {}  sealed {}  by {}  proven against checkpoint {}", record_id(index), v.block, v.sealed, v.writer, v.checkpoint.size);
-    if let Some(line) = Summary::of(&opened.event).line() {
-        eprintln!("{line}");
+    eprintln!(
+        "{}  block {}  sealed {}  by {}  proven against checkpoint {}",
+        record_id(index),
+        v.block_height,
+        v.sealed,
+        v.writer,
+        v.checkpoint.checkpoint().size
+    );
+    if let Ok(summary) = Summary::of(&opened.event) {
+        eprintln!("{summary}");
     }
     for section in &opened.withheld {
-        eprintln!("section {section:?} is sealed to other readers; its fields stand as {{\"$sealed\":\"{section}\"}}");
+        eprintln!(
+            "section {section:?} is sealed to other readers; its fields stand as {{\"$sealed\":\"{section}\"}}"
+        );
     }
     let mut out = std::io::stdout().lock();
     let written = out.write_all(&opened.event).and_then(|()| out.write_all(b"\n"));
@@ -125,7 +139,9 @@ fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {
 fn verify_all(args: VerifyArgs) -> Outcome {
     let key = verifier_key(&args.key)?;
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} blocks  {elapsed} (about {eta} left)") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} blocks  {elapsed} (about {eta} left)")
+    {
         bar.set_style(style);
     }
     let mut progress = |done: u64, all: u64| {
@@ -140,7 +156,8 @@ fn verify_all(args: VerifyArgs) -> Outcome {
         let mut with_bodies = false;
         if let Some(path) = &args.identity {
             let all = identities(path)?;
-            let first = all.first().ok_or_else(|| Failure::Usage(format!("{} holds no identity", path.display())))?;
+            let first =
+                all.first().ok_or_else(|| Failure::Usage(format!("{} holds no identity", path.display())))?;
             open_session(&mut client, first, key.name())?;
             with_bodies = true;
         }
@@ -149,7 +166,9 @@ fn verify_all(args: VerifyArgs) -> Outcome {
     };
     bar.finish_and_clear();
     match result {
-        Ok(report) if args.json => print_json(&serde_json::json!({ "holds": true, "source": what, "report": report })),
+        Ok(report) if args.json => {
+            print_json(&serde_json::json!({ "holds": true, "source": what, "report": report }))
+        }
         Ok(report) => tell(&report, &what, args.identity.is_none() && args.file.is_none()),
         Err(e) if args.json => {
             let failure = Failure::from(e);
@@ -164,9 +183,15 @@ fn tell(r: &Report, what: &str, hashes_only: bool) -> Outcome {
     println!("HOLDS: {} at {what}", r.ledger);
     println!("  blocks     {}, every statement, link, signature and writer sequence", r.blocks);
     if hashes_only {
-        println!("  records    {}; their hashes fit the signed roots. Stored bytes were not read: give --identity or --file", r.records);
+        println!(
+            "  records    {}; their hashes fit the signed roots. Stored bytes were not read: give --identity or --file",
+            r.records
+        );
     } else {
-        println!("  records    {}; {} hashed again from {} stored bytes", r.records, r.records_rehashed, r.bytes);
+        println!(
+            "  records    {}; {} hashed again from {} stored bytes",
+            r.records, r.records_rehashed, r.bytes
+        );
     }
     if r.erased > 0 {
         println!("  erased     {}, each by an order in the chain", r.erased);

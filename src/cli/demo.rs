@@ -7,6 +7,7 @@ mod tamper;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use crate::chain::proof::Proof;
 use crate::client::Client;
 
 use super::{Failure, Outcome};
@@ -23,8 +24,14 @@ const EVENTS: [&str; 5] = [
     r#"{"resourceType":"AuditEvent","category":[{"coding":[{"code":"110113","display":"Security Alert"}]}],"code":{"coding":[{"system":"http://dicom.nema.org/resources/ontology/DCM","code":"110127","display":"Emergency Override Started"}]},"action":"E","recorded":"2026-11-21T09:31:08Z","authorization":[{"coding":[{"code":"ETREAT"}]}],"agent":[{"who":{"reference":"Practitioner/dr-smith-4421"},"requestor":true}],"source":{"observer":{"display":"EHR"}},"entity":[{"what":{"reference":"Patient/PAT-2026-00842"}}]}"#,
 ];
 /// What must never be found at the operator.
-const SECRETS: [&str; 6] =
-    ["dr-smith-4421", "PAT-2026-00842", "nurse-okafor-118", "clerk-jones-7", "diagnosis", "Emergency Override"];
+const SECRETS: [&str; 6] = [
+    "dr-smith-4421",
+    "PAT-2026-00842",
+    "nurse-okafor-118",
+    "clerk-jones-7",
+    "diagnosis",
+    "Emergency Override",
+];
 /// The record the story follows.
 const FOLLOWED: &str = "EVT-00000000";
 
@@ -61,7 +68,10 @@ pub fn run(args: Args) -> Outcome {
         std::env::temp_dir().join(format!("sealtrail-demo-{}", std::process::id()))
     };
     if root.exists() {
-        return Err(Failure::Usage(format!("{} exists already: remove it, or look at what it holds", root.display())));
+        return Err(Failure::Usage(format!(
+            "{} exists already: remove it, or look at what it holds",
+            root.display()
+        )));
     }
     let roles = Roles::create(&root)?;
     let result = tell(&roles, args.keep);
@@ -91,7 +101,10 @@ fn tell(roles: &Roles, keep: bool) -> Outcome {
 
 /// 1. Keys, ledger, server.
 fn set_up(roles: &Roles) -> Result<(roles::Server, String, String), Failure> {
-    step(1, "The auditor makes a key. The operator creates the ledger, knowing only its public half, and starts the server.");
+    step(
+        1,
+        "The auditor makes a key. The operator creates the ledger, knowing only its public half, and starts the server.",
+    );
     let recipient = run_role(roles, Role::Auditor, &["keygen", "reader", "alice"])?.expect_ok()?;
     let recipient = recipient.trim().to_owned();
     let reader = format!("alice={recipient}");
@@ -101,10 +114,12 @@ fn set_up(roles: &Roles) -> Result<(roles::Server, String, String), Failure> {
     say(&format!("   server     {url}"));
     say(&format!("   public key {vkey}"));
     for role in [Role::Auditor, Role::Stranger, Role::Outsider] {
-        std::fs::write(roles.dir(role).join("ledger.vkey"), format!("{vkey}\n")).map_err(Failure::unavailable)?;
+        std::fs::write(roles.dir(role).join("ledger.vkey"), format!("{vkey}\n"))
+            .map_err(Failure::unavailable)?;
     }
-    let token = std::fs::read(roles.dir(Role::Operator).join("keys/ingest.token")).map_err(Failure::unavailable)?;
-    crate::config::keyfile::write_secret(&roles.dir(Role::Application).join("keys/ingest.token"), &token)
+    let token = crate::config::keyfile::read_secret(&roles.dir(Role::Operator).join("keys/ingest.token"))
+        .map_err(Failure::usage)?;
+    crate::config::keyfile::create_secret(&roles.dir(Role::Application).join("keys/ingest.token"), &token)
         .map_err(Failure::usage)?;
     let client = Client::new(&url, None)?;
     ensure(client.ledger()?.key == vkey, "the server signs with that key")?;
@@ -113,9 +128,13 @@ fn set_up(roles: &Roles) -> Result<(roles::Server, String, String), Failure> {
 
 /// 2. The application logs over HTTP.
 fn log_events(roles: &Roles, url: &str) -> Outcome {
-    step(2, "The application logs who accessed which patient: one HTTP call, one receipt, durable before the answer.");
+    step(
+        2,
+        "The application logs who accessed which patient: one HTTP call, one receipt, durable before the answer.",
+    );
     let mut client = Client::new(url, None)?;
-    let token = std::fs::read_to_string(roles.dir(Role::Application).join("keys/ingest.token")).map_err(Failure::unavailable)?;
+    let token = std::fs::read_to_string(roles.dir(Role::Application).join("keys/ingest.token"))
+        .map_err(Failure::unavailable)?;
     client.set_token(token.trim().to_owned());
     for event in EVENTS {
         let answer = client.post("/v1/events", "application/json", event.as_bytes())?;
@@ -124,11 +143,16 @@ fn log_events(roles: &Roles, url: &str) -> Outcome {
     let many: Vec<String> = (0..1000)
         .map(|i| EVENTS[i % EVENTS.len()].replace("PAT-2026-00842", &format!("PAT-2026-{i:05}")))
         .collect();
-    std::fs::write(roles.dir(Role::Application).join("events.ndjson"), many.join("\n")).map_err(Failure::unavailable)?;
+    std::fs::write(roles.dir(Role::Application).join("events.ndjson"), many.join("\n"))
+        .map_err(Failure::unavailable)?;
     let started = crate::base::clock::monotonic();
     let said = run_role(roles, Role::Application, &["log", "events.ndjson", "--server", url])?.expect_ok()?;
     let took = crate::base::clock::monotonic().duration_since(started);
-    say(&format!("   {}  (1,000 events from a file in {} ms, process start included)", said.trim(), took.as_millis()));
+    say(&format!(
+        "   {}  (1,000 events from a file in {} ms, process start included)",
+        said.trim(),
+        took.as_millis()
+    ));
     let info = client.ledger()?;
     ensure(info.records == 1005, "1,005 records are in the ledger")
 }
@@ -154,7 +178,10 @@ fn operator_sees_nothing(roles: &Roles, url: &str) -> Outcome {
     }
     seen.extend(client.get("/metrics")?);
     seen.extend(client.checkpoint()?.into_bytes());
-    say(&format!("   searched {on_disk} bytes on disk and {} bytes published for {SECRETS:?}", seen.len() - on_disk));
+    say(&format!(
+        "   searched {on_disk} bytes on disk and {} bytes published for {SECRETS:?}",
+        seen.len() - on_disk
+    ));
     let found = SECRETS.iter().find(|s| seen.windows(s.len()).any(|w| w == s.as_bytes()));
     ensure(found.is_none(), "nothing readable: no name, no patient, no field")
 }
@@ -162,7 +189,17 @@ fn operator_sees_nothing(roles: &Roles, url: &str) -> Outcome {
 /// 4. The auditor, with their own key.
 fn auditor_opens(roles: &Roles, url: &str) -> Outcome {
     step(4, "An auditor opens a record with their own key.");
-    let args = ["audit", "open", FOLLOWED, "--identity", "keys/alice.identity", "--key", "ledger.vkey", "--server", url];
+    let args = [
+        "audit",
+        "open",
+        FOLLOWED,
+        "--identity",
+        "keys/alice.identity",
+        "--key",
+        "ledger.vkey",
+        "--server",
+        url,
+    ];
     say(&format!("   $ sealtrail {}", args.join(" ")));
     let done = run_role(roles, Role::Auditor, &args)?;
     for line in done.stderr.lines() {
@@ -175,21 +212,26 @@ fn auditor_opens(roles: &Roles, url: &str) -> Outcome {
 
 /// 5. A stranger, offline.
 fn stranger_verifies(roles: &Roles, url: &str, vkey: &str) -> Outcome {
-    step(5, "A stranger gets a proof file and verifies it offline, with nothing but the ledger's public key.");
-    run_role(roles, Role::Auditor, &["prove", FOLLOWED, "--out", "record.proof.json", "--server", url])?.expect_ok()?;
-    let proof = std::fs::read_to_string(roles.dir(Role::Auditor).join("record.proof.json")).map_err(Failure::unavailable)?;
+    step(
+        5,
+        "A stranger gets a proof file and verifies it offline, with nothing but the ledger's public key.",
+    );
+    run_role(roles, Role::Auditor, &["prove", FOLLOWED, "--out", "record.proof.json", "--server", url])?
+        .expect_ok()?;
+    let proof = std::fs::read_to_string(roles.dir(Role::Auditor).join("record.proof.json"))
+        .map_err(Failure::unavailable)?;
     let stranger = roles.dir(Role::Stranger);
     std::fs::write(stranger.join("record.proof.json"), &proof).map_err(Failure::unavailable)?;
-    let said = run_role(roles, Role::Stranger, &["verify", "record.proof.json", "--key", vkey])?.expect_ok()?;
+    let said =
+        run_role(roles, Role::Stranger, &["verify", "record.proof.json", "--key", vkey])?.expect_ok()?;
     for line in said.lines() {
         say(&format!("   {line}"));
     }
     ensure(!SECRETS.iter().any(|s| proof.contains(s)), "the proof file tells nothing of the content")?;
-    let position = proof.find("\"ciphertext_sha256\":\"").map_or(0, |at| at + 21);
-    let mut forged = proof.into_bytes();
-    if let Some(digit) = forged.get_mut(position) {
-        *digit = if *digit == b'0' { b'1' } else { b'0' };
-    }
+    let parsed = Proof::parse(proof.as_bytes()).map_err(Failure::unavailable)?;
+    let digits = parsed.leaf_inputs.ciphertext_hash.hex();
+    let changed = if digits.starts_with('0') { "1" } else { "0" };
+    let forged = proof.replace(&digits, &format!("{changed}{}", digits.get(1..).unwrap_or_default()));
     std::fs::write(stranger.join("forged.proof.json"), forged).map_err(Failure::unavailable)?;
     let done = run_role(roles, Role::Stranger, &["verify", "forged.proof.json", "--key", vkey])?;
     say(&format!("   with one digit changed: {}", done.stderr.trim()));
@@ -198,13 +240,27 @@ fn stranger_verifies(roles: &Roles, url: &str, vkey: &str) -> Outcome {
 
 /// 6. Someone with a key that is not in the roster.
 fn outsider_is_refused(roles: &Roles, url: &str) -> Outcome {
-    step(6, "Someone who is not a reader tries: at the server, and with a stolen copy of the database's bytes.");
+    step(
+        6,
+        "Someone who is not a reader tries: at the server, and with a stolen copy of the database's bytes.",
+    );
     run_role(roles, Role::Outsider, &["keygen", "reader", "mallory"])?.expect_ok()?;
-    let args = ["audit", "open", FOLLOWED, "--identity", "keys/mallory.identity", "--key", "ledger.vkey", "--server", url];
+    let args = [
+        "audit",
+        "open",
+        FOLLOWED,
+        "--identity",
+        "keys/mallory.identity",
+        "--key",
+        "ledger.vkey",
+        "--server",
+        url,
+    ];
     let done = run_role(roles, Role::Outsider, &args)?;
     say(&format!("   {}", done.stderr.trim()));
     ensure(done.code == 2, "refused at the server")?;
-    let refused = tamper::open_stolen(&roles.operator_db(), &roles.dir(Role::Outsider).join("keys/mallory.identity"))?;
+    let refused =
+        tamper::open_stolen(&roles.operator_db(), &roles.dir(Role::Outsider).join("keys/mallory.identity"))?;
     say(&format!("   with the stolen bytes: {refused}"));
     ensure(true, "the bytes alone do not open either")
 }
@@ -212,7 +268,17 @@ fn outsider_is_refused(roles: &Roles, url: &str) -> Outcome {
 /// 7. Reads are records too.
 fn reading_is_logged(roles: &Roles, url: &str) -> Outcome {
     step(7, "Reading the log is itself in the log.");
-    let args = ["audit", "open", "EVT-00001005", "--identity", "keys/alice.identity", "--key", "ledger.vkey", "--server", url];
+    let args = [
+        "audit",
+        "open",
+        "EVT-00001005",
+        "--identity",
+        "keys/alice.identity",
+        "--key",
+        "ledger.vkey",
+        "--server",
+        url,
+    ];
     let event = run_role(roles, Role::Auditor, &args)?.expect_ok()?;
     say(&format!("   {}", event.trim_end()));
     ensure(
@@ -224,7 +290,8 @@ fn reading_is_logged(roles: &Roles, url: &str) -> Outcome {
 /// 8. A copy is changed.
 fn tampering_is_caught(roles: &Roles, url: &str) -> Outcome {
     step(8, "A database administrator changes one byte in a copy of the database.");
-    let args = ["audit", "verify", "--key", "ledger.vkey", "--identity", "keys/alice.identity", "--server", url];
+    let args =
+        ["audit", "verify", "--key", "ledger.vkey", "--identity", "keys/alice.identity", "--server", url];
     let said = run_role(roles, Role::Auditor, &args)?.expect_ok()?;
     say(&format!("   the live ledger: {}", said.lines().next().unwrap_or_default()));
     let copy = roles.dir(Role::Outsider).join("copy.db");
@@ -250,7 +317,9 @@ fn leave_serving(roles: &Roles, url: &str, vkey: &str, server: &mut roles::Serve
     ));
     say(&format!("  curl -s {url}/checkpoint"));
     say(&format!("  curl -s {url}/v1/blocks/1"));
-    say(&format!("  curl -s {url}/v1/proofs/0 > record.proof.json && sealtrail verify record.proof.json --key '{vkey}'"));
+    say(&format!(
+        "  curl -s {url}/v1/proofs/0 > record.proof.json && sealtrail verify record.proof.json --key '{vkey}'"
+    ));
     say(&format!(
         "  sealtrail audit open 0 --server {url} --identity {} --key {}",
         auditor.join("keys/alice.identity").display(),

@@ -111,9 +111,13 @@ impl From<LedgerError> for Failure {
                 Failure::Wrong(e.to_string())
             }
             LedgerError::Store(e) => e.into(),
-            LedgerError::NotStored { .. } | LedgerError::Overloaded | LedgerError::Stopped => Failure::unavailable(e),
+            LedgerError::NotStored { .. } | LedgerError::Overloaded | LedgerError::Stopped => {
+                Failure::unavailable(e)
+            }
             LedgerError::Chain(_)
             | LedgerError::Batch(_)
+            | LedgerError::BodyMissing
+            | LedgerError::BodyUnexpected
             | LedgerError::Guard(_)
             | LedgerError::GuardMissing { .. }
             | LedgerError::Empty
@@ -128,7 +132,9 @@ impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Failure {
         match e {
             StoreError::Corrupt { .. } => Failure::Wrong(e.to_string()),
-            StoreError::Full { .. } | StoreError::Busy { .. } | StoreError::Uncertain { .. } => Failure::unavailable(e),
+            StoreError::Full { .. } | StoreError::Busy { .. } | StoreError::Uncertain { .. } => {
+                Failure::unavailable(e)
+            }
             _ => Failure::usage(e),
         }
     }

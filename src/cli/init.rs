@@ -57,7 +57,9 @@ pub fn parse_reader(text: &str) -> Result<RosterReader, Failure> {
 /// A checked roster entry.
 pub fn roster_reader(name: &str, recipient: &str, required: bool) -> Result<RosterReader, Failure> {
     if !is_key_name(name) {
-        return Err(Failure::Usage(format!("{name:?} cannot be a reader's name: 1 to 255 bytes, no spaces, no +")));
+        return Err(Failure::Usage(format!(
+            "{name:?} cannot be a reader's name: 1 to 255 bytes, no spaces, no +"
+        )));
     }
     let recipient = crate::seal::reader_key::Recipient::parse(recipient)
         .map_err(|e| Failure::Usage(format!("the key of reader {name}: {e}")))?;
@@ -82,12 +84,18 @@ pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) ->
         )));
     }
     if settings_path.exists() {
-        return Err(Failure::Usage(format!("{} exists already; a ledger is created once", settings_path.display())));
+        return Err(Failure::Usage(format!(
+            "{} exists already; a ledger is created once",
+            settings_path.display()
+        )));
     }
-    let text = Settings::template(ledger);
+    let text = Settings::to_toml_template(ledger);
     let settings = Settings::parse(&text, settings_path).map_err(Failure::usage)?;
     if settings.database.exists() {
-        return Err(Failure::Usage(format!("{} exists already; remove it or work in another folder", settings.database.display())));
+        return Err(Failure::Usage(format!(
+            "{} exists already; remove it or work in another folder",
+            settings.database.display()
+        )));
     }
     let dir = &settings.keys;
     let (_, ledger_key) = keygen::signer(dir, LEDGER_KEY, ledger)?;
@@ -95,7 +103,7 @@ pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) ->
     let (_, gateway_key) = keygen::signer(dir, GATEWAY_KEY, &settings.gateway.writer)?;
     let token = random::secret::<TOKEN_BYTES>().map_err(Failure::unavailable)?;
     let token = zeroize::Zeroizing::new(format!("{}\n", to_hex(token.expose())));
-    keyfile::write_secret(&dir.join(TOKEN_FILE), token.as_bytes()).map_err(Failure::usage)?;
+    keyfile::create_secret(&dir.join(TOKEN_FILE), &token).map_err(Failure::usage)?;
 
     let mut roster = Roster {
         ledger: ledger.to_owned(),
@@ -115,9 +123,10 @@ pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) ->
     let lock = LockFile::acquire(&settings.database)?;
     let store = Arc::new(SqliteStore::open(&settings.database, ledger, true)?);
     let vkey = ledger_key.verifier().to_string();
-    let options = Options { key: ledger_key, guard: guard_path(&settings.database), accept_database_head: false };
+    let options =
+        Options { key: ledger_key, guard: guard_path(&settings.database), accept_database_head: false };
     drop(Ledger::create(store, options, note)?);
     drop(lock);
-    keyfile::write_public(settings_path, text.as_bytes()).map_err(Failure::usage)?;
+    keyfile::create_public(settings_path, &text).map_err(Failure::usage)?;
     Ok(Created { vkey, database: settings.database, keys: settings.keys })
 }

@@ -51,7 +51,10 @@ pub fn run(args: Args) -> Outcome {
         Kind::Reader => {
             let (file, recipient) = reader(&args.out, stem)?;
             println!("{recipient}");
-            eprintln!("Secret identity in {}: it opens records, keep it where the auditor works.", file.display());
+            eprintln!(
+                "Secret identity in {}: it opens records, keep it where the auditor works.",
+                file.display()
+            );
         }
         Kind::Writer | Kind::Officer | Kind::Admin => {
             let (file, key) = signer(&args.out, stem, &args.name)?;
@@ -68,9 +71,9 @@ pub fn reader(dir: &Path, stem: &str) -> Result<(PathBuf, String), Failure> {
     let recipient = identity.recipient().to_string();
     let file = dir.join(format!("{stem}.identity"));
     let text = identity_file_text(&identity, Timestamp::now());
-    keyfile::write_secret(&file, text.as_bytes()).map_err(Failure::usage)?;
+    keyfile::create_secret(&file, &text).map_err(Failure::usage)?;
     let public = dir.join(format!("{stem}.recipient"));
-    keyfile::write_public(&public, format!("{recipient}\n").as_bytes()).map_err(Failure::usage)?;
+    keyfile::create_public(&public, &format!("{recipient}\n")).map_err(Failure::usage)?;
     Ok((file, recipient))
 }
 
@@ -80,8 +83,8 @@ pub fn signer(dir: &Path, stem: &str, name: &str) -> Result<(PathBuf, SigningKey
     let key = SigningKey::generate(name, &mut rng).map_err(Failure::usage)?;
     let file = dir.join(format!("{stem}.key"));
     let text = zeroize::Zeroizing::new(format!("{}\n", key.to_text().as_str()));
-    keyfile::write_secret(&file, text.as_bytes()).map_err(Failure::usage)?;
+    keyfile::create_secret(&file, &text).map_err(Failure::usage)?;
     let public = dir.join(format!("{stem}.vkey"));
-    keyfile::write_public(&public, format!("{}\n", key.verifier()).as_bytes()).map_err(Failure::usage)?;
+    keyfile::create_public(&public, &format!("{}\n", key.verifier())).map_err(Failure::usage)?;
     Ok((file, key))
 }

@@ -15,7 +15,7 @@ use crate::config::keyfile;
 use crate::event::split::{Format, split};
 
 use super::trust::ServerArgs;
-use super::{Failure, Outcome, print_json, seal};
+use super::{Failure, Outcome, print_json};
 
 /// Events sent in one request.
 const CHUNK_EVENTS: usize = 1000;
@@ -52,14 +52,12 @@ pub struct Args {
 /// Where events go: to the gateway as plaintext, or sealed here.
 enum Sink {
     Gateway(Client),
-    Sealed(Box<seal::RemoteWriter>),
 }
 
 impl Sink {
     fn send(&mut self, events: &[Vec<u8>]) -> Result<EventReceipts, Failure> {
         match self {
             Sink::Gateway(client) => Ok(send(client, events)?),
-            Sink::Sealed(writer) => writer.send(events),
         }
     }
 }
@@ -84,8 +82,7 @@ fn send(client: &Client, events: &[Vec<u8>]) -> Result<EventReceipts, ClientErro
 pub fn run(args: Args) -> Outcome {
     let mut client = args.server.client()?;
     let mut sink = match &args.seal {
-        Some(settings) => Sink::Sealed(Box::new(seal::RemoteWriter::open(settings, client)?)),
-        None => {
+        _ => {
             client.set_token(keyfile::read_secret(&args.token).map_err(Failure::usage)?.trim().to_owned());
             Sink::Gateway(client)
         }
@@ -108,12 +105,16 @@ pub fn run(args: Args) -> Outcome {
             return print_json(&receipts);
         }
         let last = receipts.first_record + u64::from(receipts.count).saturating_sub(1);
-        bar.suspend(|| println!("{} to {}  block {}", record_id(receipts.first_record), record_id(last), receipts.block));
+        bar.suspend(|| {
+            println!("{} to {}  block {}", record_id(receipts.first_record), record_id(last), receipts.block)
+        });
         Ok(())
     });
     bar.finish_and_clear();
     match result {
-        Ok(()) if logged == args.skip => Err(Failure::Usage(format!("{} holds no event to log", args.file.display()))),
+        Ok(()) if logged == args.skip => {
+            Err(Failure::Usage(format!("{} holds no event to log", args.file.display())))
+        }
         Ok(()) => Ok(()),
         Err(e) if logged > args.skip => Err(match e {
             Failure::Usage(m) => Failure::Usage(go_on(m, logged)),
@@ -153,14 +154,20 @@ fn for_each_chunk(input: Box<dyn Read>, take: Take<'_>) -> Outcome {
         (&mut input).take(limit).read_until(b'\n', &mut line).map_err(io)?;
         number += 1;
         let at_end = line.is_empty();
-        let complete = at_end || line.trim_ascii().is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&line).is_ok();
+        let complete = at_end
+            || line.trim_ascii().is_empty()
+            || serde_json::from_slice::<serde::de::IgnoredAny>(&line).is_ok();
         if number == 1 && (!complete || line.trim_ascii_start().starts_with(b"[")) {
             // Not one event a line: one JSON text, sent as it is.
             (&mut input).take(MAX_EVENTS_REQUEST_BYTES as u64 + 1).read_to_end(&mut line).map_err(io)?;
             return whole(&line, take);
         }
         if !complete {
-            let what = if line.len() as u64 == limit { "longer than an event may be" } else { "no complete JSON event" };
+            let what = if line.len() as u64 == limit {
+                "longer than an event may be"
+            } else {
+                "no complete JSON event"
+            };
             if !chunk.is_empty() {
                 take(&mut chunk, bytes)?;
             }

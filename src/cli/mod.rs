@@ -6,10 +6,10 @@ mod failure;
 mod init;
 mod keygen;
 mod log;
-mod prove;
 mod operator;
+mod prove;
 mod roster;
-mod seal;
+
 mod serve;
 mod source;
 mod trust;

@@ -92,14 +92,17 @@ pub fn search_keeper(path: PathBuf) -> SearchKeeper {
             if kept == period {
                 let bytes = zeroize::Zeroizing::new(lines.next().and_then(from_base64).unwrap_or_default());
                 return Secret::from_slice(&bytes).map(SearchSecret::from_secret).ok_or_else(|| {
-                    format!("{} is damaged; remove it and a new secret is made (searches then need both)", path.display())
+                    format!(
+                        "{} is damaged; remove it and a new secret is made (searches then need both)",
+                        path.display()
+                    )
                 });
             }
         }
         let secret = crate::base::random::secret().map_err(|e| e.to_string())?;
         let coded = zeroize::Zeroizing::new(to_base64(secret.expose()));
         let text = zeroize::Zeroizing::new(format!("period {period}\n{}\n", coded.as_str()));
-        keyfile::replace_secret(&path, text.as_bytes()).map_err(|e| e.to_string())?;
+        keyfile::replace_secret(&path, &text).map_err(|e| e.to_string())?;
         Ok(SearchSecret::from_secret(secret))
     })
 }
@@ -109,7 +112,10 @@ pub fn token_hash(path: &Path) -> Result<Hash, Failure> {
     let text = keyfile::read_secret(path).map_err(Failure::usage)?;
     let token = text.trim();
     if token.is_empty() {
-        return Err(Failure::Usage(format!("{} is empty; remove it and run `sealtrail init` elsewhere to see its form", path.display())));
+        return Err(Failure::Usage(format!(
+            "{} is empty; remove it and run `sealtrail init` elsewhere to see its form",
+            path.display()
+        )));
     }
     Ok(Hash::of(&[token.as_bytes()]))
 }

@@ -71,7 +71,10 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
                 if let Some(other) =
                     roster.readers.iter().find(|r| r.name == new.name || r.recipient == new.recipient)
                 {
-                    return Err(Failure::Usage(format!("reader {} is in the roster already with {}", other.name, other.recipient)));
+                    return Err(Failure::Usage(format!(
+                        "reader {} is in the roster already with {}",
+                        other.name, other.recipient
+                    )));
                 }
                 roster.readers.push(new);
                 Ok(format!("reader {name} added: new records are sealed to it from the next batch on"))
@@ -81,9 +84,13 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
             let before = roster.readers.len();
             roster.readers.retain(|r| r.name != name);
             if roster.readers.len() == before {
-                return Err(Failure::Usage(format!("there is no reader {name}; see `sealtrail reader list`")));
+                return Err(Failure::Usage(format!(
+                    "there is no reader {name}; see `sealtrail reader list`"
+                )));
             }
-            Ok(format!("reader {name} removed: nothing more is sealed to it or served to it. What it has opened it keeps"))
+            Ok(format!(
+                "reader {name} removed: nothing more is sealed to it or served to it. What it has opened it keeps"
+            ))
         }),
         ReaderCommand::List { json } => {
             let roster = current(&load_settings(settings)?)?;
@@ -122,17 +129,23 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
                 let before = roster.writers.len();
                 roster.writers.retain(|w| w.name() != name);
                 if roster.writers.len() == before {
-                    return Err(Failure::Usage(format!("there is no writer {name}; see `sealtrail writer list`")));
+                    return Err(Failure::Usage(format!(
+                        "there is no writer {name}; see `sealtrail writer list`"
+                    )));
                 }
-                let warning = if name == gateway { ". This is the gateway: POST /v1/events now fails" } else { "" };
+                let warning =
+                    if name == gateway { ". This is the gateway: POST /v1/events now fails" } else { "" };
                 Ok(format!("writer {name} removed: its batches are refused from now on{warning}"))
             })
         }
         WriterCommand::List { json } => {
             let roster = current(&load_settings(settings)?)?;
             if json {
-                let rows: Vec<_> =
-                    roster.writers.iter().map(|w| serde_json::json!({"name": w.name(), "key": w.to_string()})).collect();
+                let rows: Vec<_> = roster
+                    .writers
+                    .iter()
+                    .map(|w| serde_json::json!({"name": w.name(), "key": w.to_string()}))
+                    .collect();
                 return print_json(&rows);
             }
             for w in &roster.writers {
@@ -146,7 +159,7 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
 /// A client for the server of these settings.
 fn client(settings: &Settings) -> Result<Client, Failure> {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let ca: Option<&PathBuf> = settings.tls.as_ref().map(|(cert, _)| cert);
+    let ca: Option<&PathBuf> = settings.tls.as_ref().map(|t| &t.cert);
     Ok(Client::new(&format!("{scheme}://{}", settings.listen), ca.map(PathBuf::as_path))?)
 }
 
@@ -180,7 +193,11 @@ fn edit(path: &Path, change: impl FnOnce(&mut Roster) -> Result<String, Failure>
     let (mut roster, head) = match &open {
         Some(open) => {
             let view = open.ledger.view();
-            let roster = view.state.roster().cloned().ok_or_else(|| Failure::Usage("the ledger has no roster".into()))?;
+            let roster = view
+                .state
+                .roster()
+                .cloned()
+                .ok_or_else(|| Failure::Usage("the ledger has no roster".into()))?;
             (roster, view.state.authority())
         }
         None => {

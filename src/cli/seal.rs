@@ -55,7 +55,6 @@ impl RemoteWriter {
             key,
             ledger: settings.ledger,
             policy: settings.policy,
-            access_log_readers: crate::event::policy::ReaderChoice::All,
             retain_years: settings.retain_years,
             search: search_keeper(settings.search),
         };

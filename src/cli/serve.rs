@@ -1,5 +1,6 @@
 //! `serve`: run the server until SIGINT or SIGTERM.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,8 +23,7 @@ pub struct Args {
 pub fn run(path: &Path, args: Args) -> Outcome {
     let mut settings = settings(path)?;
     if let Some(listen) = args.listen {
-        settings.listen = listen;
-        settings.check_listen().map_err(Failure::usage)?;
+        settings.listen = override_listen(&listen, settings.tls.is_some())?;
     }
     let open = open_ledger(&settings, args.accept_database_head)?.ok_or_else(|| {
         Failure::Usage(format!("another process is using {}; stop it first", settings.database.display()))
@@ -41,25 +41,30 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         key: gateway_key,
         ledger: settings.ledger.clone(),
         policy: settings.policy.clone(),
-        access_log_readers: settings.access_log_readers.clone(),
         retain_years: settings.gateway.retain_years,
         search: search_keeper(settings.keys.join(SEARCH_FILE)),
     };
     let writer = Writer::new(options, head).map_err(Failure::usage)?;
     let options = Options {
-        listen: settings.listen.clone(),
-        tls: settings.tls.clone(),
+        listen: settings.listen.to_string(),
+        tls: settings.tls.as_ref().map(|t| (t.cert.clone(), t.key.clone())),
         ingest_tokens: vec![token_hash(&settings.keys.join(TOKEN_FILE))?],
         heartbeat: Duration::from_secs(u64::from(settings.gateway.heartbeat_minutes) * 60),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unavailable)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unavailable)?;
     runtime.block_on(async {
         let server = Server::bind(open.ledger.clone(), writer, options)?;
         let addr = server.local_addr().map_err(Failure::unavailable)?;
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let view = open.ledger.view();
         // One line on standard output, so that a script can wait for it.
-        println!("{scheme}://{addr} serves {} at {} blocks, {} records", settings.ledger, view.state.height(), view.state.next_record());
+        println!(
+            "{scheme}://{addr} serves {} at {} blocks, {} records",
+            settings.ledger,
+            view.state.height(),
+            view.state.next_record()
+        );
         let stopper = server.stopper();
         tokio::spawn(async move {
             stop_signal().await;
@@ -71,6 +76,20 @@ pub fn run(path: &Path, args: Args) -> Outcome {
     drop(runtime);
     eprintln!("stopped; everything acknowledged is stored");
     Ok(())
+}
+
+/// The address of `--listen`: without TLS only this machine may reach it.
+fn override_listen(text: &str, tls: bool) -> Result<SocketAddr, Failure> {
+    let addr: SocketAddr = text
+        .parse()
+        .map_err(|_| Failure::Usage(format!("{text:?} is no address and port, such as 127.0.0.1:7470")))?;
+    if !addr.ip().is_loopback() && !tls {
+        return Err(Failure::Usage(format!(
+            "{addr} can be reached from other machines, and without TLS everyone on the way could read events and tokens: \
+             set tls_cert and tls_key in the settings, or listen on 127.0.0.1"
+        )));
+    }
+    Ok(addr)
 }
 
 /// Resolves on SIGINT or SIGTERM.

@@ -29,7 +29,8 @@ fn failed(e: impl std::fmt::Display) -> SourceError {
 
 impl Source for FileSource {
     fn checkpoint(&mut self) -> Result<String, SourceError> {
-        let head = self.store.head().map_err(failed)?.ok_or_else(|| failed("the database holds no ledger"))?;
+        let head =
+            self.store.head().map_err(failed)?.ok_or_else(|| failed("the database holds no ledger"))?;
         String::from_utf8(head.checkpoint).map_err(|_| failed("the stored checkpoint is not text"))
     }
 

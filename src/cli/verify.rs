@@ -9,7 +9,9 @@ use super::trust::verifier_key;
 use super::{Failure, Outcome, print_json};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: sealtrail verify record42.proof.json --key hospital.example/phi-audit+1a2b3c4d+AT…\nExit code 0 only if everything holds.")]
+#[command(
+    after_help = "Example: sealtrail verify record42.proof.json --key hospital.example/phi-audit+1a2b3c4d+AT…\nExit code 0 only if everything holds."
+)]
 pub struct Args {
     /// The proof file
     file: PathBuf,
@@ -40,16 +42,21 @@ pub fn run(args: Args) -> Outcome {
     let proof = Proof::parse(&bytes).map_err(|e| refuse(&e))?;
     let verified = proof.verify(&key, writer.as_ref()).map_err(|e| refuse(&e))?;
     if let Some(path) = &args.ciphertext {
-        let bytes = std::fs::read(path).map_err(|e| Failure::Usage(format!("cannot read {}: {e}", path.display())))?;
-        if crate::base::hash::Hash::of(&[&bytes]) != proof.leaf.ciphertext_hash {
+        let bytes = std::fs::read(path)
+            .map_err(|e| Failure::Usage(format!("cannot read {}: {e}", path.display())))?;
+        if crate::base::hash::Hash::of(&[&bytes]) != proof.leaf_inputs.ciphertext_hash {
             return Err(Failure::Wrong(format!(
                 "NOT PROVEN: {} is not the ciphertext of record {}",
                 path.display(),
-                proof.id
+                record_id(proof.record)
             )));
         }
     }
-    if args.json { print_json(&summary(&verified, &proof)) } else { tell(&verified, &proof, args.ciphertext.is_some()) }
+    if args.json {
+        print_json(&summary(&verified, &proof))
+    } else {
+        tell(&verified, &proof, args.ciphertext.is_some())
+    }
 }
 
 fn summary(v: &Verified, proof: &Proof) -> serde_json::Value {
@@ -58,26 +65,41 @@ fn summary(v: &Verified, proof: &Proof) -> serde_json::Value {
         "ledger": v.ledger,
         "id": record_id(v.record),
         "record": v.record,
-        "block": v.block,
+        "block": v.block_height,
         "writer": v.writer,
         "writer_signature_checked": v.writer_checked,
         "sealed": v.sealed.to_string(),
         "committed": v.committed.to_string(),
-        "ciphertext_sha256": proof.leaf.ciphertext_hash.hex(),
-        "checkpoint_blocks": v.checkpoint.size,
+        "ciphertext_sha256": proof.leaf_inputs.ciphertext_hash.hex(),
+        "checkpoint_blocks": v.checkpoint.checkpoint().size,
     })
 }
 
 fn tell(v: &Verified, proof: &Proof, ciphertext: bool) -> Outcome {
-    println!("PROVEN: record {} exists in the ledger {} and has not been changed.", record_id(v.record), v.ledger);
-    println!("  block       {} of the {} that the signed checkpoint covers", v.block, v.checkpoint.size);
+    println!(
+        "PROVEN: record {} exists in the ledger {} and has not been changed.",
+        record_id(v.record),
+        v.ledger
+    );
+    println!(
+        "  block       {} of the {} that the signed checkpoint covers",
+        v.block_height,
+        v.checkpoint.checkpoint().size
+    );
     println!("  committed   {} (the ledger's clock)", v.committed);
     println!("  sealed      {} (the writer's clock)", v.sealed);
-    println!("  ciphertext  sha256 {}{}", proof.leaf.ciphertext_hash.hex(), if ciphertext { ", the file given" } else { "" });
+    println!(
+        "  ciphertext  sha256 {}{}",
+        proof.leaf_inputs.ciphertext_hash.hex(),
+        if ciphertext { ", the file given" } else { "" }
+    );
     if v.writer_checked {
         println!("  writer      {}, signature checked with the key you gave", v.writer);
     } else {
-        println!("  writer      {}, as the ledger says; give --writer VKEY to check that signature too", v.writer);
+        println!(
+            "  writer      {}, as the ledger says; give --writer VKEY to check that signature too",
+            v.writer
+        );
     }
     println!("  not proven  what the record says: only a reader's key shows that");
     Ok(())

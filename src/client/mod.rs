@@ -129,9 +129,10 @@ impl Client {
         let status = response.status();
         let mut body = Vec::new();
         let mut reader = response.into_body().into_reader().take(MAX_RESPONSE_BYTES + 1);
-        reader
-            .read_to_end(&mut body)
-            .map_err(|e| ClientError::Malformed { url: url.clone(), what: format!("the answer broke off: {e}") })?;
+        reader.read_to_end(&mut body).map_err(|e| ClientError::Malformed {
+            url: url.clone(),
+            what: format!("the answer broke off: {e}"),
+        })?;
         if body.len() as u64 > MAX_RESPONSE_BYTES {
             return Err(ClientError::Malformed { url, what: "the answer is too large".into() });
         }
@@ -241,7 +242,8 @@ impl Client {
 
     /// Asks for a session challenge.
     pub fn challenge(&self, recipient: &str) -> Result<SessionChallenge, ClientError> {
-        let request = serde_json::to_vec(&SessionRequest { recipient: recipient.to_owned() }).unwrap_or_default();
+        let request =
+            serde_json::to_vec(&SessionRequest { recipient: recipient.to_owned() }).unwrap_or_default();
         self.json(route::SESSIONS, &self.post(route::SESSIONS, "application/json", &request)?)
     }
 

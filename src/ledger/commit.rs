@@ -233,7 +233,8 @@ impl Committer {
                 let full = matches!(e, StoreError::Full { .. });
                 self.reread = true;
                 let why = e.to_string();
-                let kept = self.reload().is_ok() && self.log.size() == log.size() && self.log.root() == log.root();
+                let kept =
+                    self.reload().is_ok() && self.log.size() == log.size() && self.log.root() == log.root();
                 if !kept {
                     self.fail(answers.into_iter().map(|(a, _)| a).collect(), &why, full);
                     return;
@@ -251,7 +252,8 @@ impl Committer {
         let counts = (blocks.len() as u64, blocks.iter().map(|b| u64::from(b.records)).sum::<u64>());
         self.state = state.clone();
         self.log = log.clone();
-        *self.shared.view.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(View { checkpoint, state, log });
+        *self.shared.view.write().unwrap_or_else(|e| e.into_inner()) =
+            Arc::new(View { checkpoint, state, log });
         {
             let mut health = self.shared.health.write().unwrap_or_else(|e| e.into_inner());
             health.last_append = clock::monotonic();

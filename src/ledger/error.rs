@@ -30,7 +30,9 @@ pub enum LedgerError {
         full: bool,
     },
     /// A records statement without its body.
-    #[error("a records statement needs the sealed batch it signs: send it to /v1/batches together with the body")]
+    #[error(
+        "a records statement needs the sealed batch it signs: send it to /v1/batches together with the body"
+    )]
     BodyMissing,
     /// A body with a statement that has none.
     #[error("only a records statement has a body: send other statements to /v1/statements")]
@@ -72,7 +74,9 @@ pub enum LedgerError {
         found: u64,
     },
     /// The stored bytes contradict each other.
-    #[error("the database is damaged: {what}. Run `sealtrail audit verify --file` on it and restore from a backup")]
+    #[error(
+        "the database is damaged: {what}. Run `sealtrail audit verify --file` on it and restore from a backup"
+    )]
     Damaged {
         /// What was found.
         what: String,

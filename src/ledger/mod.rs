@@ -191,7 +191,8 @@ impl Ledger {
             }),
             queued_bytes: AtomicUsize::new(0),
         });
-        let mut committer = commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());
+        let mut committer =
+            commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());
         committer.align_guard()?;
         let (queue, jobs) = sync_channel(MAX_QUEUED_SUBMISSIONS);
         let thread = std::thread::Builder::new()

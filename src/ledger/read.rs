@@ -68,7 +68,9 @@ impl Ledger {
     /// A tile of the log of `width` hashes (256 for a full one); `None` if the tree is not that large.
     pub fn tile(&self, id: TileId, width: u16) -> Result<Option<Vec<u8>>, LedgerError> {
         let view = self.view();
-        view.log.tile(&StoredTiles(&*self.store), id, width).map_err(|e| LedgerError::Damaged { what: e.to_string() })
+        view.log
+            .tile(&StoredTiles(&*self.store), id, width)
+            .map_err(|e| LedgerError::Damaged { what: e.to_string() })
     }
 
     /// An entry bundle: `width` block texts, each behind a 16-bit length; `None` if the tree is not that large.
@@ -99,7 +101,8 @@ impl Ledger {
     /// The existence proof of a record against the current checkpoint; also its receipt.
     pub fn proof(&self, record: u64) -> Result<Proof, LedgerError> {
         let view = self.view();
-        let missing = || LedgerError::NotFound { what: "record", index: record, count: view.state.next_record() };
+        let missing =
+            || LedgerError::NotFound { what: "record", index: record, count: view.state.next_record() };
         if record >= view.state.next_record() {
             return Err(missing());
         }

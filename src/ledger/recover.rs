@@ -44,12 +44,16 @@ fn damaged(what: impl Into<String>) -> LedgerError {
 /// `Ok(None)` if the store is empty.
 pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Recovered>, LedgerError> {
     let Some(head) = store.head()? else { return Ok(None) };
-    let text = String::from_utf8(head.checkpoint).map_err(|_| damaged("the stored checkpoint is not text"))?;
+    let text =
+        String::from_utf8(head.checkpoint).map_err(|_| damaged("the stored checkpoint is not text"))?;
     let checkpoint = SignedCheckpoint::parse(&text, key)
         .map_err(|e| damaged(format!("the stored checkpoint does not verify: {e}")))?;
     let checkpoint = checkpoint.checkpoint();
     if checkpoint.size != head.size {
-        return Err(damaged(format!("the checkpoint counts {} blocks, the head {}", checkpoint.size, head.size)));
+        return Err(damaged(format!(
+            "the checkpoint counts {} blocks, the head {}",
+            checkpoint.size, head.size
+        )));
     }
     let state = match State::decode(&head.state) {
         Ok(s) if s.height() == head.size => s,

@@ -170,7 +170,16 @@ impl Sealer {
             .collect::<Result<Vec<BatchSection>, SealError>>()?;
         let mut header =
             Header { ledger, writer, sequence, period, readers: Vec::new(), sections, tag_fields };
-        header.readers = readers.iter().map(|r| batch_reader(r, Vec::new(), Vec::new())).collect();
+        // Placeholders of the right lengths, until the key exchange gives the real ones.
+        let reads = |i: usize| header.sections.iter().filter(|s| s.readers.contains(&(i as u8))).count();
+        header.readers = readers
+            .iter()
+            .enumerate()
+            .map(|(i, r)| batch_reader(r, vec![0; KEY_LEN], vec![0; reads(i) * KEY_LEN + aead::TAG_LEN]))
+            .collect();
+        if let Some(i) = (0..readers.len()).find(|i| reads(*i) == 0) {
+            return Err(SealError::IdleReader(readers[i]));
+        }
         // Refuses what the format does not allow before names reach the key exchange.
         header.encode()?;
 
@@ -181,9 +190,6 @@ impl Sealer {
                 .filter(|(section, _)| section.readers.contains(&(i as u8)))
                 .map(|(_, secret)| secret)
                 .collect();
-            if mine.is_empty() {
-                return Err(SealError::IdleReader(*reader));
-            }
             let (context, search) = reader_context(reader, &info, &mine, rng)
                 .map_err(|problem| SealError::Kem { reader: *reader, problem })?;
             let key =

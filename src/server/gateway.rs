@@ -50,7 +50,9 @@ impl From<WriterError> for IntakeError {
     fn from(e: WriterError) -> Self {
         match e {
             WriterError::Event(e) => IntakeError::Event(e),
-            WriterError::Full => IntakeError::Unsealable("the request is too large for one batch; send fewer events at once".into()),
+            WriterError::Full => IntakeError::Unsealable(
+                "the request is too large for one batch; send fewer events at once".into(),
+            ),
             WriterError::Seal(
                 e @ (SealError::TooManyTags | SealError::RecordTooLarge(_) | SealError::Fields(_)),
             ) => IntakeError::Unsealable(e.to_string()),
@@ -279,7 +281,9 @@ fn refuse(answers: impl Iterator<Item = Answer>, why: &WriterError) {
     for answer in answers {
         let error = match why {
             // The cause was reported to the requests of the failed batch; these may simply be sent again.
-            WriterError::Broken => IntakeError::Ledger(LedgerError::NotStored { why: why.to_string(), full: false }),
+            WriterError::Broken => {
+                IntakeError::Ledger(LedgerError::NotStored { why: why.to_string(), full: false })
+            }
             _ => IntakeError::Writer(why.to_string()),
         };
         // The client may have gone; its events were not stored.

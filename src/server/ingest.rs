@@ -91,9 +91,13 @@ fn accepted(receipt: Receipt) -> Response {
 
 fn parse_note(text: &str) -> Result<Note, Failure> {
     if text.len() > MAX_STATEMENT_BYTES {
-        return Err(Failure::new(Code::TooLarge, format!("a statement has at most {MAX_STATEMENT_BYTES} bytes")));
+        return Err(Failure::new(
+            Code::TooLarge,
+            format!("a statement has at most {MAX_STATEMENT_BYTES} bytes"),
+        ));
     }
-    Note::parse(text).map_err(|e| Failure::new(Code::RequestInvalid, format!("the statement is no signed note: {e}")))
+    Note::parse(text)
+        .map_err(|e| Failure::new(Code::RequestInvalid, format!("the statement is no signed note: {e}")))
 }
 
 /// `POST /v1/batches`: already sealed by a remote writer. The signature is the authentication.
@@ -109,7 +113,8 @@ pub(super) async fn batches(State(app): State<Arc<App>>, body: Bytes) -> Result<
     }
     let ledger = app.ledger.clone();
     let pending = tokio::task::spawn_blocking(move || {
-        let (_, sealed) = decode_batch(&body).map_err(|e| Failure::new(Code::RequestInvalid, e.to_string()))?;
+        let (_, sealed) =
+            decode_batch(&body).map_err(|e| Failure::new(Code::RequestInvalid, e.to_string()))?;
         Ok::<_, Failure>(ledger.submit(Submission::batch(note, sealed.to_vec())?)?)
     })
     .await

@@ -26,7 +26,12 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     put("sealtrail_blocks", "gauge", "Blocks in the ledger.", view.state.height() as f64);
     put("sealtrail_records", "gauge", "Records in the ledger.", view.state.next_record() as f64);
     put("sealtrail_last_durable_append_age_seconds", "gauge", "Age of the last durable append.", age);
-    put("sealtrail_append_failing", "gauge", "1 if the last write cycle failed.", health.failing.is_some().into());
+    put(
+        "sealtrail_append_failing",
+        "gauge",
+        "1 if the last write cycle failed.",
+        health.failing.is_some().into(),
+    );
     put("sealtrail_cycles_total", "counter", "Write cycles made durable since start.", health.cycles as f64);
     put("sealtrail_blocks_total", "counter", "Blocks made durable since start.", health.blocks as f64);
     put("sealtrail_records_total", "counter", "Records made durable since start.", health.records as f64);
@@ -43,7 +48,8 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     put("sealtrail_records_read_total", "counter", "Records handed to readers.", load(&c.records_read));
     out.push_str("# HELP sealtrail_responses_total HTTP responses by class.\n# TYPE sealtrail_responses_total counter\n");
     for (class, n) in c.responses.iter().enumerate().skip(1) {
-        let _ = writeln!(out, "sealtrail_responses_total{{class=\"{class}xx\"}} {}", n.load(Ordering::Relaxed));
+        let _ =
+            writeln!(out, "sealtrail_responses_total{{class=\"{class}xx\"}} {}", n.load(Ordering::Relaxed));
     }
     ([(header::CONTENT_TYPE, EXPOSITION_TYPE)], out).into_response()
 }

@@ -45,7 +45,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address could not be bound.
-    #[error("cannot listen on {addr}: {source}. Another program may be using the port; stop it or set another `listen` in the settings")]
+    #[error(
+        "cannot listen on {addr}: {source}. Another program may be using the port; stop it or set another `listen` in the settings"
+    )]
     Listen {
         /// The address.
         addr: String,
@@ -53,7 +55,9 @@ pub enum ServerError {
         source: std::io::Error,
     },
     /// Certificate or key are not usable.
-    #[error("TLS cannot be set up from {cert} and {key}: {source}. Both must be PEM files, the certificate chain and its private key")]
+    #[error(
+        "TLS cannot be set up from {cert} and {key}: {source}. Both must be PEM files, the certificate chain and its private key"
+    )]
     Tls {
         /// The certificate file.
         cert: PathBuf,
@@ -180,9 +184,15 @@ fn router(app: Arc<App>) -> Router {
         .route(route::METRICS, get(metrics::metrics))
         .fallback(async || Failure::new(Code::NotFound, "no such path; docs/API.md lists them"))
         .method_not_allowed_fallback(async || {
-            Failure::new(Code::MethodNotAllowed, "this path does not take that method; docs/API.md lists what it takes")
+            Failure::new(
+                Code::MethodNotAllowed,
+                "this path does not take that method; docs/API.md lists what it takes",
+            )
         })
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(REQUEST_SECONDS)))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            Duration::from_secs(REQUEST_SECONDS),
+        ))
         .layer(middleware::from_fn_with_state(app.clone(), finish))
         .with_state(app)
 }
@@ -194,18 +204,29 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let status = response.status();
     let class = usize::from(status.as_u16() / 100).min(app.counters.responses.len() - 1);
     Counters::add(&app.counters.responses[class], 1);
-    let ours = response.headers().get("content-type").is_some_and(|t| t.as_bytes() == route::PROBLEM_TYPE.as_bytes());
+    let ours = response
+        .headers()
+        .get("content-type")
+        .is_some_and(|t| t.as_bytes() == route::PROBLEM_TYPE.as_bytes());
     if !(status.is_client_error() || status.is_server_error()) || ours {
         return response;
     }
     match status {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Failure::new(Code::TooLarge, "the body is larger than this path takes; split it (docs/API.md has the limits)")
+        StatusCode::PAYLOAD_TOO_LARGE => Failure::new(
+            Code::TooLarge,
+            "the body is larger than this path takes; split it (docs/API.md has the limits)",
+        ),
+        StatusCode::REQUEST_TIMEOUT => {
+            Failure::new(Code::Timeout, "the request did not arrive and finish in time")
         }
-        StatusCode::REQUEST_TIMEOUT => Failure::new(Code::Timeout, "the request did not arrive and finish in time"),
         StatusCode::SERVICE_UNAVAILABLE => return response,
-        StatusCode::INTERNAL_SERVER_ERROR => Failure::new(Code::Internal, "the server failed; its log says why"),
-        _ => Failure::new(Code::RequestInvalid, "the path or query of the request is malformed; docs/API.md has the form"),
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            Failure::new(Code::Internal, "the server failed; its log says why")
+        }
+        _ => Failure::new(
+            Code::RequestInvalid,
+            "the path or query of the request is malformed; docs/API.md has the form",
+        ),
     }
     .into_response()
 }

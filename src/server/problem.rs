@@ -43,7 +43,9 @@ impl From<LedgerError> for Failure {
     fn from(e: LedgerError) -> Failure {
         let code = match &e {
             LedgerError::Chain(c) => chain_code(c),
-            LedgerError::Batch(_) | LedgerError::BodyMissing | LedgerError::BodyUnexpected => Code::BatchInvalid,
+            LedgerError::Batch(_) | LedgerError::BodyMissing | LedgerError::BodyUnexpected => {
+                Code::BatchInvalid
+            }
             LedgerError::NotStored { full: true, .. } => Code::StorageFull,
             LedgerError::NotStored { full: false, .. } => Code::StorageFailed,
             LedgerError::Store(_) | LedgerError::Guard(_) => Code::StorageFailed,

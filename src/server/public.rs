@@ -39,7 +39,8 @@ pub(super) async fn checkpoint(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /tile/<L>/<N>[.p/<W>]` and `GET /tile/entries/<N>[.p/<W>]`
 pub(super) async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) -> Result<Response, Failure> {
-    let missing = || Failure::new(Code::NotFound, "the log has no such tile; see c2sp.org/tlog-tiles for the paths");
+    let missing =
+        || Failure::new(Code::NotFound, "the log has no such tile; see c2sp.org/tlog-tiles for the paths");
     let tile = match path.strip_prefix("entries/") {
         Some(rest) => {
             let (index, width) = parse_index_path(rest).ok_or_else(missing)?;
@@ -73,7 +74,10 @@ pub(super) async fn block(State(app): State<Arc<App>>, Path(height): Path<u64>) 
 }
 
 /// `GET /v1/blocks/{height}/leaves`: 96 bytes a record, the hashes its leaf is made of.
-pub(super) async fn leaves(State(app): State<Arc<App>>, Path(height): Path<u64>) -> Result<Response, Failure> {
+pub(super) async fn leaves(
+    State(app): State<Arc<App>>,
+    Path(height): Path<u64>,
+) -> Result<Response, Failure> {
     Ok(binary(app.ledger.leaf_inputs(height)?))
 }
 
@@ -83,14 +87,20 @@ fn proof_answer(app: &App, record: u64) -> Result<Response, Failure> {
 }
 
 /// `GET /v1/proofs/{index}`: a number, or an id such as `EVT-00000042`.
-pub(super) async fn proof(State(app): State<Arc<App>>, Path(index): Path<String>) -> Result<Response, Failure> {
+pub(super) async fn proof(
+    State(app): State<Arc<App>>,
+    Path(index): Path<String>,
+) -> Result<Response, Failure> {
     proof_answer(&app, record_index(&index)?)
 }
 
 /// A record's index from a path: a number or an id.
 pub(super) fn record_index(text: &str) -> Result<u64, Failure> {
     crate::chain::proof::parse_record_id(text).or_else(|| text.parse().ok()).ok_or_else(|| {
-        Failure::new(Code::RequestInvalid, "a record is named by its index, such as 42, or its id, such as EVT-00000042")
+        Failure::new(
+            Code::RequestInvalid,
+            "a record is named by its index, such as 42, or its id, such as EVT-00000042",
+        )
     })
 }
 
@@ -105,7 +115,10 @@ pub(super) async fn find_proof(
     Query(query): Query<ProofQuery>,
 ) -> Result<Response, Failure> {
     let hash = query.ciphertext_sha256.as_deref().and_then(Hash::from_hex).ok_or_else(|| {
-        Failure::new(Code::RequestInvalid, "give ?ciphertext_sha256= with 64 hexadecimal digits, as sha256sum prints them")
+        Failure::new(
+            Code::RequestInvalid,
+            "give ?ciphertext_sha256= with 64 hexadecimal digits, as sha256sum prints them",
+        )
     })?;
     proof_answer(&app, app.ledger.find_ciphertext(&hash)?)
 }
@@ -123,7 +136,10 @@ pub(super) async fn writer(
     let known = query.name.len() <= MAX_NAME_BYTES
         && app.ledger.view().state.roster().is_some_and(|r| r.writers.iter().any(|w| w.name() == query.name));
     if !known {
-        return Err(Failure::new(Code::NotFound, "the roster has no writer of that name; an admin adds one with `writer add`"));
+        return Err(Failure::new(
+            Code::NotFound,
+            "the roster has no writer of that name; an admin adds one with `writer add`",
+        ));
     }
     let head = app.ledger.writer_head(&query.name);
     Ok(Json(WriterHead {

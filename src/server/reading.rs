@@ -28,13 +28,19 @@ use super::public::record_index;
 use super::state::{App, Counters, SessionReader};
 
 /// `POST /v1/sessions`: a token sealed to the recipient; using it proves that the caller can decrypt.
-pub(super) async fn open_session(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<SessionChallenge>, Failure> {
+pub(super) async fn open_session(
+    State(app): State<Arc<App>>,
+    body: Bytes,
+) -> Result<Json<SessionChallenge>, Failure> {
     let request: SessionRequest = serde_json::from_slice(&body)
         .map_err(|_| Failure::new(Code::RequestInvalid, r#"send {"recipient":"age1…"}"#))?;
     let recipient = Recipient::parse(&request.recipient)
         .map_err(|e| Failure::new(Code::RequestInvalid, format!("the recipient is not usable: {e}")))?;
     app.roster_reader(&recipient).ok_or_else(|| {
-        Failure::new(Code::Forbidden, "this recipient is not a reader of the ledger; an admin adds one with `reader add`")
+        Failure::new(
+            Code::Forbidden,
+            "this recipient is not a reader of the ledger; an admin adds one with `reader add`",
+        )
     })?;
     let (challenge, expires) = app
         .sessions

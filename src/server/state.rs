@@ -88,9 +88,8 @@ impl App {
         let token = bearer(headers).ok_or_else(denied)?;
         let recipient = self.sessions.check(token, Timestamp::now()).ok_or_else(denied)?;
         let recipient = Recipient::from_bytes(recipient).map_err(|_| denied())?;
-        self.roster_reader(&recipient).ok_or_else(|| {
-            Failure::new(Code::Forbidden, "this reader is no longer in the ledger's roster")
-        })
+        self.roster_reader(&recipient)
+            .ok_or_else(|| Failure::new(Code::Forbidden, "this reader is no longer in the ledger's roster"))
     }
 
     /// The roster's entry for a recipient.

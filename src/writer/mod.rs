@@ -19,8 +19,8 @@ use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{HeartbeatStatement, RecordsStatement, Statement};
 use crate::event::error::EventError;
-use crate::event::policy::{CompiledPolicy, Policy, PolicyError, ReaderChoice, SectionPolicy};
 use crate::event::field::Field;
+use crate::event::policy::{CompiledPolicy, Policy, PolicyError, ReaderChoice, SectionPolicy};
 use crate::event::prepare::Preparer;
 use crate::seal::reader_key::{KeyError, Recipient};
 use crate::seal::sealer::{SealError, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput, Worker};
@@ -33,7 +33,9 @@ pub enum WriterError {
     #[error(transparent)]
     Event(#[from] EventError),
     /// A section of the policy has no reader in the roster.
-    #[error("section {0:?} of the policy has no reader in the roster: add one with `reader add`, or change the policy's reader names")]
+    #[error(
+        "section {0:?} of the policy has no reader in the roster: add one with `reader add`, or change the policy's reader names"
+    )]
     NoReader(String),
     /// A recipient in the roster is not usable.
     #[error("the roster's reader {name} has an unusable key: {source}")]
@@ -186,7 +188,12 @@ impl Writer {
     }
 
     /// Starts a batch for the readers the roster has now.
-    pub fn begin(&mut self, purpose: Purpose, readers: &[RosterReader], now: Timestamp) -> Result<OpenBatch, WriterError> {
+    pub fn begin(
+        &mut self,
+        purpose: Purpose,
+        readers: &[RosterReader],
+        now: Timestamp,
+    ) -> Result<OpenBatch, WriterError> {
         let rules = match purpose {
             Purpose::Events => &self.events,
             Purpose::AccessLog => &self.access_log,
@@ -194,7 +201,8 @@ impl Writer {
         let sections = sections(&rules.sections, readers)?;
         let month: String = now.date().chars().take("2026-11".len()).collect();
         if self.period.as_ref().is_none_or(|(name, _)| *name != month) {
-            let secret = (self.search)(&month).map_err(|why| WriterError::Search { period: month.clone(), why })?;
+            let secret =
+                (self.search)(&month).map_err(|why| WriterError::Search { period: month.clone(), why })?;
             self.period = Some((month, secret));
         }
         let Some((period, secret)) = &self.period else { return Err(WriterError::Broken) };
@@ -317,7 +325,8 @@ impl Batch<'_> {
             return Err(WriterError::Full);
         }
         let prepared = self.preparer.prepare(event)?;
-        let fields: Vec<Vec<Field<'_>>> = (0..prepared.sections()).map(|s| prepared.fields(s).collect()).collect();
+        let fields: Vec<Vec<Field<'_>>> =
+            (0..prepared.sections()).map(|s| prepared.fields(s).collect()).collect();
         let sections: Vec<SectionInput<'_>> = fields
             .iter()
             .enumerate()
@@ -355,7 +364,8 @@ impl Batch<'_> {
     /// Closes the batch.
     pub fn finish(self) -> Result<Unsigned, WriterError> {
         let header = self.sealer.header().encode()?;
-        let mut body = Vec::with_capacity(Body::front_len(header.len(), self.lengths.len()) + self.records.len());
+        let mut body =
+            Vec::with_capacity(Body::front_len(header.len(), self.lengths.len()) + self.records.len());
         Body::encode_front(&header, self.lengths.iter().map(|n| *n as usize), self.lengths.len(), &mut body);
         body.extend_from_slice(&self.records);
         Ok(Unsigned { body, sequence: self.sealer.header().sequence })

@@ -44,7 +44,11 @@ impl Done {
         if self.code == 0 {
             return Ok(self.stdout);
         }
-        Err(Failure::Wrong(format!("a step that must succeed ended with exit code {}: {}", self.code, self.stderr.trim())))
+        Err(Failure::Wrong(format!(
+            "a step that must succeed ended with exit code {}: {}",
+            self.code,
+            self.stderr.trim()
+        )))
     }
 }
 
@@ -85,7 +89,9 @@ impl Roles {
         let mut bytes = Vec::new();
         for entry in std::fs::read_dir(self.dir(Role::Operator)).map_err(failed)?.flatten() {
             if entry.path().is_file() {
-                std::fs::File::open(entry.path()).and_then(|mut f| f.read_to_end(&mut bytes)).map_err(failed)?;
+                std::fs::File::open(entry.path())
+                    .and_then(|mut f| f.read_to_end(&mut bytes))
+                    .map_err(failed)?;
             }
         }
         Ok(bytes)
@@ -93,7 +99,12 @@ impl Roles {
 
     fn command(&self, role: Role, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(args).current_dir(self.dir(role)).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(args)
+            .current_dir(self.dir(role))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         for name in ["SEALTRAIL_SERVER", "SEALTRAIL_KEY", "SEALTRAIL_IDENTITY", "SEALTRAIL_CA"] {
             command.env_remove(name);
         }

@@ -17,7 +17,11 @@ pub fn open_stolen(database: &Path, identity: &Path) -> Result<String, Failure> 
     let header = Header::decode(&stolen.header).map_err(Failure::unavailable)?;
     for identity in identities(identity)? {
         match open_bytes(&identity, &header, stolen.position, &stolen.record) {
-            Ok(_) => return Err(Failure::Wrong("a stranger opened a record: nothing this program promises holds".into())),
+            Ok(_) => {
+                return Err(Failure::Wrong(
+                    "a stranger opened a record: nothing this program promises holds".into(),
+                ));
+            }
             Err(e) => return Ok(e.to_string()),
         }
     }
@@ -26,8 +30,10 @@ pub fn open_stolen(database: &Path, identity: &Path) -> Result<String, Failure> 
 
 /// A consistent copy of a database that is being written, in one file.
 pub fn copy_database(from: &Path, to: &Path) -> Outcome {
-    let db = rusqlite::Connection::open_with_flags(from, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(Failure::unavailable)?;
-    let to = to.to_str().ok_or_else(|| Failure::Usage("the demo's folder has a name that is not UTF-8".into()))?;
+    let db = rusqlite::Connection::open_with_flags(from, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(Failure::unavailable)?;
+    let to =
+        to.to_str().ok_or_else(|| Failure::Usage("the demo's folder has a name that is not UTF-8".into()))?;
     db.execute("VACUUM INTO ?1", [to]).map_err(Failure::unavailable)?;
     Ok(())
 }
@@ -35,18 +41,24 @@ pub fn copy_database(from: &Path, to: &Path) -> Outcome {
 /// Flips one bit in the ciphertext of a record, in the raw file, behind the database's back.
 pub fn flip_byte_of_record(database: &Path, record: u64) -> Outcome {
     let store = SqliteStore::open_read_only(database)?;
-    let found = store.record(record)?.ok_or_else(|| Failure::Wrong(format!("the copy has no record {record}")))?;
+    let found =
+        store.record(record)?.ok_or_else(|| Failure::Wrong(format!("the copy has no record {record}")))?;
     drop(store);
     let Ok(Record::Sealed { ciphertext, .. }) = Record::decode(&found.record) else {
         return Err(Failure::Wrong("the record to tamper with is not sealed".into()));
     };
-    // 32 bytes of ciphertext occur once in the file.
+    // The database may have left a second copy in the unused part of a page: both are changed, as by someone thorough.
     let needle = ciphertext.get(..32).unwrap_or(ciphertext);
     let mut bytes = std::fs::read(database).map_err(Failure::unavailable)?;
-    let at = bytes.windows(needle.len()).position(|w| w == needle);
-    let at = at.ok_or_else(|| Failure::Wrong("the ciphertext is not in the file as it was served".into()))?;
-    if let Some(byte) = bytes.get_mut(at + 7) {
-        *byte ^= 1;
+    let places: Vec<usize> =
+        bytes.windows(needle.len()).enumerate().filter(|(_, w)| *w == needle).map(|(at, _)| at).collect();
+    if places.is_empty() {
+        return Err(Failure::Wrong("the ciphertext is not in the file as it was served".into()));
+    }
+    for byte in places.into_iter().filter_map(|at| at.checked_add(7)) {
+        if let Some(byte) = bytes.get_mut(byte) {
+            *byte ^= 1;
+        }
     }
     std::fs::write(database, bytes).map_err(Failure::unavailable)
 }

@@ -402,4 +402,4 @@ fn push_decimal(n: u32, out: &mut String) {
 
 #[cfg(test)]
 #[path = "json_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -5,4 +5,5 @@
 //! the normative bytes.
 
 pub mod base;
+pub mod config;
 pub mod event;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Field<'a> {
     /// JSON Pointer (RFC 6901) in the original event; empty only for an event that is `{}`.
-    pub pointer: Cow<'a, str>,
+    pub pointer: &'a str,
     /// The value found there.
     pub value: Scalar<'a>,
 }

@@ -68,7 +68,7 @@ impl Found {
     }
 
     pub fn field<'p>(&'p self, text: &'p str, leaf: &Leaf) -> Field<'p> {
-        Field { pointer: Cow::Borrowed(self.pointer(leaf.pointer)), value: self.value(text, leaf) }
+        Field { pointer: self.pointer(leaf.pointer), value: self.value(text, leaf) }
     }
 
     pub fn value<'p>(&'p self, text: &'p str, leaf: &Leaf) -> Scalar<'p> {

@@ -28,11 +28,13 @@ pub(in crate::event) fn plain(f: &Field<'_>) -> Plain {
 
 fn ours(bytes: &[u8]) -> Result<Vec<Plain>, Rule> {
     let mut parser = Parser::new();
-    let result = parser.parse(bytes).map(|f| f.map(|f| plain(&f)).collect()).map_err(|e| {
-        assert!(e.offset <= bytes.len(), "offset {} of {}", e.offset, bytes.len());
-        e.rule
-    });
-    result
+    match parser.parse(bytes) {
+        Ok(fields) => Ok(fields.map(|f| plain(&f)).collect()),
+        Err(e) => {
+            assert!(e.offset <= bytes.len(), "offset {} of {}", e.offset, bytes.len());
+            Err(e.rule)
+        }
+    }
 }
 
 /// The members of an object in order, repeated names included.

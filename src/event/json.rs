@@ -4,13 +4,12 @@
 //! A [`Parser`] keeps its buffers from event to event, so that a steady stream allocates nothing. Time is
 //! at most proportional to (length + pointers) · log(fields), whatever the input.
 
-use std::borrow::Cow;
-
 use super::error::{EventError, Rule};
 use super::field::Scalar;
 use super::found::{Fields, Found, Hit, Kind, Leaf, Moved, Span, slice};
 use super::lexer;
 use super::names::{self, Names, Open};
+use super::pattern::{is_pointer, push_index, push_token};
 use super::tree::{DEAD, PatternTree, ROOT};
 use crate::base::limits::*;
 
@@ -312,8 +311,7 @@ impl Parser {
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let index = frame.count;
         frame.count += 1;
-        self.path.push('/');
-        push_decimal(index, &mut self.path);
+        push_index(index, &mut self.path);
         self.node = match rules.patterns {
             Some(tree) if frame.node != DEAD => tree.element(frame.node, index),
             _ => DEAD,
@@ -329,11 +327,18 @@ impl Parser {
         }
         let s = lexer::string(b, i)?;
         let raw = slice(text, (i as u32 + 1, s.end as u32 - 1));
-        let is_pointer = rules.text == Text::Moved && self.frames.len() == 1;
+        let pointer_name = rules.text == Text::Moved && self.frames.len() == 1;
         let before = self.path.len();
-        self.push_token(raw, s.escaped, is_pointer, i + 1)?;
+        let name = lexer::characters(raw, s.escaped, i + 1)?;
+        if !pointer_name {
+            push_token(&name, &mut self.path);
+        } else if is_pointer(&name) {
+            self.path.push_str(&name);
+        } else {
+            return Err(EventError::new(Rule::NotAPointer, i));
+        }
         self.check_path(i)?;
-        let skip = usize::from(!is_pointer);
+        let skip = usize::from(!pointer_name);
         let Some(frame) = self.frames.last_mut() else { return Ok(i) };
         frame.count += 1;
         let token = self.path.get(before + skip..).unwrap_or_default();
@@ -351,39 +356,6 @@ impl Parser {
         Ok(lexer::skip_space(b, colon + 1))
     }
 
-    /// RFC 6901 §3: appends a member name to the path, `~` as `~0` and `/` as `~1`; a name that is a
-    /// pointer itself as it stands.
-    #[inline]
-    fn push_token(
-        &mut self,
-        raw: &str,
-        escaped: bool,
-        is_pointer: bool,
-        at: usize,
-    ) -> Result<(), EventError> {
-        let name: Cow<'_, str> = if escaped {
-            let mut name = String::new();
-            lexer::unescape(raw, at, &mut name)?;
-            name.into()
-        } else {
-            raw.into()
-        };
-        if is_pointer {
-            if !super::pattern::is_pointer(&name) {
-                return Err(EventError::new(Rule::NotAPointer, at));
-            }
-            self.path.push_str(&name);
-            return Ok(());
-        }
-        self.path.push('/');
-        if name.bytes().any(|c| matches!(c, b'~' | b'/')) {
-            self.path.push_str(&name.replace('~', "~0").replace('/', "~1"));
-        } else {
-            self.path.push_str(&name);
-        }
-        Ok(())
-    }
-
     #[inline]
     fn check_path(&self, at: usize) -> Result<(), EventError> {
         if self.path.len() > MAX_POINTER_BYTES {
@@ -393,13 +365,6 @@ impl Parser {
     }
 }
 
-fn push_decimal(n: u32, out: &mut String) {
-    if n >= 10 {
-        push_decimal(n / 10, out);
-    }
-    out.push(char::from(b'0' + (n % 10) as u8));
-}
-
 #[cfg(test)]
 #[path = "json_tests.rs"]
-mod tests;
+pub(super) mod tests;

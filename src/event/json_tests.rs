@@ -11,9 +11,9 @@ use super::*;
 use crate::event::field::Field;
 
 /// A field in plain form: pointer, kind letter of FORMAT §5, value.
-type Plain = (String, char, String);
+pub(in crate::event) type Plain = (String, char, String);
 
-fn plain(f: &Field<'_>) -> Plain {
+pub(in crate::event) fn plain(f: &Field<'_>) -> Plain {
     let (kind, value) = match &f.value {
         Scalar::String(s) => ('s', s.to_string()),
         Scalar::Number(n) => ('n', (*n).to_owned()),
@@ -28,15 +28,17 @@ fn plain(f: &Field<'_>) -> Plain {
 
 fn ours(bytes: &[u8]) -> Result<Vec<Plain>, Rule> {
     let mut parser = Parser::new();
-    let result = parser.parse(bytes).map(|f| f.map(|f| plain(&f)).collect()).map_err(|e| {
-        assert!(e.offset <= bytes.len(), "offset {} of {}", e.offset, bytes.len());
-        e.rule
-    });
-    result
+    match parser.parse(bytes) {
+        Ok(fields) => Ok(fields.map(|f| plain(&f)).collect()),
+        Err(e) => {
+            assert!(e.offset <= bytes.len(), "offset {} of {}", e.offset, bytes.len());
+            Err(e.rule)
+        }
+    }
 }
 
 /// The members of an object in order, repeated names included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub(in crate::event) struct Members<'a>(pub Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {

@@ -1,6 +1,8 @@
 //! The tokens of JSON: white space, strings and numbers as RFC 8259 writes them. Every function takes
 //! the whole text and a position and returns the position behind the token.
 
+use std::borrow::Cow;
+
 use super::error::{EventError, Rule};
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -77,6 +79,17 @@ fn ordinary(b: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// The characters of `raw`, the inside of a string token that starts at `offset`.
+#[inline]
+pub(super) fn characters(raw: &str, escaped: bool, offset: usize) -> Result<Cow<'_, str>, EventError> {
+    if !escaped {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut out = String::new();
+    unescape(raw, offset, &mut out)?;
+    Ok(Cow::Owned(out))
 }
 
 /// RFC 8259 §7: appends the characters of `raw`, the inside of a string token that starts at `offset`.

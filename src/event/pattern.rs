@@ -1,4 +1,4 @@
-//! Patterns of a policy: JSON Pointers (RFC 6901) in which `*` stands for any array index.
+//! JSON Pointers (RFC 6901), and the patterns of a policy: pointers in which `*` stands for any array index.
 //! `docs/FORMAT.md` §5, Blind tags.
 
 use crate::base::limits::{MAX_EVENT_DEPTH, MAX_POINTER_BYTES};
@@ -71,6 +71,29 @@ pub(super) fn is_pointer(text: &str) -> bool {
         && text.split('~').skip(1).all(|after| after.starts_with(['0', '1']))
 }
 
+/// RFC 6901 §3: appends a member name as a token, `~` as `~0` and `/` as `~1`.
+#[inline]
+pub(super) fn push_token(name: &str, pointer: &mut String) {
+    pointer.push('/');
+    if name.bytes().any(|c| matches!(c, b'~' | b'/')) {
+        pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    } else {
+        pointer.push_str(name);
+    }
+}
+
+/// RFC 6901 §4: appends an array index as a token.
+pub(super) fn push_index(index: u32, pointer: &mut String) {
+    fn digits(n: u32, out: &mut String) {
+        if n >= 10 {
+            digits(n / 10, out);
+        }
+        out.push(char::from(b'0' + (n % 10) as u8));
+    }
+    pointer.push('/');
+    digits(index, pointer);
+}
+
 /// RFC 6901 §4: an array index, digits without a leading zero.
 pub(super) fn index(token: &str) -> Option<u32> {
     let plain = token == "0" || (token.starts_with(|c: char| ('1'..='9').contains(&c)));
@@ -79,7 +102,7 @@ pub(super) fn index(token: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
     #[test]

@@ -47,14 +47,14 @@ impl Summary {
 /// FHIR R4 and R5: the pointer, with its last slash, of the agent who started the event.
 fn requestor<'f>(fields: &'f [Field<'_>]) -> Option<&'f str> {
     let is = Pattern::parse("/agent/*/requestor").ok()?;
-    let field = fields.iter().find(|f| f.value == Scalar::True && is.matches(&f.pointer))?;
+    let field = fields.iter().find(|f| f.value == Scalar::True && is.matches(f.pointer))?;
     field.pointer.strip_suffix("requestor")
 }
 
 /// The first field, by the order of `list` and then of the event, that `wanted` lets through.
 fn best(fields: &[Field<'_>], list: &[&str], wanted: impl Fn(&&Field<'_>) -> bool) -> Option<String> {
     list.iter().filter_map(|p| Pattern::parse(p).ok()).find_map(|pattern| {
-        let mut matching = fields.iter().filter(|f| pattern.matches(&f.pointer)).filter(&wanted);
+        let mut matching = fields.iter().filter(|f| pattern.matches(f.pointer)).filter(&wanted);
         matching.find_map(|f| text(&f.value)).map(str::to_owned)
     })
 }

@@ -1,0 +1,7 @@
+//! Layer 5: the settings file and the key files. What a key's text means is the business of the layers
+//! that use it; here are only names, permissions and bytes.
+
+mod check;
+pub mod keyfile;
+pub mod settings;
+mod template;

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::super::StoreError;
 use super::fault::fault;
+use super::open::beside;
 
 /// `application_id`: "STrl".
 const APPLICATION_ID: i64 = 0x5354_726c;
@@ -140,6 +141,7 @@ pub(super) fn check(conn: &Connection, path: &Path) -> std::result::Result<Strin
     if let Some(name) = differing_object(conn).map_err(sql)? {
         return Err(corrupt(format!("the definition of {name:?} is missing, added or changed")));
     }
+    check_length(conn, path)?;
     let last: Option<(i64, i64)> = conn
         .query_row(
             "SELECT height + 1, first_record + records FROM block ORDER BY height DESC LIMIT 1",
@@ -156,6 +158,20 @@ pub(super) fn check(conn: &Connection, path: &Path) -> std::result::Result<Strin
         return Err(corrupt(format!("the head and the last block disagree: {head:?}, {last:?}")));
     }
     conn.query_row("SELECT origin FROM meta", [], |r| r.get(0)).map_err(sql)
+}
+
+/// SQLite notices missing pages, but reads a last page cut short as if zeros followed. A log still to be
+/// copied into the file may hold the rest of it.
+fn check_length(conn: &Connection, path: &Path) -> std::result::Result<(), StoreError> {
+    let pragma =
+        |name| conn.pragma_query_value(None, name, |r| r.get::<_, u64>(0)).map_err(|e| fault(path, &e));
+    let wanted = pragma("page_count")? * pragma("page_size")?;
+    let length = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
+    if length(&beside(path, "-wal")) > 0 || length(path) >= wanted {
+        return Ok(());
+    }
+    let why = format!("it is cut short, {} of {wanted} bytes are there", length(path));
+    Err(StoreError::Corrupt { place: path.display().to_string(), why })
 }
 
 /// Every table, index and trigger with its definition, by name. SQLite's own are left out: it makes

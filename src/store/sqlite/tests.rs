@@ -1,1 +1,95 @@
+//! Failures that can only be made from inside.
+#![allow(clippy::unwrap_used)]
 
+use super::super::MemoryStore;
+use super::*;
+
+fn block(height: u64) -> (NewBlock, Head) {
+    let b = NewBlock {
+        height,
+        first_record: height,
+        records: 1,
+        text: vec![b'x'; 30_000],
+        leaf_inputs: vec![height as u8; LEAF_INPUTS_LEN],
+        signer: "w".into(),
+        sequence: height,
+        body: Some(Body::encode(b"h", &[vec![1; 200_000]])),
+    };
+    let head = Head { size: height + 1, records: height + 1, checkpoint: vec![1], state: vec![2] };
+    (b, head)
+}
+
+#[test]
+fn a_full_disk_refuses_the_append_and_keeps_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let store = SqliteStore::open(&path, "example.org/log", true).unwrap();
+    let writer = store.writer.as_ref().unwrap();
+    writer.disposable(|tx| tx.pragma_update(None, "max_page_count", 200)).unwrap();
+    let mut height = 0;
+    let error = loop {
+        let (b, head) = block(height);
+        match store.append(height, &[b], &[("k".into(), vec![height as u8])], &head) {
+            Ok(()) => height += 1,
+            Err(e) => break e,
+        }
+    };
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert!(error.to_string().contains("free space"));
+    assert!((3..7).contains(&height), "{height}");
+    assert_eq!(store.head().unwrap(), Some(block(height - 1).1));
+    assert_eq!(store.derived("k").unwrap(), Some(vec![height as u8 - 1]));
+    assert_eq!(store.block_text(height).unwrap(), None);
+    assert!(store.record(height - 1).unwrap().is_some());
+    // Space again: the same append goes through.
+    writer.disposable(|tx| tx.pragma_update(None, "max_page_count", 1_000_000)).unwrap();
+    let (b, head) = block(height);
+    store.append(height, &[b], &[], &head).unwrap();
+    assert_eq!(store.head().unwrap(), Some(head));
+}
+
+#[test]
+fn settings_are_the_durable_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&dir.path().join("a.db"), "example.org/log", true).unwrap();
+    let pragma = |name: &str| -> i64 {
+        let get = |tx: &rusqlite::Transaction<'_>| tx.pragma_query_value(None, name, |r| r.get(0));
+        store.writer.as_ref().unwrap().disposable(get).unwrap()
+    };
+    assert_eq!(pragma("synchronous"), 2);
+    assert_eq!(pragma("page_size"), schema::PAGE_BYTES as i64);
+    assert_eq!((pragma("fullfsync"), pragma("checkpoint_fullfsync"), pragma("secure_delete")), (1, 1, 1));
+    let mapped = store.pool.read(|tx| tx.pragma_query_value(None, "mmap_size", |r| r.get::<_, i64>(0)));
+    assert_eq!(mapped.unwrap(), 0);
+    let reader_writes = store.pool.read(|tx| tx.execute("DELETE FROM derived", []));
+    assert!(matches!(reader_writes, Err(StoreError::Full { .. })));
+}
+
+/// The largest block there may be, in both stores.
+#[test]
+fn the_largest_block_fits() {
+    use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_BLOCK_BYTES, MAX_NAME_BYTES};
+    let front = Body::front_len(1000, MAX_BATCH_RECORDS);
+    let each = (MAX_BATCH_BYTES - front) / MAX_BATCH_RECORDS;
+    let b = NewBlock {
+        height: 0,
+        first_record: 0,
+        records: MAX_BATCH_RECORDS as u32,
+        text: vec![b'x'; MAX_BLOCK_BYTES],
+        leaf_inputs: vec![3; MAX_BATCH_RECORDS * LEAF_INPUTS_LEN],
+        signer: "n".repeat(MAX_NAME_BYTES),
+        sequence: i64::MAX as u64,
+        body: Some(Body::encode(&[9; 1000], &vec![vec![5; each]; MAX_BATCH_RECORDS])),
+    };
+    let head = Head { size: 1, records: u64::from(b.records), ..Head::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = SqliteStore::open(&dir.path().join("a.db"), "example.org/log", true).unwrap();
+    let memory = MemoryStore::new("example.org/log");
+    for store in [&sqlite as &dyn Store, &memory] {
+        store.append(0, std::slice::from_ref(&b), &[], &head).unwrap();
+        assert_eq!(store.body(0).unwrap(), b.body);
+        assert_eq!(store.record(16383).unwrap().unwrap().record, vec![5; each]);
+        assert_eq!(store.statement(&b.signer, b.sequence).unwrap(), Some(0));
+        assert_eq!(store.find_ciphertext(&Hash([3; 32])).unwrap(), Some(0));
+    }
+}

@@ -262,7 +262,7 @@ fn outsider_is_refused(roles: &Roles, url: &str) -> Outcome {
     let refused =
         tamper::open_stolen(&roles.operator_db(), &roles.dir(Role::Outsider).join("keys/mallory.identity"))?;
     say(&format!("   with the stolen bytes: {refused}"));
-    ensure(true, "the bytes alone do not open either")
+    ensure(refused.contains("not sealed for this identity"), "the bytes alone do not open either")
 }
 
 /// 7. Reads are records too.

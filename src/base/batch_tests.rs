@@ -1,4 +1,5 @@
 //! Codec properties of header, body and record.
+#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 

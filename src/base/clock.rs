@@ -70,6 +70,7 @@ pub fn monotonic() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

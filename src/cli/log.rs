@@ -15,7 +15,7 @@ use crate::config::keyfile;
 use crate::event::split::{Format, split};
 
 use super::trust::ServerArgs;
-use super::{Failure, Outcome, print_json};
+use super::{Failure, Outcome, print_json, seal};
 
 /// Events sent in one request.
 const CHUNK_EVENTS: usize = 1000;
@@ -52,12 +52,14 @@ pub struct Args {
 /// Where events go: to the gateway as plaintext, or sealed here.
 enum Sink {
     Gateway(Client),
+    Sealed(Box<seal::RemoteWriter>),
 }
 
 impl Sink {
     fn send(&mut self, events: &[Vec<u8>]) -> Result<EventReceipts, Failure> {
         match self {
             Sink::Gateway(client) => Ok(send(client, events)?),
+            Sink::Sealed(writer) => writer.send(events),
         }
     }
 }
@@ -82,7 +84,8 @@ fn send(client: &Client, events: &[Vec<u8>]) -> Result<EventReceipts, ClientErro
 pub fn run(args: Args) -> Outcome {
     let mut client = args.server.client()?;
     let mut sink = match &args.seal {
-        _ => {
+        Some(settings) => Sink::Sealed(Box::new(seal::RemoteWriter::open(settings, client)?)),
+        None => {
             client.set_token(keyfile::read_secret(&args.token).map_err(Failure::usage)?.trim().to_owned());
             Sink::Gateway(client)
         }

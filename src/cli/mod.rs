@@ -9,6 +9,7 @@ mod log;
 mod operator;
 mod prove;
 mod roster;
+mod seal;
 
 mod serve;
 mod source;

@@ -4,6 +4,8 @@
 //! its key, so a server cannot talk it into forgetting a statement; a batch is written to `KEY.pending` before it is sent and
 //! removed when its receipt has come, so an interruption neither loses nor doubles it.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::api::bulk::{decode_batch, encode_batch};
@@ -17,7 +19,6 @@ use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{Statement, statement_hash};
 use crate::client::Client;
-use crate::config::keyfile;
 use crate::config::writer_settings::WriterSettings;
 use crate::writer::{Purpose, Writer, WriterOptions};
 
@@ -58,7 +59,7 @@ impl RemoteWriter {
             retain_years: settings.retain_years,
             search: search_keeper(settings.search),
         };
-        let writer = Writer::new(options, Head { next_sequence: 0, previous: Hash::ZERO }).map_err(Failure::usage)?;
+        let writer = Writer::new(options, Head::default()).map_err(Failure::usage)?;
         let mut remote = RemoteWriter { writer, readers, client, state, pending };
         let head = remote.place(&name)?;
         remote.writer.resume(head);
@@ -72,23 +73,41 @@ impl RemoteWriter {
     /// Where the sequence stands: what this machine remembers must be what the ledger says, or one ahead with a batch pending.
     fn place(&self, name: &str) -> Result<Head, Failure> {
         let theirs = self.client.writer(name)?;
-        let previous = Hash::from_base64(&theirs.previous)
-            .ok_or_else(|| Failure::Unavailable("the server's answer about this writer is malformed".into()))?;
+        let previous = Hash::from_base64(&theirs.previous).ok_or_else(|| {
+            Failure::Unavailable("the server's answer about this writer is malformed".into())
+        })?;
         let theirs = Head { next_sequence: theirs.next_sequence, previous };
         if !self.state.exists() {
             return Ok(theirs);
         }
-        let text = std::fs::read_to_string(&self.state).map_err(|e| Failure::Usage(format!("{}: {e}", self.state.display())))?;
+        let text = std::fs::read_to_string(&self.state)
+            .map_err(|e| Failure::Usage(format!("{}: {e}", self.state.display())))?;
         let ours = text.trim().split_once(' ').and_then(|(n, h)| {
             Some(Head { next_sequence: n.parse().ok()?, previous: Hash::from_base64(h)? })
         });
-        let ours = ours.ok_or_else(|| Failure::Usage(format!("{} is damaged; remove it to take the ledger's word", self.state.display())))?;
-        if theirs.next_sequence < ours.next_sequence || (theirs.next_sequence == ours.next_sequence && theirs.previous != ours.previous) {
+        let ours = ours.ok_or_else(|| {
+            Failure::Usage(format!(
+                "{} is damaged; remove it to take the ledger's word",
+                self.state.display()
+            ))
+        })?;
+        if theirs.next_sequence < ours.next_sequence
+            || (theirs.next_sequence == ours.next_sequence && theirs.previous != ours.previous)
+        {
             return Err(Failure::Wrong(format!(
                 "the ledger has lost statements of this writer: it expects number {}, this machine has receipts up to {}. Keep {} as evidence and ask the operator",
                 theirs.next_sequence,
                 ours.next_sequence.saturating_sub(1),
                 self.state.display()
+            )));
+        }
+        let explained = ours.next_sequence + u64::from(self.pending.exists());
+        if theirs.next_sequence > explained {
+            return Err(Failure::Wrong(format!(
+                "the ledger has statements of this writer up to number {}, this machine has sent them up to {}: someone else \
+                 signs with this key. Have an admin remove the writer, and make a new key",
+                theirs.next_sequence.saturating_sub(1),
+                explained.saturating_sub(1)
             )));
         }
         Ok(theirs)
@@ -97,11 +116,12 @@ impl RemoteWriter {
     /// Seals the events as one batch and sends it.
     pub fn send(&mut self, events: &[Vec<u8>]) -> Result<EventReceipts, Failure> {
         let now = Timestamp::now();
-        let mut batch = self.writer.begin(Purpose::Events, &self.readers, now)?;
+        let mut open = self.writer.begin(Purpose::Events, &self.readers, now)?;
+        let mut batch = open.fill();
         batch.add(events)?;
         let sealed = self.writer.sign(batch.finish()?, now)?;
         let upload = encode_batch(&sealed.note.to_string(), &sealed.body);
-        keyfile::replace_public(&self.pending, &upload).map_err(Failure::usage)?;
+        replace(&self.pending, &upload)?;
         let receipt = self.deliver()?;
         let events = (receipt.first_record..receipt.first_record + u64::from(receipt.count))
             .map(|record| EventReceipt {
@@ -111,22 +131,46 @@ impl RemoteWriter {
                 receipt: format!("{}/{record}", route::PROOFS),
             })
             .collect();
-        Ok(EventReceipts { block: receipt.block, count: receipt.count, first_record: receipt.first_record, events })
+        Ok(EventReceipts {
+            block: receipt.block,
+            count: receipt.count,
+            first_record: receipt.first_record,
+            events,
+        })
     }
 
     /// Sends the pending batch; remembers its place; removes it.
     fn deliver(&mut self) -> Result<StatementReceipt, Failure> {
-        let damaged = || Failure::Usage(format!("{} is damaged; remove it and log its events again", self.pending.display()));
-        let upload = std::fs::read(&self.pending).map_err(|e| Failure::Usage(format!("{}: {e}", self.pending.display())))?;
+        let damaged = || {
+            Failure::Usage(format!(
+                "{} is damaged; remove it and log its events again",
+                self.pending.display()
+            ))
+        };
+        let upload = std::fs::read(&self.pending)
+            .map_err(|e| Failure::Usage(format!("{}: {e}", self.pending.display())))?;
         let (statement, body) = decode_batch(&upload).map_err(|_| damaged())?;
         let note = Note::parse(statement).map_err(|_| damaged())?;
         let sequence = Statement::parse(&note.text).map_err(|_| damaged())?.sequence();
         let receipt = self.client.send_batch(statement, body)?;
         let head = Head { next_sequence: sequence + 1, previous: statement_hash(&note.text) };
         let text = format!("{} {}\n", head.next_sequence, head.previous.base64());
-        keyfile::replace_public(&self.state, text.as_bytes()).map_err(Failure::usage)?;
+        replace(&self.state, text.as_bytes())?;
         self.writer.resume(head);
-        std::fs::remove_file(&self.pending).map_err(|e| Failure::Unavailable(format!("{}: {e}", self.pending.display())))?;
+        std::fs::remove_file(&self.pending)
+            .map_err(|e| Failure::Unavailable(format!("{}: {e}", self.pending.display())))?;
         Ok(receipt)
     }
+}
+
+/// Puts `bytes` in place of the file at `path`: after a crash the old content is there or the new.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let new = path.with_extension("new");
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    write().map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::settings::*;
+use super::writer_settings::{WriterReader, WriterSettings};
 use crate::base::limits::MAX_NAME_BYTES;
 use crate::event::pattern::Pattern;
 use crate::event::policy::{Policy, PolicyError, ReaderChoice, SectionPolicy, TagField};
@@ -25,14 +26,22 @@ pub(super) struct Problem {
 
 /// Reads the text of a settings file that stands in `folder`.
 pub(super) fn settings(text: &str, folder: &Path) -> Result<Settings, Problem> {
-    let raw = toml::from_str::<RawSettings>(text).map_err(|e| Problem {
+    from_toml::<RawSettings>(text)?.check(folder)
+}
+
+/// Reads the text of a remote writer's settings file that stands in `folder`.
+pub(super) fn writer_settings(text: &str, folder: &Path) -> Result<WriterSettings, Problem> {
+    from_toml::<RawWriter>(text)?.check(folder)
+}
+
+fn from_toml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    toml::from_str(text).map_err(|e| Problem {
         at: e.span().map_or(0, |s| s.start),
         text: match e.message() {
             m if m.starts_with("unknown field") => format!("{m}; remove it or correct its spelling"),
             m => m.to_owned(),
         },
-    })?;
-    raw.check(folder)
+    })
 }
 
 fn problem<T>(at: &Spanned<impl Sized>, text: impl Into<String>) -> Result<T, Problem> {
@@ -56,6 +65,54 @@ struct RawSettings {
     section: Vec<Spanned<RawSection>>,
     tags: Option<Spanned<BTreeMap<String, Vec<Spanned<String>>>>>,
     access_log: Option<Spanned<RawAccessLog>>,
+}
+
+/// A remote writer's settings: the parts of a ledger's that concern sealing, and who the readers are.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWriter {
+    ledger: Spanned<String>,
+    key: PathBuf,
+    search: Option<PathBuf>,
+    retain_years: Option<Spanned<i64>>,
+    #[serde(default)]
+    reader: Vec<Spanned<WriterReader>>,
+    #[serde(default)]
+    section: Vec<Spanned<RawSection>>,
+    tags: Option<Spanned<BTreeMap<String, Vec<Spanned<String>>>>>,
+}
+
+impl RawWriter {
+    fn check(self, folder: &Path) -> Result<WriterSettings, Problem> {
+        if self.reader.is_empty() {
+            let text = "no reader: write a [[reader]] with name and recipient for each who may read";
+            return Err(Problem { at: self.ledger.span().start, text: text.into() });
+        }
+        let key = folder.join(self.key);
+        let search = self.search.map_or_else(|| key.with_extension("search"), |s| folder.join(s));
+        let rest = RawSettings {
+            ledger: self.ledger,
+            listen: None,
+            tls_cert: None,
+            tls_key: None,
+            allow_plaintext: false,
+            keys: None,
+            database: None,
+            gateway: RawGateway { retain_years: self.retain_years, ..RawGateway::default() },
+            section: self.section,
+            tags: self.tags,
+            access_log: None,
+        }
+        .check(folder)?;
+        Ok(WriterSettings {
+            ledger: rest.ledger,
+            key,
+            search,
+            retain_years: rest.gateway.retain_years,
+            readers: self.reader.into_iter().map(Spanned::into_inner).collect(),
+            policy: rest.policy,
+        })
+    }
 }
 
 #[derive(Deserialize, Default)]

@@ -5,3 +5,4 @@ mod check;
 pub mod keyfile;
 pub mod settings;
 mod template;
+pub mod writer_settings;

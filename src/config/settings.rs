@@ -84,27 +84,12 @@ pub enum SettingsError {
 impl Settings {
     /// Reads and checks a settings file.
     pub fn load(path: &Path) -> Result<Settings, SettingsError> {
-        let failed = |source| SettingsError::Read { path: path.to_owned(), source };
-        let mut bytes = Vec::new();
-        let file = File::open(path).map_err(failed)?;
-        file.take(MAX_SETTINGS_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() > MAX_SETTINGS_BYTES {
-            let what = format!("larger than {MAX_SETTINGS_BYTES} bytes, and so no settings file");
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, what)));
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8")))?;
-        Settings::parse(&text, path)
+        Settings::parse(&read_text(path)?, path)
     }
 
     /// Checks the text of a settings file that stands, or will stand, at `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Settings, SettingsError> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        check::settings(text, folder).map_err(|problem| SettingsError::Line {
-            path: path.to_owned(),
-            line: 1 + text.bytes().take(problem.at).filter(|c| *c == b'\n').count(),
-            problem: problem.text,
-        })
+        check::settings(text, folder(path)).map_err(|p| at_line(text, path, p))
     }
 
     /// The settings of the file [`Settings::to_toml_template`] writes to `folder`.
@@ -127,6 +112,34 @@ impl Settings {
     /// The commented settings file for a new ledger.
     pub fn to_toml_template(origin: &str) -> String {
         super::template::settings(origin)
+    }
+}
+
+/// The folder that relative paths in the file at `path` start from.
+pub(super) fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+/// The text of a settings file, within its limit.
+pub(super) fn read_text(path: &Path) -> Result<String, SettingsError> {
+    let failed = |source| SettingsError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_SETTINGS_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > MAX_SETTINGS_BYTES {
+        let what = format!("larger than {MAX_SETTINGS_BYTES} bytes, and so no settings file");
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, what)));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8")))
+}
+
+/// A problem, told with the line it is on.
+pub(super) fn at_line(text: &str, path: &Path, problem: check::Problem) -> SettingsError {
+    SettingsError::Line {
+        path: path.to_owned(),
+        line: 1 + text.bytes().take(problem.at).filter(|c| *c == b'\n').count(),
+        problem: problem.text,
     }
 }
 

@@ -15,17 +15,14 @@ pub fn open_stolen(database: &Path, identity: &Path) -> Result<String, Failure> 
     let store = SqliteStore::open_read_only(database)?;
     let stolen = store.record(0)?.ok_or_else(|| Failure::Wrong("the database has no record 0".into()))?;
     let header = Header::decode(&stolen.header).map_err(Failure::unavailable)?;
-    for identity in identities(identity)? {
-        match open_bytes(&identity, &header, stolen.position, &stolen.record) {
-            Ok(_) => {
-                return Err(Failure::Wrong(
-                    "a stranger opened a record: nothing this program promises holds".into(),
-                ));
-            }
-            Err(e) => return Ok(e.to_string()),
+    let identity = identities(identity)?.into_iter().next();
+    let identity = identity.ok_or_else(|| Failure::Wrong("the outsider has no key".into()))?;
+    match open_bytes(&identity, &header, stolen.position, &stolen.record) {
+        Ok(_) => {
+            Err(Failure::Wrong("a stranger opened a record: nothing this program promises holds".into()))
         }
+        Err(e) => Ok(e.to_string()),
     }
-    Err(Failure::Wrong("the outsider has no key".into()))
 }
 
 /// A consistent copy of a database that is being written, in one file.

@@ -24,3 +24,5 @@ pub mod tree;
 
 mod error;
 mod snapshot;
+#[cfg(test)]
+mod testing;

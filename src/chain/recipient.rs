@@ -29,7 +29,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// The recipient of the test key in age's own documentation of its format.
+    /// A recipient as `age-keygen` prints it.
     const EXAMPLE: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 
     #[test]

@@ -28,7 +28,7 @@ pub struct SectionInput<'a> {
 pub struct TagInput<'a> {
     /// Number of the section that holds the value.
     pub section: usize,
-    /// Name of the field, one of [`SealerConfig::tag_fields`].
+    /// Name of the field, one of [`SealerConfig::tag_fields`](super::sealer::SealerConfig::tag_fields).
     pub field: &'a str,
     /// The normalised value; an empty one makes no tag.
     pub value: &'a [u8],

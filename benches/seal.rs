@@ -14,7 +14,7 @@ use sealtrail::seal::disclosure::{Field, FieldSink, Scalar, section_root};
 use sealtrail::seal::keys::{DerivedKeys, RecordKey};
 use sealtrail::seal::open::{OpenError, Opener};
 use sealtrail::seal::padding;
-use sealtrail::seal::reader_key::Identity;
+use sealtrail::seal::reader_key::{Identity, Recipient};
 use sealtrail::seal::sealer::{Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
 use sealtrail::seal::tag::SearchSecret;
 
@@ -35,8 +35,8 @@ fn fields(event: &[(String, String)]) -> Vec<Field<'_>> {
     event.iter().map(|(p, v)| Field { pointer: p, value: Scalar::String(v.into()) }).collect()
 }
 
-fn sealer(readers: &[Identity], rng: &mut Csprng) -> Sealer {
-    let readers: Vec<_> = readers.iter().map(Identity::recipient).collect();
+fn sealer(readers: &[Recipient], rng: &mut Csprng) -> Sealer {
+    let readers = readers.to_vec();
     let config = SealerConfig {
         ledger: "example.org/log".into(),
         writer: "example.org/writers/gateway".into(),
@@ -61,6 +61,7 @@ fn seal_batch(sealer: &Sealer, payload: &[u8], fields: &[Field<'_>], rng: &mut C
 fn whole(c: &mut Criterion) {
     let mut rng = random::csprng().unwrap();
     let readers: Vec<Identity> = (0..3).map(|_| Identity::generate(&mut rng)).collect();
+    let recipients: Vec<Recipient> = readers.iter().map(Identity::recipient).collect();
     let (event, payload) = event();
     let fields = fields(&event);
     let mut g = c.benchmark_group("batch of 4096");
@@ -69,7 +70,7 @@ fn whole(c: &mut Criterion) {
     let mut fresh = random::csprng().unwrap();
     g.bench_function("seal", |b| {
         b.iter_batched(
-            || sealer(&readers, &mut fresh),
+            || sealer(&recipients, &mut fresh),
             |sealer| {
                 out.clear();
                 seal_batch(&sealer, &payload, &fields, &mut rng, &mut out);
@@ -78,7 +79,7 @@ fn whole(c: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
-    let sealer = sealer(&readers, &mut rng);
+    let sealer = sealer(&recipients, &mut rng);
     out.clear();
     seal_batch(&sealer, &payload, &fields, &mut rng, &mut out);
     let record_len = out.len() / BATCH as usize;
@@ -100,12 +101,13 @@ fn whole(c: &mut Criterion) {
 fn stages(c: &mut Criterion) {
     let mut rng = random::csprng().unwrap();
     let readers: Vec<Identity> = (0..3).map(|_| Identity::generate(&mut rng)).collect();
+    let recipients: Vec<Recipient> = readers.iter().map(Identity::recipient).collect();
     let (event, payload) = event();
     let fields = fields(&event);
-    let sealed = sealer(&readers, &mut rng);
+    let sealed = sealer(&recipients, &mut rng);
     let opener = Opener::new(&readers[0], sealed.header()).unwrap();
     let mut g = c.benchmark_group("stage");
-    g.bench_function("batch set-up, 3 readers", |b| b.iter(|| sealer(&readers, &mut rng)));
+    g.bench_function("batch set-up, 3 readers", |b| b.iter(|| sealer(&recipients, &mut rng)));
     g.bench_function("opener set-up", |b| {
         b.iter(|| Opener::new(black_box(&readers[0]), sealed.header()).unwrap());
     });

@@ -3,7 +3,7 @@
 
 use rand_core::Rng;
 
-use super::hkdf::PreparedHmac;
+use super::hmac::PreparedHmac;
 use crate::base::hash::Hash;
 use crate::base::random::Csprng;
 use crate::base::record::KEY_LEN;
@@ -62,10 +62,10 @@ impl DerivedKeys {
     pub fn derive(key: &RecordKey) -> Self {
         let prk = PreparedHmac::new(key.0.expose());
         let mut commitment = [0; KEY_LEN];
-        prk.expand(&[COMMIT_LABEL], &mut commitment);
+        prk.expand([COMMIT_LABEL, b""], &mut commitment);
         DerivedKeys {
-            encryption: EncryptionKey(Secret::fill(|b| prk.expand(&[ENCRYPT_LABEL], b))),
-            salts: SaltKey(Secret::fill(|b| prk.expand(&[SALTS_LABEL], b))),
+            encryption: EncryptionKey(Secret::fill(|b| prk.expand([ENCRYPT_LABEL, b""], b))),
+            salts: SaltKey(Secret::fill(|b| prk.expand([SALTS_LABEL, b""], b))),
             commitment,
         }
     }

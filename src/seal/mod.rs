@@ -8,15 +8,19 @@
 
 pub mod aead;
 pub mod disclosure;
-mod hkdf;
+mod hmac;
 pub mod kem;
 pub mod keys;
 pub mod keystream;
 pub mod open;
+mod open_error;
 pub mod padding;
 pub mod reader_key;
+mod seal_error;
 pub mod sealer;
+mod short_hash;
 pub mod tag;
+mod worker;
 
 #[cfg(test)]
 mod test_vectors;

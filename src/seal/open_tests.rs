@@ -145,7 +145,7 @@ fn put_together(parts: &Parts) -> Vec<u8> {
 
 /// Moves what is in a reader's slot from one keystream block to another.
 fn rewrap(sealer: &Sealer, reader: usize, from: u32, to: u32, slot: &mut [u8]) {
-    let key = sealer.wrapping_key(reader);
+    let key = &sealer.wrapping_keys[reader];
     let (a, b) = (keystream::slot_mask(key, from), keystream::slot_mask(key, to));
     for ((s, a), b) in slot.iter_mut().zip(a.iter()).zip(b.iter()) {
         *s ^= a ^ b;
@@ -355,7 +355,7 @@ fn two_readers_cannot_be_shown_two_plaintexts() {
     let b = setup(8, v.sequence, 2, &[vec![0, 1]]);
     let mut slots = Vec::new();
     for (r, key) in [&v.record_key_1, &v.record_key_2].into_iter().enumerate() {
-        let mask = keystream::slot_mask(b.sealer.wrapping_key(r), v.position);
+        let mask = keystream::slot_mask(&b.sealer.wrapping_keys[r], v.position);
         slots.extend(mask.iter().zip(&key.0).map(|(m, k)| m ^ k));
     }
     let root = SectionRoot { fields: 0, root: Hash::of(&[]) };
@@ -485,7 +485,7 @@ fn debug_shows_no_content() {
     let mut shown = format!("{opener:?} {unchecked:?} {:?}", b.sealer);
     shown += &format!("{:?}", unchecked.verify_disclosure(fields_of).unwrap());
     assert!(!shown.contains("MARKER"));
-    let wrapping = b.sealer.wrapping_key(0).0.expose();
+    let wrapping = b.sealer.wrapping_keys[0].0.expose();
     assert!(!shown.contains(&format!("{:?}", &wrapping[..4])[1..12]));
 }
 

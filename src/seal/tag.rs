@@ -3,7 +3,7 @@
 
 use rand_core::Rng;
 
-use super::hkdf::PreparedHmac;
+use super::hmac::PreparedHmac;
 use crate::base::random::Csprng;
 use crate::base::record::{KEY_LEN, TAG_LEN, Tag};
 use crate::base::secret::Secret;
@@ -33,7 +33,7 @@ impl SearchSecret {
     /// The secret of one section: HKDF-Expand(search secret, label ‖ section name, 32). §4.
     pub fn section(&self, name: &str) -> SectionSecret {
         let prk = PreparedHmac::new(self.0.expose());
-        SectionSecret(Secret::fill(|b| prk.expand(&[SEARCH_LABEL, name.as_bytes()], b)))
+        SectionSecret(Secret::fill(|b| prk.expand([SEARCH_LABEL, name.as_bytes()], b)))
     }
 }
 

@@ -1,57 +1,57 @@
 //! HMAC-SHA256 (RFC 2104) under 32-byte keys, and HKDF-Expand (RFC 5869 §2.3) on top of it.
 //! HKDF-Extract is left out on purpose: every input key here is 32 uniformly random bytes (§3.3).
+//!
+//! RFC 2104 §2: HMAC(K, text) = H(K ⊕ opad ‖ H(K ⊕ ipad ‖ text)), K padded with zero bytes to a block.
 
-use hmac::digest::common::Key;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 use zeroize::Zeroize;
 
+use super::short_hash::{BLOCK, INITIAL, State, absorb, finish};
 use crate::base::hash::HASH_LEN;
 
-/// HMAC-SHA256 with its key already absorbed; cloning it saves two compressions per message.
-#[derive(Clone)]
-pub(super) struct PreparedHmac(Hmac<Sha256>);
+/// HMAC-SHA256 with its key already absorbed, which saves two of four compressions per short message.
+pub(super) struct PreparedHmac {
+    inner: State,
+    outer: State,
+}
 
 impl PreparedHmac {
-    /// Absorbs a key. RFC 2104 §2 pads a key shorter than a block with zero bytes, which is done here
-    /// because the padded form cannot fail.
+    /// Absorbs a key.
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        let mut block = Key::<Hmac<Sha256>>::default();
-        for (to, from) in block.iter_mut().zip(key) {
-            *to = *from;
-        }
-        let mac = Hmac::new(&block);
-        block.as_mut_slice().zeroize();
-        PreparedHmac(mac)
+        let state = |pad: u8| {
+            let mut block = [pad; BLOCK];
+            block.iter_mut().zip(key).for_each(|(b, k)| *b ^= k);
+            let mut state = INITIAL;
+            absorb(&mut state, &block);
+            block.zeroize();
+            state
+        };
+        PreparedHmac { inner: state(0x36), outer: state(0x5c) }
     }
 
     /// The MAC of the concatenation of `parts`.
+    #[inline]
     pub(super) fn mac(&self, parts: &[&[u8]]) -> [u8; HASH_LEN] {
-        let mut mac = self.0.clone();
-        for p in parts {
-            mac.update(p);
-        }
-        mac.finalize().into_bytes().into()
+        finish(self.outer, BLOCK, &[&finish(self.inner, BLOCK, parts)])
     }
 
-    /// RFC 5869 §2.3 with this key as PRK and the concatenation of `info` parts as info:
+    /// RFC 5869 §2.3 with this key as PRK and the concatenation of the parts of `info` as info:
     /// T(0) = "", T(i) = HMAC(PRK, T(i-1) ‖ info ‖ i), OKM = the first N bytes of T(1) ‖ T(2) ‖ …
-    pub(super) fn expand<const N: usize>(&self, info: &[&[u8]], okm: &mut [u8; N]) {
+    pub(super) fn expand<const N: usize>(&self, info: [&[u8]; 2], okm: &mut [u8; N]) {
         const { assert!(N <= 255 * HASH_LEN) }
         let mut previous = [0u8; HASH_LEN];
         for (i, block) in okm.chunks_mut(HASH_LEN).enumerate() {
-            let mut mac = self.0.clone();
-            if i > 0 {
-                mac.update(&previous);
-            }
-            for p in info {
-                mac.update(p);
-            }
-            mac.update(&[i as u8 + 1]);
-            previous = mac.finalize().into_bytes().into();
+            let before = if i == 0 { &[][..] } else { &previous[..] };
+            previous = self.mac(&[before, info[0], info[1], &[i as u8 + 1]]);
             block.copy_from_slice(&previous[..block.len()]);
         }
         previous.zeroize();
+    }
+}
+
+impl Drop for PreparedHmac {
+    fn drop(&mut self) {
+        self.inner.zeroize();
+        self.outer.zeroize();
     }
 }
 
@@ -87,13 +87,13 @@ mod tests {
             match c.okm.0.len() {
                 42 => {
                     let mut okm = [0; 42];
-                    prk.expand(&[&c.info.0], &mut okm);
+                    prk.expand([&c.info.0, b""], &mut okm);
                     assert_eq!(okm[..], c.okm.0);
                 }
                 82 => {
                     let mut okm = [0; 82];
                     let (a, b) = c.info.0.split_at(7);
-                    prk.expand(&[a, b], &mut okm);
+                    prk.expand([a, b], &mut okm);
                     assert_eq!(okm[..], c.okm.0);
                 }
                 n => unreachable!("no RFC 5869 example is {n} bytes long"),

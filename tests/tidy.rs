@@ -1,6 +1,8 @@
 //! Style and structure that a compiler does not check: who may import whom, what may be named in one file only,
 //! how long files and lines are, and words that have no place here. Reads the sources as text.
 
+#![allow(clippy::expect_used)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -160,8 +162,9 @@ fn only_the_auditor_can_open() {
         if is_test(&name) || MAY_OPEN.contains(&layer.as_str()) {
             continue;
         }
-        for word in ["seal::open", "Opener", "Identity"] {
-            if code(&text).contains(word) && !(layer == "config" && word == "Identity") {
+        for word in ["seal::open", "Opener", "Identity", "AGE-SECRET"] {
+            // Event shapes have an identity of their own, spelled userIdentity.
+            if code(&text).replace("userIdentity", "").contains(word) {
                 faults.push(format!("{name} names {word}"));
             }
         }

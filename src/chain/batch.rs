@@ -5,7 +5,7 @@ use super::recipient::recipient_key;
 use super::roster::Roster;
 use super::statement::RecordsStatement;
 use super::tree;
-use crate::base::batch::{BatchReader, Body, Header, KEM_X25519};
+use crate::base::batch::{Body, Header, KEM_X25519};
 use crate::base::hash::Hash;
 use crate::base::record::{KEY_LEN, LeafInputs, Record, TAG_LEN};
 use crate::base::wire::WireError;
@@ -19,10 +19,6 @@ const TAGS_LABEL: &[u8] = b"sealtrail.org/tags/v1\n";
 const TAGS_PER_LEAF: usize = 64;
 /// `tag[8] ‖ u32(position)`.
 const TAG_ENTRY_LEN: usize = TAG_LEN + 4;
-/// Length of an X25519 public key and of its encapsulated key, in bytes.
-const X25519_BYTES: usize = 32;
-/// Length of a ChaCha20-Poly1305 authentication tag in bytes.
-const AEAD_TAG_BYTES: usize = 16;
 
 /// Why a batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -235,24 +231,15 @@ fn same_hash(what: &'static str, stated: &Hash, found: &Hash) -> Result<(), Batc
     same(what, &stated.base64(), &found.base64())
 }
 
-/// `docs/FORMAT.md` §4: the KEM rule, and the lengths the KEM gives each field. With one KEM in use no
-/// section can mix two kinds of reader.
+/// `docs/FORMAT.md` §4: the KEM rule. With one KEM in use no section can mix two kinds of reader.
 fn check_readers(header: &Header) -> Result<(), BatchError> {
-    for (index, BatchReader { kem, public_key, enc, search }) in header.readers.iter().enumerate() {
-        let sections = header.sections.iter().filter(|s| s.readers.iter().any(|r| usize::from(*r) == index));
-        let search_bytes = sections.count() * KEY_LEN + AEAD_TAG_BYTES;
-        let why = if *kem != KEM_X25519 {
-            "its KEM is not DHKEM(X25519, HKDF-SHA256), the only one in use"
-        } else if public_key.len() != X25519_BYTES || enc.len() != X25519_BYTES {
-            "public key and encapsulated key must have 32 bytes"
-        } else if search.len() != search_bytes {
-            "the sealed search secrets do not have 32 bytes per section it may read and 16 more"
-        } else {
-            continue;
-        };
-        return Err(BatchError::Reader { index, why });
+    match header.readers.iter().position(|r| r.kem != KEM_X25519) {
+        Some(index) => Err(BatchError::Reader {
+            index,
+            why: "its KEM is not DHKEM(X25519, HKDF-SHA256), the only one in use",
+        }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Required readers must be in the first section; compared by public key, since names are the roster's.

@@ -37,7 +37,9 @@ fn sample_vectors() -> Vectors {
     let l = Ledger::sample();
     let body = |height| l.bodies.get(&height).map(|b| to_base64(b)).unwrap_or_default();
     Vectors {
-        about: "A ledger of four blocks (roster, batch of five, heartbeat, batch of three), its checkpoint and the proof of every record. Every key's Ed25519 seed is the SHA-256 of its name.".into(),
+        about: "A ledger of four blocks (roster, batch of five, heartbeat, batch of three), its \
+            checkpoint and the proof of every record. Every key's Ed25519 seed is the SHA-256 of its name."
+            .into(),
         ledger_key: key(ORIGIN).verifier().to_string(),
         writer_key: key(WRITER).verifier().to_string(),
         checkpoint: l.checkpoint().to_string(),

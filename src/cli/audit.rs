@@ -48,10 +48,9 @@ pub struct OpenArgs {
 }
 
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  sealtrail audit verify --key ledger.vkey --identity keys/auditor.identity\n  sealtrail audit verify --key ledger.vkey --file ledger.db\n\
-                  Without --identity or --file the server gives no ciphertext: then hashes, links and signatures are verified, but not stored bytes."
-)]
+#[command(after_help = "Examples:\n  sealtrail audit verify --key ledger.vkey --identity \
+        keys/auditor.identity\n  sealtrail audit verify --key ledger.vkey --file ledger.db\n\
+                  Without --identity or --file the server gives no ciphertext: then hashes, links and signatures are verified, but not stored bytes.")]
 pub struct VerifyArgs {
     /// The ledger's verifier key, as text or as a .vkey file
     #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]

@@ -16,13 +16,7 @@ use roles::{Role, Roles, run_role};
 /// The demo ledger's name.
 const LEDGER: &str = "demo.example/phi-audit";
 /// What the application logs: the shapes applications really send. The last two are FHIR AuditEvents, R4 and R5.
-const EVENTS: [&str; 5] = [
-    r#"{"event_type":"patient_record_access","timestamp":"2026-11-21T09:14:03Z","actor":{"user_id":"dr-smith-4421","role":"physician","ip_address":"10.21.4.88"},"action":"read","resource":{"type":"patient_record","id":"PAT-2026-00842","fields_accessed":["diagnosis","medications"]},"context":{"purpose":"treatment","legal_basis":"hipaa-treatment-provision","emergency_access":false},"result":"allowed"}"#,
-    r#"{"event_type":"patient_record_access","timestamp":"2026-11-21T09:15:40Z","actor":{"user_id":"nurse-okafor-118","role":"nurse","ip_address":"10.21.4.91"},"action":"update","resource":{"type":"patient_record","id":"PAT-2026-00842"},"context":{"purpose":"treatment"},"result":"allowed"}"#,
-    r#"{"event_type":"patient_record_access","timestamp":"2026-11-21T09:20:12Z","actor":{"user_id":"clerk-jones-7","role":"billing","ip_address":"10.21.9.14"},"action":"read","resource":{"type":"patient_record","id":"PAT-2026-00842"},"context":{"purpose":"none given"},"result":"denied"}"#,
-    r#"{"resourceType":"AuditEvent","type":{"system":"http://terminology.hl7.org/CodeSystem/audit-event-type","code":"rest"},"subtype":[{"system":"http://hl7.org/fhir/restful-interaction","code":"read"}],"action":"R","recorded":"2026-11-21T09:21:00.000Z","outcome":"0","agent":[{"who":{"reference":"Practitioner/dr-smith-4421"},"requestor":true,"network":{"address":"10.21.4.88","type":"2"}}],"source":{"observer":{"reference":"Device/ehr"}},"entity":[{"what":{"reference":"Patient/PAT-2026-00842"},"role":{"code":"1"}}]}"#,
-    r#"{"resourceType":"AuditEvent","category":[{"coding":[{"code":"110113","display":"Security Alert"}]}],"code":{"coding":[{"system":"http://dicom.nema.org/resources/ontology/DCM","code":"110127","display":"Emergency Override Started"}]},"action":"E","recorded":"2026-11-21T09:31:08Z","authorization":[{"coding":[{"code":"ETREAT"}]}],"agent":[{"who":{"reference":"Practitioner/dr-smith-4421"},"requestor":true}],"source":{"observer":{"display":"EHR"}},"entity":[{"what":{"reference":"Patient/PAT-2026-00842"}}]}"#,
-];
+const EVENTS: &str = include_str!("demo/events.ndjson");
 /// What must never be found at the operator.
 const SECRETS: [&str; 6] = [
     "dr-smith-4421",
@@ -136,12 +130,13 @@ fn log_events(roles: &Roles, url: &str) -> Outcome {
     let token = std::fs::read_to_string(roles.dir(Role::Application).join("keys/ingest.token"))
         .map_err(Failure::unavailable)?;
     client.set_token(token.trim().to_owned());
-    for event in EVENTS {
+    for event in EVENTS.lines() {
         let answer = client.post("/v1/events", "application/json", event.as_bytes())?;
         say(&format!("   {}", String::from_utf8_lossy(&answer)));
     }
     let many: Vec<String> = (0..1000)
-        .map(|i| EVENTS[i % EVENTS.len()].replace("PAT-2026-00842", &format!("PAT-2026-{i:05}")))
+        .zip(EVENTS.lines().cycle())
+        .map(|(i, event)| event.replace("PAT-2026-00842", &format!("PAT-2026-{i:05}")))
         .collect();
     std::fs::write(roles.dir(Role::Application).join("events.ndjson"), many.join("\n"))
         .map_err(Failure::unavailable)?;
@@ -207,7 +202,7 @@ fn auditor_opens(roles: &Roles, url: &str) -> Outcome {
     }
     let event = done.expect_ok()?;
     say(&format!("   {}", event.trim_end()));
-    ensure(event.trim_end() == EVENTS[0], "byte for byte what the application sent")
+    ensure(Some(event.trim_end()) == EVENTS.lines().next(), "byte for byte what the application sent")
 }
 
 /// 5. A stranger, offline.
@@ -312,7 +307,8 @@ fn leave_serving(roles: &Roles, url: &str, vkey: &str, server: &mut roles::Serve
     let (token, auditor) = (roles.dir(Role::Application).join("keys/ingest.token"), roles.dir(Role::Auditor));
     say("\nThe server goes on until you press Ctrl-C. Try:");
     say(&format!(
-        "  curl -s {url}/v1/events -H \"Authorization: Bearer $(cat {})\" --json '{{\"actor\":{{\"user_id\":\"me\"}},\"action\":\"read\",\"resource\":{{\"id\":\"PAT-1\"}}}}'",
+        "  curl -s {url}/v1/events -H \"Authorization: Bearer $(cat {})\" --json \
+            '{{\"actor\":{{\"user_id\":\"me\"}},\"action\":\"read\",\"resource\":{{\"id\":\"PAT-1\"}}}}'",
         token.display()
     ));
     say(&format!("  curl -s {url}/checkpoint"));

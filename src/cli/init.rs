@@ -22,7 +22,8 @@ const TOKEN_BYTES: usize = 32;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  sealtrail keygen reader alice\n  sealtrail init hospital.example/phi-audit --reader alice=$(cat keys/alice.recipient)\n  sealtrail serve"
+    after_help = "Example:\n  sealtrail keygen reader alice\n  sealtrail init hospital.example/phi-audit \
+        --reader alice=$(cat keys/alice.recipient)\n  sealtrail serve"
 )]
 pub struct Args {
     /// The ledger's origin: a schema-less URL of your own, for ever its name

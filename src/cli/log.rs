@@ -28,7 +28,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  sealtrail log events.ndjson\n  kubectl logs audit | sealtrail log -\n  sealtrail log events.json --seal writer.toml    sealed on this machine: the server never sees plaintext"
+    after_help = "Examples:\n  sealtrail log events.ndjson\n  kubectl logs audit | sealtrail log -\n  \
+        sealtrail log events.json --seal writer.toml    sealed on this machine: the server never sees plaintext"
 )]
 pub struct Args {
     /// NDJSON, one JSON object, or an array of them; - for standard input

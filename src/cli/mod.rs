@@ -28,7 +28,8 @@ pub use failure::{Failure, Outcome};
 #[command(
     version,
     about,
-    after_help = "Exit codes: 0 everything holds · 1 something was checked and does not hold · 2 the command, a key or a setting is not usable · 3 not reachable or cannot store.\n\
+    after_help = "Exit codes: 0 everything holds · 1 something was checked and does not hold · 2 the \
+        command, a key or a setting is not usable · 3 not reachable or cannot store.\n\
                   Start with: sealtrail demo"
 )]
 struct Args {

@@ -95,7 +95,8 @@ impl RemoteWriter {
             || (theirs.next_sequence == ours.next_sequence && theirs.previous != ours.previous)
         {
             return Err(Failure::Wrong(format!(
-                "the ledger has lost statements of this writer: it expects number {}, this machine has receipts up to {}. Keep {} as evidence and ask the operator",
+                "the ledger has lost statements of this writer: it expects number {}, this machine has \
+                    receipts up to {}. Keep {} as evidence and ask the operator",
                 theirs.next_sequence,
                 ours.next_sequence.saturating_sub(1),
                 self.state.display()

@@ -55,7 +55,8 @@ fn sample_events() {
     );
     assert_eq!(
         sample("gcp-auditlog--c7n-iam-role-create"),
-        "2019-06-03T11:12:52.484722728Z custodian.gcp.test@gmail.com google.iam.admin.v1.CreateRole projects/mythic-tribute-232915/roles/CustomRole1 from 188.163.232.130"
+        "2019-06-03T11:12:52.484722728Z custodian.gcp.test@gmail.com google.iam.admin.v1.CreateRole \
+            projects/mythic-tribute-232915/roles/CustomRole1 from 188.163.232.130"
     );
     assert!(sample("fhir-auditevent-dstu2--hl7-example-login").contains(" E "));
 }

@@ -54,7 +54,8 @@ pub enum OpenError {
     },
     /// The key exchange or the search secrets in the header do not work out.
     #[error(
-        "the header of {batch} names this reader but does not open for them ({problem}): either these are not the bytes the ledger holds, or the writer that signed them sealed something else"
+        "the header of {batch} names this reader but does not open for them ({problem}): either these \
+            are not the bytes the ledger holds, or the writer that signed them sealed something else"
     )]
     Envelope {
         /// The batch.
@@ -84,12 +85,15 @@ pub enum OpenError {
     },
     /// The key in the slot is not the one committed to.
     #[error(
-        "{0}: the key in this reader's slot is not the one the record commits to. If the record's proof holds, the writer that signed the batch sealed something else; if not, the bytes were changed or belong elsewhere"
+        "{0}: the key in this reader's slot is not the one the record commits to. If the record's proof \
+            holds, the writer that signed the batch sealed something else; if not, the bytes were \
+            changed or belong elsewhere"
     )]
     Commitment(Box<Place>),
     /// The ciphertext does not authenticate.
     #[error(
-        "{0}: the ciphertext does not authenticate. If the record's proof holds, the writer that signed the batch sealed something else; if not, the bytes were changed or belong elsewhere"
+        "{0}: the ciphertext does not authenticate. If the record's proof holds, the writer that signed \
+            the batch sealed something else; if not, the bytes were changed or belong elsewhere"
     )]
     Ciphertext(Box<Place>),
     /// The padding is wrong; only the writer can have done that.
@@ -105,7 +109,8 @@ pub enum OpenError {
     },
     /// The fields are not those committed to.
     #[error(
-        "{0}: the fields are not the ones the record commits to. If the record's proof holds, the writer that signed the batch sealed something else; if not, the bytes were changed"
+        "{0}: the fields are not the ones the record commits to. If the record's proof holds, the writer \
+            that signed the batch sealed something else; if not, the bytes were changed"
     )]
     Disclosure(Box<Place>),
     /// The session challenge does not open.

@@ -76,9 +76,11 @@ impl Sealer {
         header.readers = readers
             .iter()
             .enumerate()
-            .map(|(i, r)| batch_reader(r, vec![0; KEY_LEN], vec![0; reads(i) * KEY_LEN + aead::TAG_LEN]))
+            .map(|(i, r)| {
+                batch_reader(r, vec![0; KEY_LEN], vec![0; reads(i) * KEY_LEN + super::aead::TAG_LEN])
+            })
             .collect();
-        if let Some(i) = (0..readers.len()).find(|i| reads(*i) == 0) {
+        if let Some(i) = (0..readers.len()).find(|i| reads(*i) == 0 && !header.sections.is_empty()) {
             return Err(SealError::IdleReader(readers[i]));
         }
         // Refuses what the format does not allow before names reach the key exchange.

@@ -250,7 +250,12 @@ fn tlog_proof_form() {
 
 proptest! {
     #[test]
-    fn tlog_proofs_round_trip(extra in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..40)), index: u64, path in proptest::collection::vec(any::<[u8; 32]>(), 0..9), checkpoint in "([ -~]{0,9}\n){0,4}") {
+    fn tlog_proofs_round_trip(
+        extra in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..40)),
+        index: u64,
+        path in proptest::collection::vec(any::<[u8; 32]>(), 0..9),
+        checkpoint in "([ -~]{0,9}\n){0,4}",
+    ) {
         let proof = TlogProof { extra, index, path: path.into_iter().map(Hash).collect(), checkpoint };
         prop_assert_eq!(TlogProof::parse(&proof.to_string()).unwrap(), proof);
     }

@@ -106,6 +106,9 @@ impl Header {
         if self.tag_fields.len() > MAX_TAG_FIELDS || !self.tag_fields.iter().all(|f| name_ok(f)) {
             return err("the tag fields");
         }
+        if self.tag_fields.iter().enumerate().any(|(i, f)| self.tag_fields[..i].contains(f)) {
+            return err("a tag field is there twice");
+        }
         Ok(())
     }
 

@@ -66,11 +66,11 @@ pub enum Rule {
     /// More events in a request than [`MAX_EVENTS_PER_REQUEST`].
     #[error("more than {MAX_EVENTS_PER_REQUEST} events; send them in several requests")]
     TooManyEvents,
-    /// White space before or after an opened payload.
-    #[error("white space around a payload, which no writer of this format leaves")]
+    /// White space around an opened payload, or between the members of a section's.
+    #[error("a payload with white space or a spelling that no writer of this format leaves")]
     PaddedPayload,
-    /// A member of a section's payload is not named by a JSON Pointer.
-    #[error("a section's payload has a member whose name is not a JSON Pointer")]
+    /// A member of a section's payload is not named by the JSON Pointer of a moved value.
+    #[error("a section's payload has a member whose name is not a JSON Pointer of its own")]
     NotAPointer,
     /// The first section is needed to put an event together.
     #[error("the payload of the first section is missing; it holds the frame of the event")]

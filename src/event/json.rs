@@ -5,16 +5,16 @@
 //! at most proportional to (length + pointers) · log(fields), whatever the input.
 
 use super::error::{EventError, Rule};
-use super::field::Scalar;
 use super::found::{Fields, Found, Hit, Kind, Leaf, Moved, Span, slice};
 use super::lexer;
 use super::names::{self, Names, Open};
 use super::pattern::{is_pointer, push_index, push_token};
+use super::policy::marker;
 use super::tree::{DEAD, PatternTree, ROOT};
 use crate::base::limits::*;
 
-/// The member name of a marker, as the last token of a pointer.
-const MARKER_TOKEN: &str = "/$sealed";
+/// How every marker starts.
+const MARKER_START: &str = r#"{"$sealed":"#;
 
 /// What a text is and what to look for in it.
 #[derive(Clone, Copy)]
@@ -63,7 +63,6 @@ struct Frame {
     /// The other section this whole value belongs to, or 0.
     moves: u8,
     start: u32,
-    first_leaf: u32,
     /// Where its first leaf's pointer stands, and so its own.
     arena: u32,
     names: Open,
@@ -261,7 +260,6 @@ impl Parser {
             node: self.node,
             moves,
             start: start as u32,
-            first_leaf: self.found.leaves.len() as u32,
             arena: self.found.arena.len() as u32,
             names: self.names.open(),
         });
@@ -280,7 +278,8 @@ impl Parser {
             self.found.moved.push(Moved { section: frame.moves, pointer, raw });
         } else if self.section == 0
             && rules.sections.len() > 1
-            && let Some(section) = self.marker(text, &frame, rules.sections)
+            && !self.frames.is_empty()
+            && let Some(section) = self.marker(slice(text, raw), rules.sections)
         {
             if let Some(leaf) = self.found.leaves.last_mut() {
                 leaf.section = section;
@@ -290,20 +289,17 @@ impl Parser {
         Ok(())
     }
 
-    /// The section whose name the object that has just ended gives, if it reads `{"$sealed":"NAME"}`. An
-    /// event that has such an object by itself gets it moved to that very section: the payload then says
-    /// the same thing as it would for any moved value, and putting back restores the event.
-    fn marker(&self, text: &str, frame: &Frame, sections: &[String]) -> Option<u8> {
-        let leaf = self.found.leaves.last()?;
-        let is_string = matches!(leaf.kind, Kind::Plain | Kind::Escaped);
-        let alone = frame.count == 1 && self.found.leaves.len() == frame.first_leaf as usize + 1;
-        if !alone || !is_string || leaf.section != 0 {
+    /// The section of the marker that `raw`, the text of the object that has just ended, is: exactly those
+    /// bytes. An event that has such an object by itself gets it moved to that very section: the payload
+    /// then says the same thing as it would for any moved value, and putting back restores the event. The
+    /// event as a whole is never one, as nothing could be moved out of it under the empty pointer.
+    fn marker(&self, raw: &str, sections: &[String]) -> Option<u8> {
+        // A string that was moved out of the object leaves something else in its place.
+        if !raw.starts_with(MARKER_START) || self.found.leaves.last()?.section != 0 {
             return None;
         }
-        let name = self.found.pointer(leaf.pointer).get(frame.path_len..)?;
-        let Scalar::String(value) = self.found.value(text, leaf) else { return None };
-        let position = sections.iter().skip(1).position(|s| *s == value)?;
-        (name == MARKER_TOKEN).then(|| u8::try_from(position + 1).ok())?
+        let position = sections.iter().skip(1).position(|s| raw == marker(s))?;
+        u8::try_from(position + 1).ok()
     }
 
     /// Moves to the next element of the innermost array, which starts at `at`.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::event::field::Field;
+use crate::event::field::{Field, Scalar};
 
 /// A field in plain form: pointer, kind letter of FORMAT §5, value.
 pub(in crate::event) type Plain = (String, char, String);

@@ -234,7 +234,7 @@ impl Policy {
 }
 
 /// `{"$sealed":"NAME"}`, the name escaped as JSON wants it.
-fn marker(section: &str) -> String {
+pub(super) fn marker(section: &str) -> String {
     format!("{{\"$sealed\":{}}}", serde_json::Value::from(section))
 }
 

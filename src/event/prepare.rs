@@ -3,6 +3,7 @@
 //!
 //! In the common case of one section nothing is copied: its payload is the event.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::error::{EventError, Rule};
@@ -186,9 +187,10 @@ pub fn fields_of_payload<'p>(
     payload: &'p [u8],
     sections: &[String],
 ) -> Result<Fields<'p>, EventError> {
-    let kind = if section == 0 { Text::Frame } else { Text::Moved };
-    let text = parser.read(payload, Rules { patterns: None, sections, text: kind })?;
-    let section = if section == 0 { Some(0) } else { None };
+    let (text, section) = match section {
+        0 => (parser.read(payload, Rules { patterns: None, sections, text: Text::Frame })?, Some(0)),
+        _ => (read_moved(parser, payload)?, None),
+    };
     Ok(Fields { found: &parser.found, text, leaves: parser.found.leaves.iter(), section })
 }
 
@@ -208,7 +210,7 @@ pub fn merge(sections: &[String], payloads: &[Option<&[u8]>]) -> Result<Vec<u8>,
     for payload in others {
         let mut parser = Parser::new();
         let text = match payload {
-            Some(p) => Some(parser.read(p, Rules { patterns: None, sections, text: Text::Moved })?),
+            Some(p) => Some(read_moved(&mut parser, p)?),
             None => None,
         };
         read.push((parser.found, text));
@@ -235,6 +237,31 @@ pub fn merge(sections: &[String], payloads: &[Option<&[u8]>]) -> Result<Vec<u8>,
     }
     out.extend_from_slice(slice(frame, (copied, frame.len() as u32)).as_bytes());
     Ok(out)
+}
+
+/// Reads the payload of a section other than the first: spelled as [`Preparer`] spells it, no pointer empty
+/// or inside another.
+fn read_moved<'t>(parser: &mut Parser, payload: &'t [u8]) -> Result<&'t str, EventError> {
+    let text = parser.read(payload, Rules { patterns: None, sections: &[], text: Text::Moved })?;
+    let mut spelled = Vec::with_capacity(text.len());
+    let pointers: HashSet<&str> =
+        parser.found.moved.iter().map(|m| parser.found.pointer(m.pointer)).collect();
+    for m in &parser.found.moved {
+        let pointer = parser.found.pointer(m.pointer);
+        let mut outer = pointer.match_indices('/').map(|(i, _)| pointer.get(..i).unwrap_or_default());
+        if pointer.is_empty() || outer.any(|o| pointers.contains(o)) {
+            return Err(EventError::new(Rule::NotAPointer, 0));
+        }
+        spelled.push(if spelled.is_empty() { b'{' } else { b',' });
+        push_json_string(pointer, &mut spelled);
+        spelled.push(b':');
+        spelled.extend_from_slice(slice(text, m.raw).as_bytes());
+    }
+    spelled.extend_from_slice(if spelled.is_empty() { b"{}" } else { b"}" });
+    if spelled != payload {
+        return Err(EventError::new(Rule::PaddedPayload, 0));
+    }
+    Ok(text)
 }
 
 /// Appends `text` as a JSON string.

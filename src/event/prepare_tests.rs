@@ -273,7 +273,22 @@ fn parts_that_do_not_belong_together_are_refused() {
         assert_eq!(put([Some(frame), Some(wrong), Some(two)]), Err(Rule::Mismatch));
     }
     assert_eq!(put([Some(frame), Some(br#"{"a":1,"/c":2}"#), Some(two)]), Err(Rule::NotAPointer));
-    assert_eq!(put([Some(frame), Some(br#"{"/a":1,"/c":2} "#), Some(two)]), Err(Rule::PaddedPayload));
+    for spaced in
+        [r#"{"/a":1,"/c":2} "#, r#"{"/a": 1,"/c":2}"#, r#"{"/a":1, "/c":2}"#, r#"{"\u002fa":1,"/c":2}"#]
+    {
+        assert_eq!(
+            put([Some(frame), Some(spaced.as_bytes()), Some(two)]),
+            Err(Rule::PaddedPayload),
+            "{spaced}"
+        );
+    }
+    for inside in [r#"{"":1,"/c":2}"#, r#"{"/c":1,"/c-":2,"/c/d":3}"#] {
+        assert_eq!(
+            put([Some(frame), Some(inside.as_bytes()), Some(two)]),
+            Err(Rule::NotAPointer),
+            "{inside}"
+        );
+    }
     assert_eq!(merge(&names, &[Some(b"{}")]).unwrap_err().rule, Rule::Mismatch);
 }
 

@@ -27,7 +27,7 @@ struct SectionAccess {
     name: String,
     readers: usize,
     /// This reader's slot and search secret, if the section is for them.
-    mine: Option<(usize, SectionSecret)>,
+    mine: Option<(usize, Option<SectionSecret>)>,
 }
 
 /// Opens the records of one batch for one reader.
@@ -60,26 +60,29 @@ impl Opener {
         }
         let info = keys::hpke_info(&header.ledger, &header.writer, header.sequence);
         let (wrapping_key, search) = match receive(identity, &reader.enc, &info, &reader.search) {
-            Ok((_, search)) if search.len() != readable * KEY_LEN => {
-                return Err(OpenError::Envelope { batch, problem: KemError::Open });
-            }
             Ok(received) => received,
             Err(problem) => return Err(OpenError::Envelope { batch, problem }),
         };
+        // Without the search secrets there is no searching, but opening does not need them.
+        let search = search.filter(|s| s.len() == readable * KEY_LEN).unwrap_or_default();
         let mut secrets = search.chunks_exact(KEY_LEN);
         let sections = header.sections.iter().zip(slots).map(|(section, slot)| SectionAccess {
             name: section.name.clone(),
             readers: section.readers.len(),
-            mine: slot.and_then(|n| Some((n, SectionSecret(Secret::from_slice(secrets.next()?)?)))),
+            mine: slot.map(|n| (n, secrets.next().and_then(Secret::from_slice).map(SectionSecret))),
         });
         let sections = sections.collect();
         let context = keys::record_context(&header.ledger, &header.writer, header.sequence);
         Ok(Opener { batch, context, wrapping_key, sections })
     }
 
-    /// Name and search secret of every section this reader may read.
-    pub fn section_search_secrets(&self) -> impl Iterator<Item = (&str, &SectionSecret)> {
-        self.sections.iter().filter_map(|s| Some((s.name.as_str(), &s.mine.as_ref()?.1)))
+    /// Name and search secret of every section this reader may read; an error if the header's sealed search
+    /// secrets do not open.
+    pub fn section_search_secrets(&self) -> Result<Vec<(&str, &SectionSecret)>, OpenError> {
+        let mine = self.sections.iter().filter_map(|s| Some((s.name.as_str(), s.mine.as_ref()?.1.as_ref())));
+        mine.map(|(name, secret)| Some((name, secret?)))
+            .collect::<Option<_>>()
+            .ok_or_else(|| OpenError::Envelope { batch: self.batch.clone(), problem: KemError::Open })
     }
 
     /// Decrypts the sections of a record that this reader may read; `position` counts from 0 in the batch.
@@ -151,15 +154,15 @@ impl fmt::Debug for Opener {
     }
 }
 
-/// The reader's side of §4: the wrapping key and the search secrets.
+/// The reader's side of §4: the wrapping key, and the search secrets if they open.
 fn receive(
     identity: &Identity,
     enc: &[u8],
     info: &[u8],
     search: &[u8],
-) -> Result<(WrappingKey, Zeroizing<Vec<u8>>), KemError> {
+) -> Result<(WrappingKey, Option<Zeroizing<Vec<u8>>>), KemError> {
     let mut context = kem::receiver(identity, enc, info)?;
-    let search = context.open(b"", search)?;
+    let search = context.open(b"", search).ok();
     Ok((WrappingKey(context.export(SLOTS_LABEL)?), search))
 }
 

@@ -198,7 +198,7 @@ proptest! {
                 }
             }
             let secrets: Vec<(String, [u8; 32])> =
-                opener.section_search_secrets().map(|(n, s)| (n.to_owned(), *s.expose())).collect();
+                opener.section_search_secrets().unwrap().iter().map(|(n, s)| (n.to_string(), *s.expose())).collect();
             let want: Vec<(String, [u8; 32])> = layout.iter().enumerate().filter(|(_, who)| who.contains(&r))
                 .map(|(i, _)| format!("section-{i}"))
                 .map(|n| { let s = *b.search.section(&n).expose(); (n, s) })
@@ -219,7 +219,7 @@ proptest! {
 
 #[test]
 fn a_non_reader_is_refused() {
-    let b = setup(2, 9, 2, &[vec![0, 1]]);
+    let mut b = setup(2, 9, 2, &[vec![0, 1]]);
     let stranger = Identity::generate(&mut Csprng::seed_from_u64(77));
     let error = Opener::new(&stranger, b.sealer.header()).unwrap_err();
     assert!(matches!(error, OpenError::NotAReader(_)));
@@ -231,7 +231,9 @@ fn a_non_reader_is_refused() {
     let mut header = b.sealer.header().clone();
     header.readers[0].public_key = stranger.recipient().as_bytes().to_vec();
     header.readers.sort_by(|a, b| a.public_key.cmp(&b.public_key));
-    assert!(matches!(Opener::new(&stranger, &header), Err(OpenError::Envelope { .. })));
+    let opener = Opener::new(&stranger, &header).unwrap();
+    assert!(matches!(opener.section_search_secrets(), Err(OpenError::Envelope { .. })));
+    assert!(matches!(open(&opener, 0, &b.seal(0, &[text(1)])), Err(OpenError::Commitment(_))));
     // Nor does a reader that is listed but in no section open anything.
     let mut header = b.sealer.header().clone();
     header.sections[0].readers = vec![0];
@@ -276,14 +278,26 @@ fn a_changed_byte_of_a_header_is_noticed() {
         let mut bad = header.to_vec();
         // Not 1: that would make one section's name the other's.
         bad[at] ^= 2;
-        let all_open = Header::decode(&bad).is_ok_and(|h| {
-            b.readers.iter().all(|r| Opener::new(r, &h).is_ok_and(|o| open(&o, 0, &record).is_ok()))
-        });
+        let works = |o: Opener| o.section_search_secrets().is_ok() && open(&o, 0, &record).is_ok();
+        let all_open =
+            Header::decode(&bad).is_ok_and(|h| b.readers.iter().all(|r| Opener::new(r, &h).is_ok_and(works)));
         assert!(!all_open || names.iter().any(|n| n.contains(&at)), "byte {at}");
         unnoticed += usize::from(all_open);
     }
     // All but the hyphens, which become characters that no name may have.
     assert_eq!(unnoticed, names.iter().map(|n| n.len()).sum::<usize>() - 3);
+}
+
+#[test]
+fn search_secrets_that_do_not_open_leave_the_records_open() {
+    let mut b = setup(4, 1, 1, &[vec![0]]);
+    let record = b.seal(0, &[text(2)]);
+    let mut header = b.sealer.header().clone();
+    header.readers[0].search[0] ^= 1;
+    let opener = Opener::new(&b.readers[0], &header).unwrap();
+    assert!(open(&opener, 0, &record).is_ok());
+    let error = opener.section_search_secrets().unwrap_err();
+    assert!(error.to_string().starts_with("the header of batch 1 of example.org/w names this reader but"));
 }
 
 #[test]

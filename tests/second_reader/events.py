@@ -91,6 +91,11 @@ def parse_container(text, start, opening):
         at = skip(at + 1)
 
 
+def json_string(text):
+    """A string as payloads spell it: escaped only where JSON demands it, in the shortest form, hexadecimal in lower case."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def token(name):
     return "/" + str(name).replace("~", "~0").replace("/", "~1")
 
@@ -119,16 +124,21 @@ class Event:
         text, root = self.opened[s] = parse(payload)
         if s == 0:
             return list(fields(root, "", lambda node: self.marker(text, node) is not None))
-        for pointer, _ in root.value:
-            if not POINTER.fullmatch(pointer):
+        pointers = {pointer for pointer, _ in root.value}
+        for pointer in pointers:
+            outer = (pointer[:i] for i, c in enumerate(pointer) if c == "/")
+            if not POINTER.fullmatch(pointer) or any(prefix in pointers for prefix in outer):
                 raise bad("%r is not the JSON Pointer of a moved value" % pointer)
+        spelled = ",".join("%s:%s" % (json_string(pointer), text[node.start:node.end]) for pointer, node in root.value)
+        if text != "{%s}" % spelled:
+            raise bad("the payload of another section with white space or a spelling of its own")
         return [field for pointer, node in root.value for field in fields(node, pointer)]
 
     def marker(self, text, node):
-        """The number of the section that a marker stands for, None if `node` is no marker."""
-        if node.kind == "{" and len(node.value) == 1 and node.value[0][0] == "$sealed":
+        """The number of the section that a marker stands for, None if `node` is no marker. The whole event never is."""
+        if node.kind == "{" and len(node.value) == 1 and node.start > 0:
             for s, name in enumerate(self.names[1:], 1):
-                if text[node.start:node.end] == '{"$sealed":%s}' % json.dumps(name, ensure_ascii=False):
+                if text[node.start:node.end] == '{"$sealed":%s}' % json_string(name):
                     return s
         return None
 

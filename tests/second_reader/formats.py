@@ -1,4 +1,5 @@
 """Everything of docs/FORMAT.md that a reader decodes and checks. The paragraph signs are that page's sections."""
+import base64
 import datetime
 import hmac
 import json
@@ -37,7 +38,7 @@ def encode16(text):
 
 def merkle_root(leaves):
     if not leaves:
-        return sha256(b"")
+        return sha256()
     while len(leaves) > 1:
         pairs = [sha256(b"\x01", leaves[i], leaves[i + 1]) for i in range(0, len(leaves) - 1, 2)]
         leaves = pairs + leaves[len(pairs) * 2:]
@@ -46,7 +47,8 @@ def merkle_root(leaves):
 
 def check_inclusion(leaf, index, size, path, root, what):
     fn, sn, r = index, size - 1, leaf
-    good = index < size
+    need(index < size, "range", "a tree of %d leaves has no %s of index %d" % (size, what, index))
+    good = True
     for p in path:
         good = good and sn > 0
         if fn & 1 or fn == sn:
@@ -111,6 +113,7 @@ def parse_vkey(text, type_byte=1):
     data = decode_base64(parts[2], 33)
     key_id = sha256(key_name(parts[0]).encode(), b"\n", data)[:4]
     need(data[0] == type_byte and parts[1] == key_id.hex(), "format", "verifier key of another type, or a wrong key ID")
+    need(P.ed25519_usable(data[1:]), "format", "the key is not the canonical encoding of a point, or of small order")
     return Key(parts[0], key_id, data[1:])
 
 
@@ -118,8 +121,9 @@ def parse_note(text):
     need(not any(ord(c) < 32 and c != "\n" for c in text), "format", "control character in a note")
     at = text.rfind("\n\n")
     need(at > 0 and text.endswith("\n") and at + 2 < len(text), "format", "not a note: no text or no signatures")
-    signatures = []
-    for line in text[at + 2:-1].split("\n"):
+    signatures, lines = [], text[at + 2:-1].split("\n")
+    need(len(lines) <= 32, "format", "more than 32 signature lines")
+    for line in lines:
         parts = line.split(" ")
         need(len(parts) == 3 and parts[0] == "\u2014", "format", "not a signature line: %r" % line[:80])
         data = decode_base64(parts[2])
@@ -172,7 +176,9 @@ def hash32(text):
 
 
 def recipient(text):
-    return P.bech32_decode(text, "age")
+    public = P.bech32_decode(text, "age")
+    need(P.x25519_usable(public), "format", "a recipient of small order, or not canonical")
+    return public
 
 
 def named_reader(text):
@@ -202,7 +208,8 @@ def reason(text):
 
 
 def legal_basis(text):
-    need(1 <= len(text) <= 1000, "format", "legal-basis is 1 to 1000 characters")
+    need(1 <= len(text) <= 1000 and text == text.strip() and not any(unicodedata.category(c) == "Cc" for c in text),
+         "format", "legal-basis is 1 to 1000 characters without control characters and white space around them")
     return text
 
 
@@ -242,9 +249,16 @@ def parse_statement(text):
         keys = [value[0] for value in values[name]] if spec != name else []
         need(all(a < b for a, b in zip(keys, keys[1:])), "format", "%s lines do not ascend" % name)
     need(not lines, "format", "extra line in a statement: %r" % (lines or [""])[0][:80])
-    need(values["sequence"] or values["previous"] == bytes(32), "format", "number 0 has a predecessor")
-    ranges = values["records"] if kind == "erasure" else []
-    need(all(a[1] < b[0] for a, b in zip(ranges, ranges[1:])), "format", "ranges overlap")
+    if kind == "records":
+        need(1 <= values["records"] <= 16384 and values["bytes"] <= 1 << 26, "format", "no such batch")
+    elif kind == "roster":
+        need(values["ledger-key"].name == values["ledger"], "format", "the ledger key has another name than the origin")
+        need(values["officers-required"] <= len(values["officer"]), "format", "more officers required than there are")
+    elif kind == "grant":
+        need(values["first-record"] <= values["last-record"], "format", "the last record is before the first")
+    elif kind == "erasure":
+        ranges = values["records"]
+        need(all(a[1] + 1 < b[0] for a, b in zip(ranges, ranges[1:])), "format", "ranges overlap, touch or descend")
     need(kind not in ("records", "heartbeat") or len(note.signatures) == 1, "format", "a writer's statement has one signature")
     return Statement(kind, values, note)
 
@@ -268,7 +282,6 @@ def parse_block(data):
     for line, (name, parser) in zip(lines[1:], (("height", number), ("previous", hash32), ("committed", time), ("first-record", number))):
         need(line.startswith(name + " "), "format", "block without %s where it belongs" % name)
         values.append(parser(line[len(name) + 1:]))
-    need(values[0] or values[1] == bytes(32), "format", "block 0 has a predecessor")
     return Block(*values, parse_statement(statement))
 
 
@@ -343,13 +356,18 @@ def parse_header(data):
                     [c.str16() for _ in range(c.uint(1))])
     c.end()
     key_name(header.ledger), key_name(header.writer)
-    need(header.sections, "format", "a batch has at least one section")
+    names = [name for name, _ in header.sections]
+    for name in [header.period] + names + header.tag_fields:
+        need(re.fullmatch("[a-z0-9._-]{1,64}", name), "format", "not a section name, field name or period: %r" % name[:80])
+    need(1 <= len(header.readers) <= 64 and 1 <= len(names) <= 8, "format", "number of readers or sections")
+    need(len(set(names)) == len(names) and len(set(header.tag_fields)) == len(header.tag_fields), "format", "a name is there twice")
+    need(len(header.tag_fields) <= 32, "format", "more than 32 tag fields")
     need(ascending([reader[:2] for reader in header.readers]), "format", "readers do not ascend")
-    need(len({name for name, _ in header.sections}) == len(header.sections), "format", "section names repeat")
     for _, indices in header.sections:
-        need(ascending(indices) and all(i < len(header.readers) for i in indices), "format", "wrong reader indices")
+        need(indices and ascending(indices) and all(i < len(header.readers) for i in indices), "format", "wrong reader indices")
     for r, (kem, public, enc, search) in enumerate(header.readers):
         readable = sum(r in indices for _, indices in header.sections)
+        need(readable, "format", "a reader is in no section")
         need(kem != 0x20 or (len(public), len(enc), len(search)) == (32, 32, 32 * readable + 16), "format", "wrong key lengths")
     return header
 
@@ -384,7 +402,7 @@ def parse_body(data):
     header_bytes = c.take(c.uint(4))
     header = parse_header(header_bytes)
     count = c.uint(4)
-    need(count * 4 <= len(data) - c.at, "format", "truncated")
+    need(1 <= count <= 16384 and count * 4 <= len(data) - c.at, "format", "number of records, or truncated")
     lengths = [c.uint(4) for _ in range(count)]
     body = Body(header_bytes, header, [parse_record(c.take(length), header) for length in lengths])
     c.end()
@@ -489,6 +507,15 @@ def check_tags(body, position, scalar, policy):
     return sorted(tags)
 
 
+# ---- §11 reader session
+
+def open_challenge(ledger, scalar, enc, ciphertext):
+    """The bearer token, as its base64 text."""
+    need(len(enc) == 32, "format", "an encapsulated key has 32 bytes")
+    hpke = P.hpke_receive(scalar, enc, b"sealtrail.org/session/v1\n" + encode16(ledger))
+    return base64.b64encode(hpke.open(ciphertext)).decode()
+
+
 # ---- §10 proof file, and a body against its block
 
 HEX = re.compile("[0-9a-f]{64}")
@@ -500,14 +527,16 @@ def parse_proof(data):
     def no_twice(pairs):
         need(len({name for name, _ in pairs}) == len(pairs), "format", "member name twice")
         return dict(pairs)
+    def plain_integer(text):
+        return number(text)
     try:
-        proof = json.loads(utf8(data), object_pairs_hook=no_twice)
+        proof = json.loads(utf8(data), object_pairs_hook=no_twice, parse_int=plain_integer)
         json.dumps(proof, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Refused("format", "not JSON, or with a lone surrogate") from None
     need(isinstance(proof, dict) and set(proof) == PROOF_MEMBERS, "format", "not exactly the members of a proof")
     record, path = proof["record"], proof["record_path"]
-    need(type(record) is int and 0 <= record < 1 << 64, "format", "record is not an index")
+    need(type(record) is int, "format", "record is not an index")
     need(isinstance(path, list) and all(isinstance(v, str) for v in path), "format", "record_path is not a list of strings")
     need(all(isinstance(proof[name], str) for name in PROOF_MEMBERS - {"record", "record_path"}), "format", "a member is no string")
     need(proof["format"] == "sealtrail.org/proof/v1" and proof["id"] == "EVT-%08d" % record, "format", "wrong format or id")

@@ -59,6 +59,11 @@ def x25519_public(scalar):
     return x25519(scalar, (9).to_bytes(32, "little"))
 
 
+def x25519_usable(public):
+    """Whether the u-coordinate has its one encoding and is not of small order: a multiple of 8 then never gives zero."""
+    return int.from_bytes(public, "little") < P25519 and x25519(bytes(32), public) != bytes(32)
+
+
 # ---- ChaCha20, Poly1305 and their AEAD, RFC 8439 §2
 
 MASK32 = 0xFFFFFFFF
@@ -157,7 +162,10 @@ class HpkeContext:
         return labeled_expand(HPKE_SUITE, self.exporter, b"sec", context, length)
 
     def open(self, sealed, aad=b""):
-        return aead_open(self.key, self.nonce, sealed, aad)
+        try:
+            return aead_open(self.key, self.nonce, sealed, aad)
+        except Refused:
+            raise Refused("hpke", "the HPKE message does not open") from None
 
 
 def hpke_receive(secret, enc, info):
@@ -210,14 +218,20 @@ def point_decode(data):
 BASE = point_decode((4 * pow(5, P25519 - 2, P25519) % P25519).to_bytes(32, "little"))
 
 
+def ed25519_usable(data):
+    """Whether this is the canonical encoding of a point that is not of small order."""
+    point = point_decode(data)
+    return point is not None and not point_equal(point_mul(8, point), IDENTITY)
+
+
 def ed25519_verify(public, message, signature):
     """Strict: canonical points, neither of small order, S below the group order, the equation without cofactor."""
     if len(public) != 32 or len(signature) != 64:
         return False
-    a, r = point_decode(public), point_decode(signature[:32])
     s = int.from_bytes(signature[32:], "little")
-    if a is None or r is None or s >= L25519 or any(point_equal(point_mul(8, p), IDENTITY) for p in (a, r)):
+    if s >= L25519 or not ed25519_usable(public) or not ed25519_usable(signature[:32]):
         return False
+    a, r = point_decode(public), point_decode(signature[:32])
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L25519
     return point_equal(point_mul(s, BASE), point_add(r, point_mul(k, a)))
 

@@ -59,6 +59,15 @@ def run_case(folder):
         if "writer_vkey" in case:
             statement = formats.parse_block(data("block")).statement
             formats.check_signed(statement.note, formats.parse_vkey(text("writer_vkey")), "statement")
+    elif kind == "statement":
+        statement = formats.parse_statement(formats.utf8(data("statement")))
+        formats.check_signed(statement.note, formats.parse_vkey(text("vkey")), "statement")
+    elif kind == "open-all":
+        body, scalar, lines = formats.parse_body(data("body")), identity_scalar(text("identity")), data("events").split(b"\n")
+        formats.need(len(lines) == len(body.records) + 1 and not lines[-1], "event", "another number of events than records")
+        for position in range(len(body.records)):
+            part = formats.readable_part(formats.open_record(body, position, scalar))
+            formats.need(part == lines[position], "event", "record %d: other bytes than expected: %r" % (position, part[:200]))
     elif kind == "open":
         event = formats.open_record(formats.parse_body(data("body")), case["position"], identity_scalar(text("identity")))
         part = formats.readable_part(event)
@@ -71,6 +80,13 @@ def run_case(folder):
         value = events.normalised(events.parse_value(case["value"], 0))
         tag = None if value is None else formats.blind_tag(secret, case["field"], value).hex()
         formats.need(tag == case["tag"], "tags", "another tag: %s" % tag)
+    elif kind == "session":
+        enc, ciphertext = (primitives.decode_base64(case[name]) for name in ("enc", "ciphertext"))
+        token = formats.open_challenge(case["ledger"], identity_scalar(text("identity")), enc, ciphertext)
+        formats.need(token == case["token"], "token", "another token: %s" % token)
+    elif kind == "ed25519":
+        good = primitives.ed25519_verify(*(bytes.fromhex(case[name]) for name in ("public_key", "message", "signature")))
+        formats.need(good, "signature", "the signature does not verify")
     else:
         raise ValueError("unknown kind of case: %r" % kind)
     return case

@@ -128,7 +128,7 @@ def texts():
             path = S.merkle_path(i, leaves)
             F.check_inclusion(leaves[i], i, size, path, F.merkle_root(leaves), "leaf")
             refused("inclusion", F.check_inclusion, leaves[i], i, size, path + [bytes(32)], F.merkle_root(leaves), "leaf")
-            refused("inclusion", F.check_inclusion, leaves[i], i + 1, size, path, F.merkle_root(leaves), "leaf")
+            refused("inclusion" if i + 1 < size else "range", F.check_inclusion, leaves[i], i + 1, size, path, F.merkle_root(leaves), "leaf")
 
 
 class Cases:

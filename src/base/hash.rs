@@ -5,11 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::hmac::PreparedHmac;
-use super::sha256::short_hash;
+use super::sha256::{DIGEST_LEN, short_hash};
 
 /// Length of a SHA-256 digest in bytes.
-pub const HASH_LEN: usize = 32;
+pub const HASH_LEN: usize = DIGEST_LEN;
 /// Up to this many bytes the one-call form is faster than the streaming one.
 const SHORT: usize = 256;
 
@@ -66,11 +65,6 @@ impl std::fmt::Debug for Hash {
     }
 }
 
-/// HMAC-SHA256 (RFC 2104) of the concatenation of `parts`.
-pub fn hmac(key: &[u8; HASH_LEN], parts: &[&[u8]]) -> Hash {
-    Hash(PreparedHmac::new(key).mac(parts))
-}
-
 /// Standard base64 with padding (RFC 4648 §4).
 pub fn to_base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
@@ -111,17 +105,6 @@ mod tests {
         assert_eq!(
             Hash::of(&[b"a", b"bc"]).hex(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-    }
-
-    #[test]
-    fn hmac_matches_rfc_4231_case_2_padded() {
-        // RFC 4231 §4.3: key "Jefe"; a shorter key is the same as one padded with zero bytes.
-        let mut key = [0u8; 32];
-        key[..4].copy_from_slice(b"Jefe");
-        assert_eq!(
-            hmac(&key, &[b"what do ya want ", b"for nothing?"]).hex(),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
     }
 

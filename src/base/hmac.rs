@@ -5,7 +5,7 @@
 
 use zeroize::Zeroize;
 
-use super::hash::HASH_LEN;
+use super::hash::{HASH_LEN, Hash};
 use super::sha256::{BLOCK, INITIAL, State, absorb, finish};
 
 /// HMAC-SHA256 with its key already absorbed, which saves two of four compressions per short message.
@@ -46,6 +46,11 @@ impl PreparedHmac {
         }
         previous.zeroize();
     }
+}
+
+/// HMAC-SHA256 (RFC 2104) of the concatenation of `parts`.
+pub fn hmac(key: &[u8; HASH_LEN], parts: &[&[u8]]) -> Hash {
+    Hash(PreparedHmac::new(key).mac(parts))
 }
 
 impl Drop for PreparedHmac {

@@ -3,7 +3,7 @@
 pub mod batch;
 pub mod clock;
 pub mod hash;
-pub(crate) mod hmac;
+pub mod hmac;
 pub mod limits;
 pub mod random;
 pub mod record;

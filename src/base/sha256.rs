@@ -4,8 +4,8 @@
 
 use sha2::block_api::compress256;
 
-use super::hash::HASH_LEN;
-
+/// Length of a digest in bytes.
+pub(crate) const DIGEST_LEN: usize = 32;
 /// Length of a block in bytes.
 pub(crate) const BLOCK: usize = 64;
 /// Room for the longest message that one call compresses.
@@ -28,7 +28,7 @@ pub(crate) fn absorb(state: &mut State, block: &[u8; BLOCK]) {
 /// Ends a hash with the concatenation of `parts`, after `before` bytes (whole blocks) that `state` has
 /// absorbed already. FIPS 180-4 §5.1.1 (padding) and §6.2.2.
 #[inline]
-pub(crate) fn finish(mut state: State, before: usize, parts: &[&[u8]]) -> [u8; HASH_LEN] {
+pub(crate) fn finish(mut state: State, before: usize, parts: &[&[u8]]) -> [u8; DIGEST_LEN] {
     let mut room = [[0u8; BLOCK]; ROOM / BLOCK];
     let mut at = 0;
     let mut len = before;
@@ -65,8 +65,8 @@ fn end(mut state: State, room: &mut [[u8; BLOCK]; ROOM / BLOCK], at: usize, len:
     state
 }
 
-fn words(state: State) -> [u8; HASH_LEN] {
-    let mut digest = [0; HASH_LEN];
+fn words(state: State) -> [u8; DIGEST_LEN] {
+    let mut digest = [0; DIGEST_LEN];
     for (to, word) in digest.chunks_exact_mut(4).zip(state) {
         to.copy_from_slice(&word.to_be_bytes());
     }
@@ -75,7 +75,7 @@ fn words(state: State) -> [u8; HASH_LEN] {
 
 /// SHA-256 of the concatenation of `parts`.
 #[inline]
-pub(crate) fn short_hash(parts: &[&[u8]]) -> [u8; HASH_LEN] {
+pub(crate) fn short_hash(parts: &[&[u8]]) -> [u8; DIGEST_LEN] {
     finish(INITIAL, 0, parts)
 }
 
@@ -90,7 +90,7 @@ mod tests {
     fn equals_the_streaming_hash_at_every_length_and_split() {
         let bytes: Vec<u8> = (0..600u32).map(|i| (i * 7) as u8).collect();
         for len in 0..=bytes.len() {
-            let want: [u8; HASH_LEN] = Sha256::digest(&bytes[..len]).into();
+            let want: [u8; DIGEST_LEN] = Sha256::digest(&bytes[..len]).into();
             for split in [0, len / 3, len.saturating_sub(1), len] {
                 let (a, b) = bytes[..len].split_at(split);
                 assert_eq!(short_hash(&[a, b]), want, "{len} bytes in two parts at {split}");

@@ -1,7 +1,7 @@
 //! What only a database file can go wrong with: other files, damage, read-only places, full disks, killed
 //! processes.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod store_support;
 

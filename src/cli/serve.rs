@@ -65,6 +65,7 @@ pub fn run(path: &Path, args: Args) -> Outcome {
             view.state.height(),
             view.state.next_record()
         );
+        let _note = AddressNote::write(&settings.database, &format!("{scheme}://{addr}"))?;
         let stopper = server.stopper();
         tokio::spawn(async move {
             stop_signal().await;

@@ -28,6 +28,8 @@ pub enum Code {
     SequenceGap,
     /// The sequence number is taken by another statement.
     SequenceConflict,
+    /// The policy seals a section to readers that the roster does not have.
+    NoReader,
     /// Statement and body do not fit together, or break a rule of the format.
     BatchInvalid,
     /// Queues are full.
@@ -52,7 +54,7 @@ impl Code {
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
             Code::Timeout => 408,
-            Code::SequenceGap | Code::SequenceConflict => 409,
+            Code::SequenceGap | Code::SequenceConflict | Code::NoReader => 409,
             Code::TooLarge => 413,
             Code::UnsupportedType => 415,
             Code::SignatureInvalid | Code::BatchInvalid => 422,
@@ -80,6 +82,7 @@ impl Code {
             Code::SignatureInvalid => "The statement is not signed by a key the roster allows",
             Code::SequenceGap => "The writer's sequence has a gap",
             Code::SequenceConflict => "The sequence number is already used",
+            Code::NoReader => "There is no reader to seal to",
             Code::BatchInvalid => "The batch does not match its statement",
             Code::Overloaded => "The ledger is busy",
             Code::StorageFull => "The disk is full",

@@ -1,13 +1,16 @@
 //! SHA-256 (FIPS 180-4) and its text forms. Domain separation is the caller's: every hash of the
-//! format starts with a byte or label of its own, listed in `docs/FORMAT.md` §2.
+//! format starts with a byte or label of its own, listed in `docs/FORMAT.md` §3.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
+
+use super::sha256::{DIGEST_LEN, short_hash};
 
 /// Length of a SHA-256 digest in bytes.
-pub const HASH_LEN: usize = 32;
+pub const HASH_LEN: usize = DIGEST_LEN;
+/// Up to this many bytes the one-call form is faster than the streaming one.
+const SHORT: usize = 256;
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -19,6 +22,9 @@ impl Hash {
 
     /// SHA-256 of the concatenation of `parts`.
     pub fn of(parts: &[&[u8]]) -> Hash {
+        if parts.iter().map(|p| p.len()).sum::<usize>() <= SHORT {
+            return Hash(short_hash(parts));
+        }
         let mut h = Sha256::new();
         for p in parts {
             h.update(p);
@@ -57,26 +63,6 @@ impl std::fmt::Debug for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.hex())
     }
-}
-
-/// HMAC-SHA256 (RFC 2104) of the concatenation of `parts`.
-pub fn hmac(key: &[u8; HASH_LEN], parts: &[&[u8]]) -> Hash {
-    // RFC 2104 §2 with B = 64: written out because a 32-byte key needs no fallible set-up.
-    let mut inner = [0x36u8; 64];
-    let mut outer = [0x5cu8; 64];
-    for (i, k) in key.iter().enumerate() {
-        inner[i] ^= k;
-        outer[i] ^= k;
-    }
-    let mut h = Sha256::new_with_prefix(inner);
-    for p in parts {
-        h.update(p);
-    }
-    let digest = h.finalize();
-    let tag = Sha256::new_with_prefix(outer).chain_update(digest).finalize();
-    inner.zeroize();
-    outer.zeroize();
-    Hash(tag.into())
 }
 
 /// Standard base64 with padding (RFC 4648 §4).
@@ -119,17 +105,6 @@ mod tests {
         assert_eq!(
             Hash::of(&[b"a", b"bc"]).hex(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-    }
-
-    #[test]
-    fn hmac_matches_rfc_4231_case_2_padded() {
-        // RFC 4231 §4.3: key "Jefe"; a shorter key is the same as one padded with zero bytes.
-        let mut key = [0u8; 32];
-        key[..4].copy_from_slice(b"Jefe");
-        assert_eq!(
-            hmac(&key, &[b"what do ya want ", b"for nothing?"]).hex(),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
     }
 

@@ -3,8 +3,10 @@
 pub mod batch;
 pub mod clock;
 pub mod hash;
+pub mod hmac;
 pub mod limits;
 pub mod random;
 pub mod record;
 pub mod secret;
+pub(crate) mod sha256;
 pub mod wire;

@@ -45,7 +45,7 @@ pub enum ClientError {
         what: String,
     },
     /// No answer.
-    #[error("{url} cannot be reached: {source}. Is the server running, and is the address right?")]
+    #[error("{url} cannot be reached: {source}. {}", advice(source))]
     Unreachable {
         /// The address asked.
         url: String,
@@ -60,6 +60,19 @@ pub enum ClientError {
         /// What is wrong.
         why: String,
     },
+}
+
+/// What to do about a failed connection.
+fn advice(e: &ureq::Error) -> &'static str {
+    let text = e.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        "The server presents a CA's certificate as its own: make one with CA:FALSE \
+         (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=…)"
+    } else if text.contains("certificate") {
+        "Name the certificate to trust with --ca FILE, and use the host name that is in it"
+    } else {
+        "Is the server running, and is the address right?"
+    }
 }
 
 /// A client of one server.

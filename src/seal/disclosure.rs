@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use super::keys::SaltKey;
 use super::keystream::{SALT_LEN, Salts};
-use super::short_hash::short_hash;
 use crate::base::hash::{HASH_LEN, Hash};
 use crate::base::limits::{MAX_EVENT_FIELDS, MAX_POINTER_BYTES};
 use crate::base::record::SectionRoot;
@@ -83,7 +82,7 @@ pub fn field_leaf(salt: &[u8; SALT_LEN], field: &Field<'_>) -> Result<Hash, Disc
     head[..5].copy_from_slice(FIELD_PREFIX);
     head[5..21].copy_from_slice(salt);
     head[21..].copy_from_slice(&(pointer.len() as u16).to_be_bytes());
-    Ok(short_hash(&[&head, pointer, &[kind], value]))
+    Ok(Hash::of(&[&head, pointer, &[kind], value]))
 }
 
 /// Takes a section's fields in document order and commits to each.
@@ -155,7 +154,7 @@ pub fn disclosure_root(sections: &[SectionRoot]) -> Hash {
         bytes.extend_from_slice(&s.fields.to_be_bytes());
         bytes.extend_from_slice(&s.root.0);
     }
-    short_hash(&[&bytes])
+    Hash::of(&[&bytes])
 }
 
 /// H(0x01 ‖ left ‖ right), RFC 6962 §2.1.
@@ -163,7 +162,7 @@ fn node(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [NODE_PREFIX; 1 + 2 * HASH_LEN];
     bytes[1..33].copy_from_slice(&left.0);
     bytes[33..].copy_from_slice(&right.0);
-    short_hash(&[&bytes])
+    Hash::of(&[&bytes])
 }
 
 /// Makes the level above `level`; an odd last node is carried up as it is, which gives RFC 6962's tree.

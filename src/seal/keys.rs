@@ -3,8 +3,8 @@
 
 use rand_core::Rng;
 
-use super::hmac::PreparedHmac;
 use crate::base::hash::Hash;
+use crate::base::hmac::PreparedHmac;
 use crate::base::random::Csprng;
 use crate::base::record::KEY_LEN;
 use crate::base::secret::Secret;

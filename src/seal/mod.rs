@@ -8,7 +8,6 @@
 
 pub mod aead;
 pub mod disclosure;
-mod hmac;
 pub mod kem;
 pub mod keys;
 pub mod keystream;
@@ -18,9 +17,8 @@ pub mod padding;
 pub mod reader_key;
 mod seal_error;
 pub mod sealer;
-mod short_hash;
 pub mod tag;
 mod worker;
 
 #[cfg(test)]
-mod test_vectors;
+pub(crate) mod test_vectors;

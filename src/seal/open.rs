@@ -154,13 +154,16 @@ impl fmt::Debug for Opener {
     }
 }
 
+/// The search secrets of the sections a reader may read, one after the other.
+type SearchSecrets = Zeroizing<Vec<u8>>;
+
 /// The reader's side of §4: the wrapping key, and the search secrets if they open.
 fn receive(
     identity: &Identity,
     enc: &[u8],
     info: &[u8],
     search: &[u8],
-) -> Result<(WrappingKey, Option<Zeroizing<Vec<u8>>>), KemError> {
+) -> Result<(WrappingKey, Option<SearchSecrets>), KemError> {
     let mut context = kem::receiver(identity, enc, info)?;
     let search = context.open(b"", search).ok();
     Ok((WrappingKey(context.export(SLOTS_LABEL)?), search))

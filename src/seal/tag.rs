@@ -3,7 +3,7 @@
 
 use rand_core::Rng;
 
-use super::hmac::PreparedHmac;
+use crate::base::hmac::PreparedHmac;
 use crate::base::random::Csprng;
 use crate::base::record::{KEY_LEN, TAG_LEN, Tag};
 use crate::base::secret::Secret;

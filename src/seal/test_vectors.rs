@@ -9,7 +9,7 @@ use crate::base::hash::from_hex;
 /// A byte string written in hexadecimal.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Hex(pub(super) Vec<u8>);
+pub(crate) struct Hex(pub(crate) Vec<u8>);
 
 impl TryFrom<String> for Hex {
     type Error = String;
@@ -20,12 +20,12 @@ impl TryFrom<String> for Hex {
 
 impl Hex {
     /// The bytes, which must be exactly `N`.
-    pub(super) fn array<const N: usize>(&self) -> &[u8; N] {
+    pub(crate) fn array<const N: usize>(&self) -> &[u8; N] {
         self.0.as_slice().try_into().unwrap()
     }
 }
 
 /// Parses a vector file.
-pub(super) fn load<T: DeserializeOwned>(json: &str) -> T {
+pub(crate) fn load<T: DeserializeOwned>(json: &str) -> T {
     serde_json::from_str(json).unwrap()
 }

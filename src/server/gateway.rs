@@ -38,6 +38,9 @@ pub enum IntakeError {
     /// An event cannot be sealed within the limits of a record; none of the request was logged.
     #[error("{0}")]
     Unsealable(String),
+    /// The policy has a section that no reader of the roster may read.
+    #[error("{0}")]
+    NoReader(String),
     /// Sealing failed.
     #[error("the events could not be sealed: {0}")]
     Writer(String),
@@ -56,6 +59,7 @@ impl From<WriterError> for IntakeError {
             WriterError::Seal(
                 e @ (SealError::TooManyTags | SealError::RecordTooLarge(_) | SealError::Fields(_)),
             ) => IntakeError::Unsealable(e.to_string()),
+            WriterError::NoReader(_) => IntakeError::NoReader(e.to_string()),
             other => IntakeError::Writer(other.to_string()),
         }
     }
@@ -284,6 +288,7 @@ fn refuse(answers: impl Iterator<Item = Answer>, why: &WriterError) {
             WriterError::Broken => {
                 IntakeError::Ledger(LedgerError::NotStored { why: why.to_string(), full: false })
             }
+            WriterError::NoReader(_) => IntakeError::NoReader(why.to_string()),
             _ => IntakeError::Writer(why.to_string()),
         };
         // The client may have gone; its events were not stored.

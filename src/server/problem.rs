@@ -102,6 +102,7 @@ impl From<IntakeError> for Failure {
         match e {
             IntakeError::Event(e) => e.into(),
             IntakeError::Unsealable(_) => Failure::new(Code::EventInvalid, e.to_string()),
+            IntakeError::NoReader(_) => Failure::new(Code::NoReader, e.to_string()),
             IntakeError::Overloaded => Failure::new(Code::Overloaded, e.to_string()),
             IntakeError::Writer(_) => Failure::new(Code::Internal, e.to_string()),
             IntakeError::Ledger(e) => e.into(),

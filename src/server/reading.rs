@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::task::block_in_place;
 
 use crate::api::bulk::put_body;
 use crate::api::message::{RecordMessage, SessionChallenge, SessionRequest};
@@ -84,7 +85,7 @@ pub(super) async fn record(
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let index = record_index(&index)?;
-    let found = app.ledger.record(index)?;
+    let found = block_in_place(|| app.ledger.record(index))?;
     log_access(&app, &reader, peer, index, 1, found.block).await?;
     let message = RecordMessage {
         record: index,
@@ -116,7 +117,7 @@ pub(super) async fn bodies(
     let mut out = Vec::new();
     let mut records = None;
     for height in query.from..end {
-        let body = app.ledger.body(height)?;
+        let body = block_in_place(|| app.ledger.body(height))?;
         if !out.is_empty() && out.len() + body.body.len() > MAX_BULK_BYTES {
             break;
         }

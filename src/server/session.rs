@@ -5,7 +5,8 @@
 //! token = u64(expiry, ms) ‖ recipient[32] ‖ nonce[16] ‖ HMAC-SHA256(key, what precedes)[32]
 
 use crate::base::clock::Timestamp;
-use crate::base::hash::{from_base64, hmac};
+use crate::base::hash::from_base64;
+use crate::base::hmac::hmac;
 use crate::base::limits::SESSION_SECONDS;
 use crate::base::random::{self, RandomError};
 use crate::base::secret::{Secret, ct_eq};

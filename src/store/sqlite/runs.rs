@@ -15,9 +15,8 @@ pub(super) const KIND_CIPHERTEXT: i64 = 1;
 
 /// Bytes per stored entry: 8 of key, 5 of record index.
 pub(super) const ENTRY_BYTES: usize = 13;
-/// Entries per row: what fits one page without overflow (file format §1.6: U - 35 bytes, less the row's own
-/// header).
-const CHUNK_ENTRIES: usize = (PAGE_BYTES - 35 - 8) / ENTRY_BYTES;
+/// Entries per row. Two rows fill a page: a row is what a look-up reads, an overflow page would be a second.
+const CHUNK_ENTRIES: usize = (PAGE_BYTES / 2 - 20) / ENTRY_BYTES;
 /// Row key of a chunk: run number ‖ chunk number in this many bits.
 const CHUNK_BITS: u32 = 20;
 /// Runs of one tier that are merged into one of the next.
@@ -45,14 +44,16 @@ fn encode(entries: &[Entry], out: &mut Vec<u8>) {
     }
 }
 
-fn decode(bytes: &[u8]) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
-    bytes.chunks_exact(ENTRY_BYTES).map(|c| {
-        let mut b = [0; 16];
-        let (key, record) = c.split_at(8);
-        b[..8].copy_from_slice(key);
-        b[11..].copy_from_slice(record);
-        Entry::from_be_bytes(b)
-    })
+fn decode(bytes: &[u8]) -> impl Iterator<Item = Entry> + '_ {
+    bytes.as_chunks::<ENTRY_BYTES>().0.iter().map(decode_one)
+}
+
+fn decode_one(bytes: &[u8; ENTRY_BYTES]) -> Entry {
+    let mut b = [0; 16];
+    let (key, record) = bytes.split_at(8);
+    b[..8].copy_from_slice(key);
+    b[11..].copy_from_slice(record);
+    Entry::from_be_bytes(b)
 }
 
 /// One stored run.
@@ -133,57 +134,84 @@ fn delete(conn: &Connection, run: &Run) -> Result<()> {
 
 /// Calls `found` with every record of `key`, until it returns false. Records come in no particular order.
 pub(super) fn find(conn: &Connection, kind: i64, key: u64, mut found: impl FnMut(u64) -> bool) -> Result<()> {
-    let low = entry(key, 0);
+    let mut records = Vec::new();
     for run in list(conn, kind)? {
-        let mut chunk = match lower_bound(conn, &run, low)? {
-            Some(chunk) => chunk,
-            None => continue,
-        };
-        'run: while chunk < run.chunks() {
-            for e in read_chunk(conn, &run, chunk, |data| decode(data).collect::<Vec<_>>())? {
-                match ((e >> 64) as u64).cmp(&key) {
-                    std::cmp::Ordering::Less => {}
-                    std::cmp::Ordering::Equal if !found(e as u64) => return Ok(()),
-                    std::cmp::Ordering::Equal => {}
-                    std::cmp::Ordering::Greater => break 'run,
-                }
-            }
-            chunk += 1;
+        records.clear();
+        find_in_run(conn, &run, key, &mut records)?;
+        if !records.iter().all(|r| found(*r)) {
+            break;
         }
     }
     Ok(())
 }
 
-/// The first chunk of `run` that can hold an entry not below `low`; `None` if all are below.
+/// Appends the records of `key` in one run.
 ///
 /// Keys are hashes, so the place of one can be guessed from its value; every second step halves the range
 /// instead, which bounds the number of steps for any keys.
-fn lower_bound(conn: &Connection, run: &Run, low: Entry) -> Result<Option<usize>> {
+fn find_in_run(conn: &Connection, run: &Run, key: u64, out: &mut Vec<u64>) -> Result<()> {
     let (mut start, mut end) = (0, run.chunks());
-    let (mut least, mut most) = (0, Entry::MAX);
+    let (mut least, mut most) = (0, u64::MAX);
     let mut halve = false;
     while start < end {
-        let middle = if halve {
-            start + (end - start) / 2
-        } else {
-            let part = ((low.saturating_sub(least)) >> 64) * (end - start) as u128;
-            (start + (part / ((most - least) >> 64).max(1)) as usize).min(end - 1)
-        };
+        let middle = match halve {
+            true => start + (end - start) / 2,
+            false => {
+                let part = u128::from(key.saturating_sub(least)) * (end - start) as u128;
+                start + (part / u128::from((most - least).max(1))) as usize
+            }
+        }
+        .min(end - 1);
         halve = !halve;
-        let (first, last) = read_chunk(conn, run, middle, |data| {
-            let mut entries = decode(data);
-            let first = entries.next().unwrap_or(Entry::MAX);
-            (first, entries.next_back().unwrap_or(first))
-        })?;
-        if last < low {
-            (start, least) = (middle + 1, last);
-        } else if first >= low {
-            (end, most) = (middle, first);
-        } else {
-            return Ok(Some(middle));
+        match read_chunk(conn, run, middle, |data| matches(data, key, out))? {
+            Matches::AllBelow(last) => (start, least) = (middle + 1, last),
+            // The chunk before may hold some too, unless it is known to be below.
+            Matches::FromStart(first) if middle > start => {
+                out.clear();
+                (end, most) = (middle, first);
+            }
+            Matches::FromStart(_) | Matches::Inside => {
+                return find_further(conn, run, key, middle + 1, out);
+            }
         }
     }
-    Ok((start < run.chunks()).then_some(start))
+    find_further(conn, run, key, end, out)
+}
+
+/// Appends the records of `key` from chunk `chunk` on, as long as they reach the start of a chunk.
+fn find_further(conn: &Connection, run: &Run, key: u64, chunk: usize, out: &mut Vec<u64>) -> Result<()> {
+    for chunk in chunk..run.chunks() {
+        let before = out.len();
+        read_chunk(conn, run, chunk, |data| matches(data, key, out))?;
+        if out.len() == before {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// How the entries of a chunk compare with a key.
+enum Matches {
+    /// All are below; this is the last one's key.
+    AllBelow(u64),
+    /// None is below; this is the first one's key.
+    FromStart(u64),
+    /// Some are below, some not.
+    Inside,
+}
+
+/// Appends the records of `key` in one chunk.
+fn matches(data: &[u8], key: u64, out: &mut Vec<u64>) -> Matches {
+    let (entries, _) = data.as_chunks::<ENTRY_BYTES>();
+    let key_of = |e: &[u8; ENTRY_BYTES]| (decode_one(e) >> 64) as u64;
+    let below = entries.partition_point(|e| key_of(e) < key);
+    let equal = entries.iter().skip(below).take_while(|e| key_of(e) == key);
+    out.extend(equal.map(|e| decode_one(e) as u64));
+    match (entries.first(), entries.last()) {
+        (Some(first), Some(_)) if below == 0 => Matches::FromStart(key_of(first)),
+        (_, Some(last)) if below == entries.len() => Matches::AllBelow(key_of(last)),
+        _ => Matches::Inside,
+    }
 }
 
 fn read_chunk<T>(conn: &Connection, run: &Run, chunk: usize, f: impl FnOnce(&[u8]) -> T) -> Result<T> {

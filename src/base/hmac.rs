@@ -5,18 +5,18 @@
 
 use zeroize::Zeroize;
 
-use super::short_hash::{BLOCK, INITIAL, State, absorb, finish};
-use crate::base::hash::HASH_LEN;
+use super::hash::{HASH_LEN, Hash};
+use super::sha256::{BLOCK, INITIAL, State, absorb, finish};
 
 /// HMAC-SHA256 with its key already absorbed, which saves two of four compressions per short message.
-pub(super) struct PreparedHmac {
+pub(crate) struct PreparedHmac {
     inner: State,
     outer: State,
 }
 
 impl PreparedHmac {
     /// Absorbs a key.
-    pub(super) fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
         let state = |pad: u8| {
             let mut block = [pad; BLOCK];
             block.iter_mut().zip(key).for_each(|(b, k)| *b ^= k);
@@ -30,13 +30,13 @@ impl PreparedHmac {
 
     /// The MAC of the concatenation of `parts`.
     #[inline]
-    pub(super) fn mac(&self, parts: &[&[u8]]) -> [u8; HASH_LEN] {
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; HASH_LEN] {
         finish(self.outer, BLOCK, &[&finish(self.inner, BLOCK, parts)])
     }
 
     /// RFC 5869 §2.3 with this key as PRK and the concatenation of the parts of `info` as info:
     /// T(0) = "", T(i) = HMAC(PRK, T(i-1) ‖ info ‖ i), OKM = the first N bytes of T(1) ‖ T(2) ‖ …
-    pub(super) fn expand<const N: usize>(&self, info: [&[u8]; 2], okm: &mut [u8; N]) {
+    pub(crate) fn expand<const N: usize>(&self, info: [&[u8]; 2], okm: &mut [u8; N]) {
         const { assert!(N <= 255 * HASH_LEN) }
         let mut previous = [0u8; HASH_LEN];
         for (i, block) in okm.chunks_mut(HASH_LEN).enumerate() {
@@ -46,6 +46,11 @@ impl PreparedHmac {
         }
         previous.zeroize();
     }
+}
+
+/// HMAC-SHA256 (RFC 2104) of the concatenation of `parts`.
+pub fn hmac(key: &[u8; HASH_LEN], parts: &[&[u8]]) -> Hash {
+    Hash(PreparedHmac::new(key).mac(parts))
 }
 
 impl Drop for PreparedHmac {
@@ -60,8 +65,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use serde::Deserialize;
 
-    use super::super::test_vectors::{Hex, load};
     use super::*;
+    use crate::seal::test_vectors::{Hex, load};
 
     #[derive(Deserialize)]
     struct Expand {

@@ -4,31 +4,31 @@
 
 use sha2::block_api::compress256;
 
-use crate::base::hash::{HASH_LEN, Hash};
-
+/// Length of a digest in bytes.
+pub(crate) const DIGEST_LEN: usize = 32;
 /// Length of a block in bytes.
-pub(super) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 /// Room for the longest message that one call compresses.
 const ROOM: usize = 3 * BLOCK;
 /// The byte 0x80 and the message's length in bits follow the message.
 const TRAILER: usize = 1 + 8;
 
 /// The chaining value between blocks.
-pub(super) type State = [u32; 8];
+pub(crate) type State = [u32; 8];
 
 /// FIPS 180-4 §5.3.3.
-pub(super) const INITIAL: State =
+pub(crate) const INITIAL: State =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// Absorbs one whole block.
-pub(super) fn absorb(state: &mut State, block: &[u8; BLOCK]) {
+pub(crate) fn absorb(state: &mut State, block: &[u8; BLOCK]) {
     compress256(state, std::slice::from_ref(block));
 }
 
 /// Ends a hash with the concatenation of `parts`, after `before` bytes (whole blocks) that `state` has
 /// absorbed already. FIPS 180-4 §5.1.1 (padding) and §6.2.2.
 #[inline]
-pub(super) fn finish(mut state: State, before: usize, parts: &[&[u8]]) -> [u8; HASH_LEN] {
+pub(crate) fn finish(mut state: State, before: usize, parts: &[&[u8]]) -> [u8; DIGEST_LEN] {
     let mut room = [[0u8; BLOCK]; ROOM / BLOCK];
     let mut at = 0;
     let mut len = before;
@@ -65,29 +65,32 @@ fn end(mut state: State, room: &mut [[u8; BLOCK]; ROOM / BLOCK], at: usize, len:
     state
 }
 
-fn words(state: State) -> [u8; HASH_LEN] {
-    let mut digest = [0; HASH_LEN];
+fn words(state: State) -> [u8; DIGEST_LEN] {
+    let mut digest = [0; DIGEST_LEN];
     for (to, word) in digest.chunks_exact_mut(4).zip(state) {
         to.copy_from_slice(&word.to_be_bytes());
     }
     digest
 }
 
-/// SHA-256 of the concatenation of `parts`; the same as [`Hash::of`].
+/// SHA-256 of the concatenation of `parts`.
 #[inline]
-pub(super) fn short_hash(parts: &[&[u8]]) -> Hash {
-    Hash(finish(INITIAL, 0, parts))
+pub(crate) fn short_hash(parts: &[&[u8]]) -> [u8; DIGEST_LEN] {
+    finish(INITIAL, 0, parts)
 }
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
+    use crate::base::hash::to_hex;
 
     #[test]
     fn equals_the_streaming_hash_at_every_length_and_split() {
         let bytes: Vec<u8> = (0..600u32).map(|i| (i * 7) as u8).collect();
         for len in 0..=bytes.len() {
-            let want = Hash::of(&[&bytes[..len]]);
+            let want: [u8; DIGEST_LEN] = Sha256::digest(&bytes[..len]).into();
             for split in [0, len / 3, len.saturating_sub(1), len] {
                 let (a, b) = bytes[..len].split_at(split);
                 assert_eq!(short_hash(&[a, b]), want, "{len} bytes in two parts at {split}");
@@ -97,7 +100,7 @@ mod tests {
                 absorb(&mut state, first);
                 assert_eq!(
                     finish(state, BLOCK, &[rest]),
-                    want.0,
+                    want,
                     "{len} bytes, the first block absorbed before"
                 );
             }
@@ -112,7 +115,7 @@ mod tests {
             (&two_blocks[..], "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"),
             (b"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         ] {
-            assert_eq!(short_hash(&[message]).hex(), digest);
+            assert_eq!(to_hex(&short_hash(&[message])), digest);
         }
     }
 }

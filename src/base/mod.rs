@@ -10,3 +10,4 @@ pub mod record;
 pub mod secret;
 pub(crate) mod sha256;
 pub mod wire;
+pub mod x25519;

@@ -65,6 +65,9 @@ pub enum ProofError {
     /// The block's statement holds no records.
     #[error("the block carries no records statement")]
     NoRecords,
+    /// A writer's statement with more than its one signature line.
+    #[error("the block's statement has more than one signature line; a writer's has exactly one")]
+    Signatures,
     /// The block's records are others.
     #[error("record {record} is not in this block, which holds {records} records from {first}")]
     Range {
@@ -257,7 +260,7 @@ impl Proof {
         verify_inclusion(leaf, position, records, &self.record_path, statement.records_root)
             .map_err(ProofError::RecordInclusion)?;
         // The writer.
-        let [signature] = &block.statement.signatures[..] else { return Err(ProofError::NoRecords) };
+        let [signature] = &block.statement.signatures[..] else { return Err(ProofError::Signatures) };
         if let Some(key) = writer_key {
             let writer =
                 |_| ProofError::Writer { expected: key.name().to_owned(), found: signature.name.clone() };

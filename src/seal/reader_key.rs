@@ -9,10 +9,10 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::base::clock::Timestamp;
-use crate::base::hash::from_hex;
 use crate::base::limits::MAX_KEY_FILE_BYTES;
 use crate::base::random::Csprng;
 use crate::base::secret::Secret;
+use crate::base::x25519::{is_canonical, is_low_order};
 
 /// Length of a public key and of a secret scalar in bytes.
 pub const READER_KEY_LEN: usize = 32;
@@ -251,28 +251,6 @@ fn has_prefix(text: &str, prefix: &str) -> bool {
 /// `age1NAME1…`: what age calls a plugin's recipient.
 fn is_plugin_recipient(text: &str) -> bool {
     CheckedHrpstring::new::<Bech32>(text).is_ok_and(|c| has_prefix(&c.hrp().to_string(), "age1"))
-}
-
-/// RFC 7748 §5 has readers ignore the top bit and reduce modulo p = 2^255 − 19; only what needs neither
-/// is the one encoding of its point.
-fn is_canonical(u: &[u8; READER_KEY_LEN]) -> bool {
-    let [lowest, middle @ .., highest] = u;
-    let at_least_p = *highest == 0x7f && middle.iter().all(|b| *b == 0xff) && *lowest >= 0xed;
-    *highest < 0x80 && !at_least_p
-}
-
-/// The five u-coordinates of low order, on the curve or its twist, that are canonical: 0, 1, −1 and the
-/// two of order 8. A test checks each against the key exchange itself.
-const LOW_ORDER: [&str; 5] = [
-    "0000000000000000000000000000000000000000000000000000000000000000",
-    "0100000000000000000000000000000000000000000000000000000000000000",
-    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
-    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
-];
-
-fn is_low_order(u: &[u8; READER_KEY_LEN]) -> bool {
-    LOW_ORDER.iter().any(|hex| from_hex(hex).is_some_and(|bytes| bytes == u))
 }
 
 #[cfg(test)]

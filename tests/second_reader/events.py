@@ -194,4 +194,4 @@ def pointer_matches(pattern, path):
     """`*` stands for any array index and for nothing else."""
     parts = [part.replace("~1", "/").replace("~0", "~") for part in pattern.split("/")[1:]]
     return len(parts) == len(path) and all(
-        part == str(name) or (part == "*" and isinstance(name, int)) for part, name in zip(parts, path))
+        isinstance(name, int) if part == "*" else part == str(name) for part, name in zip(parts, path))

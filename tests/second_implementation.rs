@@ -1,0 +1,360 @@
+//! Two implementations against each other: this one and the Python reader of `tests/second_reader`, which was
+//! written from `docs/FORMAT.md` alone. Both run the committed vectors, and both open what is sealed afresh.
+//!
+//! Without `python3` the parts that need it say so loudly and pass; with `SEALTRAIL_REQUIRE_ALL=1` they fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, TestRunner};
+
+use sealtrail::auditor::open::open_bytes;
+use sealtrail::base::batch::Body;
+use sealtrail::base::hash::Hash;
+use sealtrail::base::random::csprng;
+use sealtrail::chain::batch::{commit, record_leaf};
+use sealtrail::chain::checkpoint::Checkpoint;
+use sealtrail::chain::key::SigningKey;
+use sealtrail::chain::log::{Log, TileId, TileReader};
+use sealtrail::chain::proof::Proof;
+use sealtrail::chain::replay::{Head, State};
+use sealtrail::chain::roster::{Roster, RosterReader};
+use sealtrail::chain::statement::Statement;
+use sealtrail::chain::tlog_proof::TlogProof;
+use sealtrail::chain::tree;
+use sealtrail::event::pattern::Pattern;
+use sealtrail::event::policy::{Policy, ReaderChoice, SectionPolicy, TagField};
+use sealtrail::seal::kem::challenge_seal;
+use sealtrail::seal::reader_key::Identity;
+use sealtrail::seal::tag::SearchSecret;
+use sealtrail::writer::{Purpose, Writer, WriterOptions};
+
+#[path = "../examples/make_vectors/kit.rs"]
+#[allow(dead_code)]
+mod kit;
+mod second_support;
+
+use kit::{Cases, LEDGER, WRITER};
+use second_support::{Case, case_folders};
+
+fn tests_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+/// How many batches are sealed afresh in every run.
+const FRESH_BATCHES: usize = 24;
+
+/// Runs a program of the second reader; false, and a loud line, if there is no Python.
+fn python(program: &str, argument: Option<&Path>) -> bool {
+    let script = tests_dir().join("second_reader").join(program);
+    // -B: leave no compiled files in the source tree.
+    match Command::new("python3").arg("-B").arg(script).args(argument).output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
+            let wrong: Vec<&str> = text.lines().filter(|l| !l.starts_with("pass")).collect();
+            assert!(output.status.success(), "{program}:\n{}", wrong.join("\n"));
+            println!("{program}: {}", text.lines().last().unwrap_or_default());
+            true
+        }
+        Err(error) => {
+            let required = std::env::var("SEALTRAIL_REQUIRE_ALL").is_ok_and(|v| v == "1");
+            assert!(
+                !required,
+                "python3 cannot be run ({error}), and SEALTRAIL_REQUIRE_ALL=1 asks for every test"
+            );
+            eprintln!(
+                "!!! NOT TESTED: python3 cannot be run ({error}), so the second reader did not check {program}"
+            );
+            false
+        }
+    }
+}
+
+/// Every case of `dir` must come out as it says. Returns how many there are.
+fn run_here(dir: &Path) -> usize {
+    let folders = case_folders(dir);
+    let wrong: Vec<String> = folders
+        .iter()
+        .map(|folder| (folder, Case::read(folder)))
+        .filter(|(_, case)| case.outcome() != case.expected())
+        .map(|(folder, case)| {
+            format!(
+                "{}: expected {}, got {}",
+                folder.strip_prefix(dir).unwrap().display(),
+                case.expected(),
+                case.outcome()
+            )
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), folders.len(), wrong.join("\n"));
+    folders.len()
+}
+
+#[test]
+fn the_committed_vectors_hold_here() {
+    assert!(run_here(&tests_dir().join("vectors/format")) >= 400);
+}
+
+#[test]
+fn the_committed_vectors_hold_in_python() {
+    python("run_vectors.py", Some(&tests_dir().join("vectors/format")));
+}
+
+#[test]
+fn the_other_vectors_hold_in_python() {
+    python("run_shared.py", Some(&tests_dir().join("vectors")));
+}
+
+/// The Python side against the RFCs and against batches it seals itself, and this side against those.
+#[test]
+fn batches_sealed_in_python_are_read_here() {
+    let scratch = tempfile::tempdir().unwrap();
+    if python("selftest.py", Some(scratch.path())) {
+        assert!(run_here(scratch.path()) > 50);
+    }
+}
+
+/// Random policies, readers and events, sealed by the real writer with real randomness, read by both.
+#[test]
+fn batches_sealed_here_are_read_in_python() {
+    let scratch = tempfile::tempdir().unwrap();
+    let cases = Cases::new(scratch.path());
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
+    for number in 0..FRESH_BATCHES {
+        write_cases(&cases, number, &plan().new_tree(&mut runner).unwrap().current());
+    }
+    run_here(scratch.path());
+    python("run_vectors.py", Some(scratch.path()));
+}
+
+/// What a fresh batch is made of. Readers are numbers from 0.
+#[derive(Clone, Debug)]
+struct Plan {
+    /// Of each section, who reads it.
+    sections: Vec<Vec<usize>>,
+    /// Of each section after the first, which pointers it claims.
+    claims: Vec<Vec<&'static str>>,
+    events: Vec<String>,
+    blocks_after: u64,
+}
+
+const READERS: usize = 4;
+/// No two can lie one inside the other.
+const POINTERS: &[&str] = &["/a", "/b/a", "/b/l/*", "/l/0", "/l/1/a", "/x~1y", "/~0", "/é", "/*x", "/n"];
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let readers = || proptest::sample::subsequence((0..READERS).collect::<Vec<_>>(), 1..=READERS);
+    (1usize..=4).prop_flat_map(move |n| {
+        (
+            prop::collection::vec(readers(), n),
+            proptest::sample::subsequence(POINTERS.to_vec(), (n - 1)..=POINTERS.len()),
+            prop::collection::vec(event(), 1..8),
+            0u64..4,
+        )
+            .prop_map(move |(sections, pointers, events, blocks_after)| {
+                let claims =
+                    (0..n - 1).map(|s| pointers.iter().copied().skip(s).step_by(n - 1).collect()).collect();
+                Plan { sections, claims, events, blocks_after }
+            })
+    })
+}
+
+/// An event on one line, spelled in many ways, whose members often are those of [`POINTERS`].
+fn event() -> impl Strategy<Value = String> {
+    let string = prop_oneof![
+        3 => prop::sample::select(vec!["", " Dr-Smith ", "Ä\u{30a}é😀", "s1", "a\u{b}", "\u{1c}b\u{1c}"]).prop_map(|s| serde_json::to_string(s).unwrap()),
+        1 => Just(r#""\u0041\n\ud83d\ude00\/""#.to_owned()),
+        1 => "[ -~]{0,40}".prop_map(|s| serde_json::to_string(&s).unwrap()),
+        1 => "[a-z]{100,400}".prop_map(|s| format!("\"{s}\"")),
+    ];
+    let number = prop::sample::select(vec!["0", "-0", "1.00", "1e400", "9007199254740993", "0.1E-7", "-12"]);
+    let leaf = prop_oneof![
+        4 => string,
+        3 => number.prop_map(str::to_owned),
+        3 => prop::sample::select(vec!["true", "false", "null", "{}", "[]", "{ }", r#"{"$sealed":"s1"}"#, r#"{"$sealed": "s1"}"#, r#"{"$sealed":"s0"}"#])
+            .prop_map(str::to_owned),
+    ];
+    let value = leaf.prop_recursive(4, 40, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|v| format!("[{}]", v.join(" ,"))),
+            object(inner),
+        ]
+    });
+    object(value)
+}
+
+fn object(value: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec!["a", "b", "l", "x/y", "~", "é", "*x", "n", "$sealed", "*", "0", ""]);
+    prop::collection::btree_map(name, value, 0..5).prop_map(|members| {
+        let members: Vec<String> = members.iter().map(|(n, v)| format!("\"{n}\": {v}")).collect();
+        format!("{{{}}}", members.join(","))
+    })
+}
+
+#[derive(Default)]
+struct NoTiles;
+
+impl TileReader for NoTiles {
+    fn full_tile(&self, _: TileId) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
+    }
+}
+
+/// Seals the plan's events, puts the batch into a small ledger, and writes a case of every kind about it.
+fn write_cases(cases: &Cases, number: usize, plan: &Plan) {
+    let mut rng = csprng().unwrap();
+    let identities: Vec<Identity> = (0..READERS).map(|_| Identity::generate(&mut rng)).collect();
+    let key = |name: &str| SigningKey::generate(name, &mut csprng().unwrap()).unwrap();
+    let (ledger, admin) = (key(LEDGER), key("admin.example"));
+    let names: Vec<String> = (0..plan.sections.len()).map(|s| format!("s{s}")).collect();
+    let patterns = |p: &[&str]| p.iter().map(|p| Pattern::parse(p).unwrap()).collect::<Vec<_>>();
+    let section = |(s, readers): (usize, &Vec<usize>)| SectionPolicy {
+        name: names[s].clone(),
+        readers: ReaderChoice::Named(readers.iter().map(|r| format!("reader-{r}")).collect()),
+        pointers: if s == 0 { Vec::new() } else { patterns(&plan.claims[s - 1]) },
+    };
+    let fields: [(&str, &[&str]); 3] =
+        [("a", &["/a", "/b/a", "/*/a"]), ("list", &["/l/*", "/b/l/*", "/l/*/a"]), ("n", &["/n", "/é"])];
+    let policy = Policy {
+        sections: plan.sections.iter().enumerate().map(section).collect(),
+        tags: fields.iter().map(|(n, p)| TagField { name: (*n).to_owned(), pointers: patterns(p) }).collect(),
+        access_log: ReaderChoice::All,
+    };
+    let readers: Vec<RosterReader> = (identities.iter().enumerate())
+        .map(|(i, id)| RosterReader {
+            name: format!("reader-{i}"),
+            recipient: id.recipient().to_string(),
+            required: false,
+        })
+        .collect();
+
+    let options = WriterOptions {
+        key: key(WRITER),
+        ledger: LEDGER.into(),
+        policy,
+        retain_years: 6,
+        search: Box::new(|_| Ok(SearchSecret::from_secret(sealtrail::base::random::secret().unwrap()))),
+    };
+    let writer_vkey = options.key.verifier();
+    let mut writer = Writer::new(options, Head::default()).unwrap();
+    let now = kit_time(number);
+    let mut open = writer.begin(Purpose::Events, &readers, now).unwrap();
+    let mut batch = open.fill();
+    batch.add(&plan.events).unwrap();
+    let unsigned = batch.finish().unwrap();
+    let sealed = writer.sign(unsigned, now).unwrap();
+
+    let mut state = State::new(LEDGER);
+    let mut log = Log::new();
+    let mut blocks = Vec::new();
+    let roster = Roster {
+        ledger: LEDGER.into(),
+        sequence: 0,
+        previous: Hash::ZERO,
+        issued: now,
+        ledger_key: ledger.verifier(),
+        admins: vec![admin.verifier()],
+        writers: vec![writer_vkey.clone()],
+        readers,
+        officers_required: 0,
+        officers: Vec::new(),
+        witnesses: Vec::new(),
+    };
+    let mut notes = vec![Statement::Roster(roster).sign(&admin).unwrap(), sealed.note.clone()];
+    notes.extend((0..plan.blocks_after).map(|_| writer.heartbeat(now).unwrap()));
+    for note in notes {
+        let block = state.next_block(note, now);
+        state.apply(&block).unwrap();
+        log.append(block.hash());
+        blocks.push(block);
+    }
+    let checkpoint = Checkpoint { origin: LEDGER.into(), size: log.size(), root: log.root() }.sign(&ledger);
+    let commitment = commit(&sealed.body).unwrap();
+    let leaves: Vec<Hash> = commitment.leaf_inputs.iter().map(record_leaf).collect();
+    let position = plan.events.len() / 2;
+    let log_proof = TlogProof {
+        extra: None,
+        index: 1,
+        path: log.inclusion_path(&NoTiles, 1, log.size()).unwrap(),
+        checkpoint: checkpoint.to_string(),
+    };
+    let proof = Proof {
+        ledger: LEDGER.into(),
+        record: position as u64,
+        leaf_inputs: commitment.leaf_inputs[position],
+        record_path: tree::inclusion_path(&leaves, position).unwrap(),
+        block: blocks[1].to_string(),
+        log_proof: log_proof.to_string(),
+    };
+
+    let case = |name: &str, kind: &str| {
+        cases.case(&format!("fresh-{number}/{name}"), kind).note(&format!("{plan:?}"))
+    };
+    case("proof", "proof")
+        .file("proof", proof.to_json())
+        .file("vkey", ledger.verifier().as_str())
+        .file("writer_vkey", writer_vkey.as_str())
+        .file("body", &sealed.body)
+        .ok();
+    case("block", "block")
+        .file("block", blocks[1].to_string())
+        .file("body", &sealed.body)
+        .file("writer_vkey", writer_vkey.as_str())
+        .ok();
+    let fields: serde_json::Map<String, serde_json::Value> =
+        fields.iter().map(|(n, p)| ((*n).to_owned(), (*p).into())).collect();
+    let fields = serde_json::to_vec(&fields).unwrap();
+    for (r, identity) in identities.iter().enumerate() {
+        let reads: Vec<bool> = plan.sections.iter().map(|readers| readers.contains(&r)).collect();
+        let text = identity.to_text();
+        if !reads.contains(&true) {
+            let case = case(&format!("open-{r}"), "open").file("body", &sealed.body).file("identity", &*text);
+            case.set("position", position).fail("identity");
+            continue;
+        }
+        // Who reads everything gets the very bytes of the events; for the others both sides must agree.
+        let expected = match reads.contains(&false) {
+            true => opened_here(&sealed.body, identity),
+            false => plan.events.iter().map(|e| e.clone().into_bytes()).collect(),
+        };
+        if reads[0] || reads.iter().filter(|r| **r).count() == 1 {
+            let lines = expected.iter().flat_map(|e| [e, &b"\n"[..]].concat()).collect::<Vec<u8>>();
+            let case =
+                case(&format!("open-{r}"), "open-all").file("body", &sealed.body).file("identity", &*text);
+            case.file("events", lines).ok();
+        } else {
+            // Several payloads, one per line.
+            let case = case(&format!("open-{r}"), "open").file("body", &sealed.body).file("identity", &*text);
+            case.set("position", position).file("event", &expected[position]).ok();
+        }
+        if reads[0] {
+            let case = case(&format!("tags-{r}"), "tags").file("body", &sealed.body).file("identity", &*text);
+            case.set("position", position).file("policy", &fields).ok();
+        }
+    }
+    let token = [number as u8; 32];
+    let challenge = challenge_seal(&identities[0].recipient(), LEDGER, &token, &mut rng).unwrap();
+    case("session", "session")
+        .file("identity", &*identities[0].to_text())
+        .set("ledger", LEDGER)
+        .set("enc", sealtrail::base::hash::to_base64(&challenge.enc))
+        .set("ciphertext", sealtrail::base::hash::to_base64(&challenge.ciphertext))
+        .set("token", sealtrail::base::hash::to_base64(&token))
+        .ok();
+}
+
+fn kit_time(minute: usize) -> sealtrail::base::clock::Timestamp {
+    sealtrail::base::clock::Timestamp::from_millis(1_795_176_000_000 + minute as i64 * 60_000).unwrap()
+}
+
+/// What a reader sees here of every record.
+fn opened_here(body: &[u8], identity: &Identity) -> Vec<Vec<u8>> {
+    let decoded = Body::decode(body).unwrap();
+    let header = sealtrail::base::batch::Header::decode(decoded.header).unwrap();
+    let open = |(position, record)| open_bytes(identity, &header, position, record).unwrap().0.to_vec();
+    (0..).zip(decoded.records()).map(open).collect()
+}

@@ -7,7 +7,7 @@ use sealtrail::api::bulk::encode_batch;
 use sealtrail::api::problem::Code;
 use sealtrail::auditor::open::open_record;
 use sealtrail::auditor::source::ServerSource;
-use sealtrail::auditor::verify::verify;
+use sealtrail::auditor::verify::{Trust, verify};
 use sealtrail::base::clock::Timestamp;
 use sealtrail::base::hash::Hash;
 use sealtrail::base::random;
@@ -105,10 +105,15 @@ fn a_sealed_batch_is_taken_once_and_in_order() {
     let mut fork = remote(&ledger, &key);
     assert_eq!(code(send(&c, &fork.seal(1))), Code::SequenceConflict);
     let reader = ledger.reader_client(&server);
-    let opened = open_record(&reader, &ledger.identity("alice"), &ledger.vkey(), 5).unwrap();
+    let opened = open_record(&reader, &ledger.identity("alice"), &ledger.vkey(), None, 5).unwrap();
     assert_eq!(opened.event.as_slice(), br#"{"actor":{"user_id":"u"},"n":1}"#);
     assert_eq!(opened.verified.writer, "test.example/ehr");
-    let report = verify(&mut ServerSource::new(&reader, true), &ledger.vkey(), &mut |_, _| {}).unwrap();
+    let report = verify(
+        &mut ServerSource::new(&reader, true),
+        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert_eq!(report.records_rehashed, 7, "six records and the access record");
 }
 
@@ -199,7 +204,7 @@ fn the_roster_decides_who_writes_and_which_readers_every_batch_has() {
     ledger.writer_client(&server).post("/v1/events", "application/json", b"{}").unwrap();
     let mut as_bob = server.client();
     sealtrail::auditor::session::open_session(&mut as_bob, &ledger.identity("bob"), LEDGER).unwrap();
-    open_record(&as_bob, &ledger.identity("bob"), &ledger.vkey(), 2).unwrap();
+    open_record(&as_bob, &ledger.identity("bob"), &ledger.vkey(), None, 2).unwrap();
 
     // A roster signed by someone else than an admin, and one signed by the writer.
     let view = c.block(c.ledger().unwrap().roster_block).unwrap();
@@ -218,5 +223,10 @@ fn the_roster_decides_who_writes_and_which_readers_every_batch_has() {
     let late = r.seal(1);
     assert_eq!(code(send(&c, &late)), Code::SignatureInvalid);
     let reader = ledger.reader_client(&server);
-    verify(&mut ServerSource::new(&reader, true), &ledger.vkey(), &mut |_, _| {}).unwrap();
+    verify(
+        &mut ServerSource::new(&reader, true),
+        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &mut |_, _| {},
+    )
+    .unwrap();
 }

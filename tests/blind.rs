@@ -78,7 +78,7 @@ fn no_planted_plaintext_in_any_file_or_public_answer() {
     }
     // A read, so that the access record is there too.
     let reader = ledger.reader_client(&server);
-    let opened = open_record(&reader, &ledger.identity("alice"), &ledger.vkey(), 3).unwrap();
+    let opened = open_record(&reader, &ledger.identity("alice"), &ledger.vkey(), None, 3).unwrap();
     // The positive control: the search finds what is there to be found.
     let found = std::panic::catch_unwind(|| find(&opened.event, "the opened event"));
     assert!(found.is_err(), "the search cannot find a planted string");

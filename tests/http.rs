@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use sealtrail::api::problem::{Code, Problem};
 use sealtrail::auditor::open::open_record;
 use sealtrail::auditor::source::ServerSource;
-use sealtrail::auditor::verify::verify;
+use sealtrail::auditor::verify::{Trust, verify};
 use sealtrail::base::hash::Hash;
 use sealtrail::base::limits::*;
 use sealtrail::chain::checkpoint::SignedCheckpoint;
@@ -52,7 +52,7 @@ fn events_are_accepted_in_every_form_and_each_receipt_verifies() {
 
     let key = ledger.vkey();
     let reader = ledger.reader_client(&server);
-    let opened = open_record(&reader, &ledger.identity("alice"), &key, 2).unwrap();
+    let opened = open_record(&reader, &ledger.identity("alice"), &key, None, 2).unwrap();
     assert_eq!(opened.event.as_slice(), br#"{"b":2.00}"#);
     for record in 0..7 {
         let proof = Proof::parse(&c.proof(record).unwrap()).unwrap();
@@ -207,8 +207,8 @@ fn readers_prove_themselves_and_every_read_is_logged() {
     }
     let (alice, key) = (ledger.identity("alice"), ledger.vkey());
     let reader = ledger.reader_client(&server);
-    open_record(&reader, &alice, &key, 1).unwrap();
-    let opened = open_record(&reader, &alice, &key, 3).unwrap();
+    open_record(&reader, &alice, &key, None, 1).unwrap();
+    let opened = open_record(&reader, &alice, &key, None, 3).unwrap();
     let access: serde_json::Value = serde_json::from_slice(&opened.event).unwrap();
     assert_eq!(access["event_type"], "audit_log_access");
     assert_eq!(
@@ -263,10 +263,19 @@ fn many_clients_at_once_get_receipts_of_their_own() {
     firsts.sort_unstable();
     assert_eq!(firsts, (0..400).map(|i| i * 2).collect::<Vec<u64>>());
     let reader = ledger.reader_client(&server);
-    let report = verify(&mut ServerSource::new(&reader, true), &ledger.vkey(), &mut |_, _| {}).unwrap();
+    let report = verify(
+        &mut ServerSource::new(&reader, true),
+        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert_eq!((report.records, report.records_rehashed), (800, 800));
-    let open =
-        verify(&mut ServerSource::new(&server.client(), false), &ledger.vkey(), &mut |_, _| {}).unwrap();
+    let open = verify(
+        &mut ServerSource::new(&server.client(), false),
+        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert!(open.records >= 800 && open.records_rehashed == 0);
 }
 

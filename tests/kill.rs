@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sealtrail::auditor::open::open_record;
 use sealtrail::auditor::source::ServerSource;
-use sealtrail::auditor::verify::verify;
+use sealtrail::auditor::verify::{Trust, verify};
 use sealtrail::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealtrail::chain::log::Log;
 use sealtrail::chain::merkle::leaf_hash;
@@ -89,7 +89,12 @@ fn every_acknowledged_record_survives_hard_kills() {
     let server = ledger.serve();
     let client = ledger.reader_client(&server);
     let (key, alice) = (ledger.vkey(), ledger.identity("alice"));
-    let report = verify(&mut ServerSource::new(&client, true), &key, &mut |_, _| {}).unwrap();
+    let report = verify(
+        &mut ServerSource::new(&client, true),
+        &Trust { ledger: &key, admin: None, known: None },
+        &mut |_, _| {},
+    )
+    .unwrap();
     let records = told.records.lock().unwrap();
     assert!(records.len() > 100, "the load was too small to mean anything: {}", records.len());
     assert!(report.records >= records.len() as u64);
@@ -97,7 +102,7 @@ fn every_acknowledged_record_survives_hard_kills() {
     let step = (records.len() / 60).max(1);
     let last = records.last_key_value().unwrap();
     for (index, event) in records.iter().step_by(step).chain([last]) {
-        let opened = open_record(&client, &alice, &key, *index).unwrap();
+        let opened = open_record(&client, &alice, &key, None, *index).unwrap();
         assert_eq!(String::from_utf8_lossy(&opened.event), event.as_str(), "record {index}");
     }
     check_all_contents(&ledger, &server, &records);

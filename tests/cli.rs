@@ -315,7 +315,7 @@ fn log_takes_files_and_standard_input_and_seals_beside_the_application() {
     ledger.fails(2, &["log", "empty", "--server", &server.url]);
     let recipient = ledger.identity("alice").recipient();
     let settings = format!(
-        "ledger = \"{LEDGER}\"\nkey = \"keys/ehr.key\"\n[[reader]]\nname = \"alice\"\nrecipient = \"{recipient}\"\n"
+        "ledger = \"{LEDGER}\"\nledger_key = \"keys/ledger.vkey\"\nkey = \"keys/ehr.key\"\n[[reader]]\nname = \"alice\"\nrecipient = \"{recipient}\"\n"
     );
     std::fs::write(ledger.path("writer.toml"), settings).unwrap();
     for i in 0..3 {

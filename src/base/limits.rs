@@ -80,6 +80,8 @@ pub const MAX_SMALL_REQUEST_BYTES: usize = 64 * 1024;
 pub const SESSION_SECONDS: u64 = 900;
 /// How long a request may take to arrive and be answered, in seconds.
 pub const REQUEST_SECONDS: u64 = 60;
+/// Most bytes of request bodies being taken in at once; beyond that requests are answered "overloaded".
+pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 160 * 1024 * 1024;
 /// How long a client may take to send its request headers, in seconds.
 pub const HEADER_SECONDS: u64 = 15;
 /// What `Retry-After` says when the ledger is overloaded or cannot store, in seconds.

@@ -8,8 +8,8 @@ use zeroize::Zeroize;
 
 use super::secret::Secret;
 
-/// A cryptographic generator with a seed of its own.
-pub type Csprng = rand_chacha::ChaCha20Rng;
+/// A cryptographic generator with a seed of its own, erased when dropped: its seed makes every record key of a batch.
+pub type Csprng = chacha20::ChaCha20Rng;
 
 /// The operating system gave no randomness; nothing can be sealed or signed until it does.
 #[derive(Debug, thiserror::Error)]

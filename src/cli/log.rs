@@ -40,6 +40,9 @@ pub struct Args {
     /// Seal here with this writer's settings, instead of sending plaintext to the server's gateway
     #[arg(long, value_name = "FILE")]
     seal: Option<PathBuf>,
+    /// With --seal: take the ledger's word for where this writer's sequence stands, if its own memory is lost
+    #[arg(long, requires = "seal")]
+    adopt: bool,
     /// Skip this many events: to go on after an interruption
     #[arg(long, default_value_t = 0, value_name = "N")]
     skip: u64,
@@ -85,7 +88,7 @@ fn send(client: &Client, events: &[Vec<u8>]) -> Result<EventReceipts, ClientErro
 pub fn run(args: Args) -> Outcome {
     let mut client = args.server.client()?;
     let mut sink = match &args.seal {
-        Some(settings) => Sink::Sealed(Box::new(seal::RemoteWriter::open(settings, client)?)),
+        Some(settings) => Sink::Sealed(Box::new(seal::RemoteWriter::open(settings, client, args.adopt)?)),
         None => {
             client.set_token(keyfile::read_secret(&args.token).map_err(Failure::usage)?.trim().to_owned());
             Sink::Gateway(client)

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::event::view::printable;
 pub use failure::{Failure, Outcome};
 
 /// An audit store whose records anyone can prove and only the named auditors can read.
@@ -86,7 +87,9 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("sealtrail: {}", failure.message());
+            // A message may carry words of a server: what could move the cursor is escaped.
+            let message: Vec<String> = failure.message().lines().map(printable).collect();
+            eprintln!("sealtrail: {}", message.join("\n"));
             failure.into()
         }
     }

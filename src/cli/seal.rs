@@ -13,13 +13,16 @@ use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
 use crate::api::route;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
+use crate::chain::block::Block;
+use crate::chain::key::VerifierKey;
 use crate::chain::note::Note;
-use crate::chain::proof::record_id;
+use crate::chain::proof::{Proof, record_id};
 use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{Statement, statement_hash};
 use crate::client::Client;
 use crate::config::writer_settings::WriterSettings;
+use crate::store::LockFile;
 use crate::writer::{Purpose, Writer, WriterOptions};
 
 use super::Failure;
@@ -37,18 +40,26 @@ pub struct RemoteWriter {
     client: Client,
     state: PathBuf,
     pending: PathBuf,
+    /// Receipts are believed only with a proof under this key.
+    ledger_key: VerifierKey,
+    own_key: VerifierKey,
+    _lock: LockFile,
 }
 
 impl RemoteWriter {
-    /// Opens the writer, and first delivers a batch that an earlier run left.
-    pub fn open(path: &Path, client: Client) -> Result<RemoteWriter, Failure> {
+    /// Opens the writer, and first delivers a batch that an earlier run left. With `adopt` a writer that has no memory of its
+    /// own takes the ledger's word for where its sequence stands.
+    pub fn open(path: &Path, client: Client, adopt: bool) -> Result<RemoteWriter, Failure> {
         let settings = WriterSettings::load(path).map_err(Failure::usage)?;
         let readers = settings
             .readers
             .iter()
             .map(|r| super::init::roster_reader(&r.name, &r.recipient, false))
             .collect::<Result<Vec<_>, _>>()?;
+        let lock = LockFile::acquire(&settings.key)?;
         let key = signing_key_file(&settings.key)?;
+        let own_key = key.verifier();
+        let ledger_key = super::trust::verifier_key(&settings.ledger_key)?;
         let state = settings.key.with_extension(STATE_ENDING);
         let pending = settings.key.with_extension(PENDING_ENDING);
         let name = key.name().to_owned();
@@ -60,8 +71,9 @@ impl RemoteWriter {
             search: search_keeper(settings.search),
         };
         let writer = Writer::new(options, Head::default()).map_err(Failure::usage)?;
-        let mut remote = RemoteWriter { writer, readers, client, state, pending };
-        let head = remote.place(&name)?;
+        let mut remote =
+            RemoteWriter { writer, readers, client, state, pending, ledger_key, own_key, _lock: lock };
+        let head = remote.place(&name, adopt)?;
         remote.writer.resume(head);
         if remote.pending.exists() {
             let receipt = remote.deliver()?;
@@ -71,14 +83,24 @@ impl RemoteWriter {
     }
 
     /// Where the sequence stands: what this machine remembers must be what the ledger says, or one ahead with a batch pending.
-    fn place(&self, name: &str) -> Result<Head, Failure> {
+    fn place(&self, name: &str, adopt: bool) -> Result<Head, Failure> {
         let theirs = self.client.writer(name)?;
         let previous = Hash::from_base64(&theirs.previous).ok_or_else(|| {
             Failure::Unavailable("the server's answer about this writer is malformed".into())
         })?;
         let theirs = Head { next_sequence: theirs.next_sequence, previous };
         if !self.state.exists() {
-            return Ok(theirs);
+            let fresh = theirs == Head::default() || self.pending.exists();
+            return if fresh || adopt {
+                Ok(theirs)
+            } else {
+                Err(Failure::Usage(format!(
+                    "the ledger has {} statements of this writer, and {} is missing, so this machine cannot tell whether they are its own. \
+                     Put the file back, or go on with --adopt if it is lost and nobody else has the key",
+                    theirs.next_sequence,
+                    self.state.display()
+                )))
+            };
         }
         let text = std::fs::read_to_string(&self.state)
             .map_err(|e| Failure::Usage(format!("{}: {e}", self.state.display())))?;
@@ -140,6 +162,27 @@ impl RemoteWriter {
         })
     }
 
+    /// A receipt is the server's word; the proof behind it is the ledger's signature over this very statement.
+    fn check_receipt(&self, note: &Note, receipt: &StatementReceipt) -> Result<(), Failure> {
+        let untrue = |why: String| {
+            Failure::Wrong(format!(
+                "the server said that the batch is stored, and that is not proven: {why}. The batch stays in {}",
+                self.pending.display()
+            ))
+        };
+        let proof =
+            Proof::parse(&self.client.proof(receipt.first_record)?).map_err(|e| untrue(e.to_string()))?;
+        let verified =
+            proof.verify(&self.ledger_key, Some(&self.own_key)).map_err(|e| untrue(e.to_string()))?;
+        let block = Block::parse(&proof.block).map_err(|e| untrue(e.to_string()))?;
+        let records = Statement::parse(&note.text).map_or(0, |s| s.record_count());
+        let ours = block.statement.text == note.text
+            && verified.block_height == receipt.block
+            && block.first_record == receipt.first_record
+            && records == u64::from(receipt.count);
+        if ours { Ok(()) } else { Err(untrue("the proof is for another batch".into())) }
+    }
+
     /// Sends the pending batch; remembers its place; removes it.
     fn deliver(&mut self) -> Result<StatementReceipt, Failure> {
         let damaged = || {
@@ -154,6 +197,7 @@ impl RemoteWriter {
         let note = Note::parse(statement).map_err(|_| damaged())?;
         let sequence = Statement::parse(&note.text).map_err(|_| damaged())?.sequence();
         let receipt = self.client.send_batch(statement, body)?;
+        self.check_receipt(&note, &receipt)?;
         let head = Head { next_sequence: sequence + 1, previous: statement_hash(&note.text) };
         let text = format!("{} {}\n", head.next_sequence, head.previous.base64());
         replace(&self.state, text.as_bytes())?;
@@ -166,12 +210,17 @@ impl RemoteWriter {
 
 /// Puts `bytes` in place of the file at `path`: after a crash the old content is there or the new.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let new = path.with_extension("new");
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
     let write = || {
         let mut file = File::create(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&new, path)
+        std::fs::rename(&new, path)?;
+        match path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => File::open(".")?.sync_all(),
+        }
     };
     write().map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))
 }

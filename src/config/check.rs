@@ -72,6 +72,7 @@ struct RawSettings {
 #[serde(deny_unknown_fields)]
 struct RawWriter {
     ledger: Spanned<String>,
+    ledger_key: String,
     key: PathBuf,
     search: Option<PathBuf>,
     retain_years: Option<Spanned<i64>>,
@@ -106,6 +107,11 @@ impl RawWriter {
         .check(folder)?;
         Ok(WriterSettings {
             ledger: rest.ledger,
+            ledger_key: if self.ledger_key.contains('+') {
+                self.ledger_key
+            } else {
+                folder.join(self.ledger_key).to_string_lossy().into_owned()
+            },
             key,
             search,
             retain_years: rest.gateway.retain_years,

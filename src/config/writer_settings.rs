@@ -14,6 +14,8 @@ use crate::event::policy::Policy;
 pub struct WriterSettings {
     /// The ledger's origin.
     pub ledger: String,
+    /// The ledger's verifier key, as text or the path of a .vkey file: receipts are checked with it.
+    pub ledger_key: String,
     /// The writer's signing key file.
     pub key: PathBuf,
     /// The file of the current search secret; beside the key if not set.
@@ -55,14 +57,18 @@ mod tests {
 
     #[test]
     fn a_writer_needs_a_ledger_a_key_and_a_reader() {
-        let text = "ledger = \"a.example/l\"\nkey = \"ehr.key\"\n[[reader]]\nname = \"alice\"\nrecipient = \"age1x\"\n";
+        let text = "ledger = \"a.example/l\"\nledger_key = \"a.example/l+00+AA\"\nkey = \"ehr.key\"\n[[reader]]\nname = \"alice\"\nrecipient = \"age1x\"\n";
         let s = parse(text).unwrap();
         assert_eq!(
             (s.key.as_path(), s.search.as_path()),
             (Path::new("/w/ehr.key"), Path::new("/w/ehr.search"))
         );
         assert_eq!((s.retain_years, s.readers.len()), (6, 1));
-        assert!(parse("ledger = \"a.example/l\"\nkey = \"k\"\n").unwrap_err().contains("[[reader]]"));
+        assert!(
+            parse("ledger = \"a.example/l\"\nledger_key = \"k\"\nkey = \"k\"\n")
+                .unwrap_err()
+                .contains("[[reader]]")
+        );
         assert!(parse(&format!("{text}colour = 1\n")).unwrap_err().contains("unknown field"));
         assert!(parse("key = \"k\"").is_err());
     }

@@ -15,6 +15,7 @@ use super::super::test_vectors::{Hex, load};
 use super::*;
 use crate::base::random::Csprng;
 use crate::base::record::{NewSection, encode_sealed_head};
+use crate::seal::reader_key::Recipient;
 
 const LEDGER: &str = "example.org/log";
 const WRITER: &str = "example.org/w";
@@ -200,8 +201,13 @@ proptest! {
             let secrets: Vec<(String, [u8; 32])> =
                 opener.section_search_secrets().unwrap().iter().map(|(n, s)| (n.to_string(), *s.expose())).collect();
             let want: Vec<(String, [u8; 32])> = layout.iter().enumerate().filter(|(_, who)| who.contains(&r))
-                .map(|(i, _)| format!("section-{i}"))
-                .map(|n| { let s = *b.search.section(&n).expose(); (n, s) })
+                .map(|(i, who)| {
+                    let mut keys: Vec<Recipient> = who.iter().map(|w| b.readers[*w].recipient()).collect();
+                    keys.sort_unstable();
+                    let name = format!("section-{i}");
+                    let secret = *b.search.for_readers(&keys).section(&name).expose();
+                    (name, secret)
+                })
                 .collect();
             prop_assert_eq!(secrets, want);
         }

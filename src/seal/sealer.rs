@@ -64,11 +64,15 @@ impl Sealer {
         let SealerConfig { ledger, writer, sequence, period, mut readers, sections, tag_fields } = config;
         readers.sort_unstable();
         readers.dedup();
-        let secrets: Vec<SectionSecret> = sections.iter().map(|s| search.section(&s.name)).collect();
         let sections = sections
             .iter()
             .map(|s| section_readers(s, &readers))
             .collect::<Result<Vec<BatchSection>, SealError>>()?;
+        let secret = |s: &BatchSection| {
+            let mine = s.readers.iter().filter_map(|i| readers.get(usize::from(*i)));
+            search.for_readers(mine).section(&s.name)
+        };
+        let secrets: Vec<SectionSecret> = sections.iter().map(secret).collect();
         let mut header =
             Header { ledger, writer, sequence, period, readers: Vec::new(), sections, tag_fields };
         // Placeholders of the right lengths, until the key exchange gives the real ones.

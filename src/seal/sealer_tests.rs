@@ -93,7 +93,7 @@ fn tags_are_sorted_and_doubles_collapse() {
     let tags = [tag("patient", b"17"), tag("actor", b"x"), tag("patient", b"17"), tag("actor", b"")];
     let record = seal(&s, 0, b"{}", &tags).unwrap();
     let Record::Sealed { tags, .. } = Record::decode(&record).unwrap() else { panic!("sealed") };
-    let secret = SearchSecret::generate(&mut rng()).section("event").tagger();
+    let secret = SearchSecret::generate(&mut rng()).for_readers(&recipients(1)).section("event").tagger();
     let mut want = [secret.tag("patient", b"17"), secret.tag("actor", b"x")];
     want.sort();
     assert_eq!(tags, want.concat());

@@ -3,12 +3,15 @@
 
 use rand_core::Rng;
 
+use super::reader_key::Recipient;
+use crate::base::hash::Hash;
 use crate::base::hmac::PreparedHmac;
 use crate::base::random::Csprng;
 use crate::base::record::{KEY_LEN, TAG_LEN, Tag};
 use crate::base::secret::Secret;
 
 const SEARCH_LABEL: &[u8] = b"sealtrail.org/search/v1 ";
+const READERS_LABEL: &[u8] = b"sealtrail.org/search-readers/v1 ";
 
 /// The search secret of one writer and period.
 #[derive(Debug)]
@@ -30,7 +33,15 @@ impl SearchSecret {
         self.0.expose()
     }
 
-    /// The secret of one section: HKDF-Expand(search secret, label ‖ section name, 32). §4.
+    /// The search secret for one set of readers, given in the header's order. §4. Readers of another section, and readers
+    /// who were let in or out at another time, hold another one, so they cannot test their guesses here.
+    pub fn for_readers<'r>(&self, readers: impl IntoIterator<Item = &'r Recipient>) -> SearchSecret {
+        let keys: Vec<u8> = readers.into_iter().flat_map(|r| *r.as_bytes()).collect();
+        let prk = PreparedHmac::new(self.0.expose());
+        SearchSecret(Secret::fill(|b| prk.expand([READERS_LABEL, &Hash::of(&[&keys]).0], b)))
+    }
+
+    /// The secret of one section, from its readers' search secret: HKDF-Expand(search secret, label ‖ section name, 32). §4.
     pub fn section(&self, name: &str) -> SectionSecret {
         let prk = PreparedHmac::new(self.0.expose());
         SectionSecret(Secret::fill(|b| prk.expand([SEARCH_LABEL, name.as_bytes()], b)))

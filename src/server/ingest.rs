@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
+use axum::body::{BodyDataStream, Bytes};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 
-use crate::api::bulk::decode_batch;
 use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
 use crate::api::problem::Code;
 use crate::api::route::{self, NDJSON};
-use crate::base::limits::MAX_STATEMENT_BYTES;
+use crate::base::limits::{MAX_BATCH_BYTES, MAX_EVENTS_REQUEST_BYTES, MAX_STATEMENT_BYTES};
 use crate::chain::note::Note;
 use crate::chain::proof::record_id;
 use crate::event::prepare::Preparer;
@@ -23,13 +24,24 @@ use crate::writer::Purpose;
 use super::problem::{Failure, chain_code};
 use super::state::{App, Counters};
 
+/// Before a byte of the body is read: the token, and room for the body.
+pub(super) async fn token_first(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let admitted = app.require_ingest(request.headers()).and_then(|()| {
+        app.room_for(announced.unwrap_or(MAX_EVENTS_REQUEST_BYTES).min(MAX_EVENTS_REQUEST_BYTES))
+    });
+    match admitted {
+        Ok(_room) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
 /// `POST /v1/events`: one JSON object, an array of them, or NDJSON. Answers when they are durable.
 pub(super) async fn events(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    app.require_ingest(&headers)?;
     let format = event_format(&headers)?;
     let single = format == Format::Json && body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'[');
     // Checked here, on the connection's own thread, so that the gateway seldom meets an event it must refuse.
@@ -100,25 +112,69 @@ fn parse_note(text: &str) -> Result<Note, Failure> {
         .map_err(|e| Failure::new(Code::RequestInvalid, format!("the statement is no signed note: {e}")))
 }
 
-/// `POST /v1/batches`: already sealed by a remote writer. The signature is the authentication.
-pub(super) async fn batches(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Failure> {
-    let (statement, _) =
-        decode_batch(&body).map_err(|e| Failure::new(Code::RequestInvalid, e.to_string()))?;
-    let note = parse_note(statement)?;
-    // The signature is checked before a byte of the body is hashed: strangers cannot make the server work.
-    if let Err(e) = app.ledger.view().state.check_statement(&note)
-        && chain_code(&e) == Code::SignatureInvalid
-    {
-        return Err(LedgerError::from(e).into());
+/// Refuses what no rostered key has signed, before anything else is done for it. What only its place in the sequence is wrong
+/// with goes on: it may be a repetition, or the successor of one that is queued.
+fn check_signature(app: &App, note: &Note) -> Result<bool, Failure> {
+    match app.ledger.view().state.check_statement(note) {
+        Ok(_) => Ok(true),
+        Err(e) => match chain_code(&e) {
+            Code::SequenceConflict | Code::SequenceGap => Ok(false),
+            _ => Err(LedgerError::from(e).into()),
+        },
+    }
+}
+
+/// Reads the statement at the front of a batch upload; returns it and the bytes of the body that came with it.
+async fn read_statement(stream: &mut BodyDataStream) -> Result<(Note, Vec<u8>), Failure> {
+    let malformed = |what: &str| Failure::new(Code::RequestInvalid, format!("the batch upload {what}"));
+    let mut taken = Vec::new();
+    loop {
+        if let Some(length) = taken.first_chunk::<4>() {
+            let end = 4 + u32::from_be_bytes(*length) as usize;
+            if end > 4 + MAX_STATEMENT_BYTES {
+                return Err(malformed("starts with a statement larger than MAX_STATEMENT_BYTES"));
+            }
+            if taken.len() >= end {
+                let body = taken.split_off(end);
+                let text = std::str::from_utf8(&taken[4..])
+                    .map_err(|_| malformed("starts with a statement that is not UTF-8"))?;
+                return Ok((parse_note(text)?, body));
+            }
+        }
+        match stream.next().await {
+            Some(Ok(chunk)) => taken.extend_from_slice(&chunk),
+            _ => return Err(malformed("ends before its statement does")),
+        }
+    }
+}
+
+/// `POST /v1/batches`: already sealed by a remote writer. The signature is the authentication: it is checked when the statement
+/// has come, before the body is taken in or hashed.
+pub(super) async fn batches(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let announced =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let mut stream = request.into_body().into_data_stream();
+    let (note, mut body) = read_statement(&mut stream).await?;
+    if !check_signature(&app, &note)? {
+        // A repetition is answered without its body; what is wrong otherwise is said without it too.
+        return Ok(accepted(app.ledger.submit(Submission::statement(note))?.done().await?));
+    }
+    let _room = app.room_for(announced.unwrap_or(MAX_BATCH_BYTES).min(MAX_BATCH_BYTES))?;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Failure::new(Code::RequestInvalid, "the batch upload broke off"))?;
+        if body.len() + chunk.len() > MAX_BATCH_BYTES {
+            return Err(Failure::new(
+                Code::TooLarge,
+                format!("a batch body has at most {MAX_BATCH_BYTES} bytes"),
+            ));
+        }
+        body.extend_from_slice(&chunk);
     }
     let ledger = app.ledger.clone();
-    let pending = tokio::task::spawn_blocking(move || {
-        let (_, sealed) =
-            decode_batch(&body).map_err(|e| Failure::new(Code::RequestInvalid, e.to_string()))?;
-        Ok::<_, Failure>(ledger.submit(Submission::batch(note, sealed.to_vec())?)?)
-    })
-    .await
-    .map_err(|_| Failure::new(Code::Internal, "the batch could not be checked"))??;
+    let pending =
+        tokio::task::spawn_blocking(move || Ok::<_, Failure>(ledger.submit(Submission::batch(note, body)?)?))
+            .await
+            .map_err(|_| Failure::new(Code::Internal, "the batch could not be checked"))??;
     let receipt = pending.done().await?;
     Counters::add(&app.counters.batches, 1);
     Ok(accepted(receipt))
@@ -128,6 +184,7 @@ pub(super) async fn batches(State(app): State<Arc<App>>, body: Bytes) -> Result<
 pub(super) async fn statements(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Failure> {
     let text = std::str::from_utf8(&body)
         .map_err(|_| Failure::new(Code::RequestInvalid, "the statement is not UTF-8"))?;
-    let submission = Submission::statement(parse_note(text)?);
-    Ok(accepted(app.ledger.submit(submission)?.done().await?))
+    let note = parse_note(text)?;
+    check_signature(&app, &note)?;
+    Ok(accepted(app.ledger.submit(Submission::statement(note))?.done().await?))
 }

@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use tokio::sync::Semaphore;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::api::problem::Code;
@@ -118,6 +119,7 @@ impl Server {
             ledger,
             ingest_tokens: options.ingest_tokens,
             counters: Counters::default(),
+            body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
         });
         Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new() })
     }
@@ -137,7 +139,7 @@ impl Server {
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
         match self.tls {
             None => {
-                let mut server = axum_server::from_tcp(self.listener)?.handle(self.handle);
+                let mut server = axum_server::from_tcp(self.listener)?.handle(self.handle).http1_only();
                 patience(server.http_builder());
                 server.serve(service).await?;
             }
@@ -145,7 +147,8 @@ impl Server {
                 let config = RustlsConfig::from_pem_file(&cert, &key)
                     .await
                     .map_err(|source| ServerError::Tls { cert, key, source })?;
-                let mut server = axum_server::from_tcp_rustls(self.listener, config)?.handle(self.handle);
+                let mut server =
+                    axum_server::from_tcp_rustls(self.listener, config)?.handle(self.handle).http1_only();
                 patience(server.http_builder());
                 server.serve(service).await?;
             }
@@ -154,20 +157,25 @@ impl Server {
     }
 }
 
-/// Slow senders of headers are cut off; bodies are bounded by the request time-out.
+/// Slow senders of headers are cut off; bodies are bounded by the request time-out. HTTP/1 only: the time-out does not cover
+/// the moment in which the version is found out, so a silent connection would stay for ever.
 fn patience(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
     builder
         .http1()
         .timer(hyper_util::rt::TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_SECONDS));
-    builder.http2().timer(hyper_util::rt::TokioTimer::new());
 }
 
 fn router(app: Arc<App>) -> Router {
     let limit = DefaultBodyLimit::max;
     Router::new()
-        .route(route::EVENTS, post(ingest::events).layer(limit(MAX_EVENTS_REQUEST_BYTES)))
-        .route(route::BATCHES, post(ingest::batches).layer(limit(MAX_BATCH_BYTES + MAX_STATEMENT_BYTES + 4)))
+        .route(
+            route::EVENTS,
+            post(ingest::events)
+                .layer(limit(MAX_EVENTS_REQUEST_BYTES))
+                .layer(middleware::from_fn_with_state(app.clone(), ingest::token_first)),
+        )
+        .route(route::BATCHES, post(ingest::batches))
         .route(route::STATEMENTS, post(ingest::statements).layer(limit(MAX_STATEMENT_BYTES)))
         .route(route::CHECKPOINT, get(public::checkpoint))
         .route("/tile/{*path}", get(public::tile))

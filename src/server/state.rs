@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, header};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::problem::Code;
 use crate::base::clock::Timestamp;
@@ -46,6 +47,8 @@ pub struct App {
     /// SHA-256 of each token that may log events: a look at memory or a core dump gives no token.
     pub(super) ingest_tokens: Vec<Hash>,
     pub(super) counters: Counters,
+    /// One permit a KiB of request body being taken in.
+    pub(super) body_room: Arc<Semaphore>,
 }
 
 /// A reader with a session, still in the roster.
@@ -64,6 +67,17 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl App {
+    /// Room for a request body of at most `bytes`, until the returned permit is dropped.
+    pub(super) fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let permits = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.body_room.clone().try_acquire_many_owned(permits).map_err(|_| {
+            Failure::new(
+                Code::Overloaded,
+                "too many large requests are being taken in; send this again in a moment",
+            )
+        })
+    }
+
     /// Refuses a caller without an ingest token.
     pub(super) fn require_ingest(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let given = bearer(headers).map(|t| Hash::of(&[t.as_bytes()]));

@@ -122,7 +122,7 @@ impl Case {
         let proof = Proof::parse(&self.file("proof")).map_err(proof_family)?;
         let verified = proof.verify(&key, writer.as_ref()).map_err(proof_family)?;
         if self.has("body") {
-            let body = self.file("body");
+            let body = checked_body(self.file("body"))?;
             let position = verified.record - Block::parse(&proof.block).unwrap().first_record;
             let record = Body::decode(&body)
                 .map_err(|_| "format")?

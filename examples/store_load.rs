@@ -91,10 +91,10 @@ fn main() {
     );
     let lookups = 20_000.min(records);
     let some = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % records;
-    time("find_ciphertext, present", lookups, |n| {
+    time("find_ciphertext, present", lookups.min(1000), |n| {
         assert_eq!(store.find_ciphertext(&hash(some(n))).unwrap(), Some(some(n)));
     });
-    time("find_ciphertext, absent", lookups, |n| {
+    time("find_ciphertext, absent", lookups.min(1000), |n| {
         assert_eq!(store.find_ciphertext(&hash(records + n)).unwrap(), None);
     });
     time("record", lookups, |n| {

@@ -29,8 +29,11 @@ pub enum OpenRecordError {
     /// What the server sent is malformed.
     #[error("the server sent a malformed record: {0}")]
     Malformed(String),
-    /// The record has been erased.
-    #[error("record {0} was erased by order; the chain proves that it existed")]
+    /// The server sent only the hashes of the record.
+    #[error(
+        "the server sent only the hashes of record {0}: it exists, and its content is withheld or erased. `audit verify` tells \
+         whether an erasure was ordered; if none was, this is a fault"
+    )]
     Erased(u64),
     /// The opener refused.
     #[error(transparent)]
@@ -52,11 +55,13 @@ pub struct OpenedRecord {
     pub proof: Proof,
 }
 
-/// Fetches, verifies and opens record `index`. The client must have a session.
+/// Fetches, verifies and opens record `index`. The client must have a session. Without `writer`, who sealed the record is
+/// what the ledger says.
 pub fn open_record(
     client: &Client,
     identity: &Identity,
     key: &VerifierKey,
+    writer: Option<&VerifierKey>,
     index: u64,
 ) -> Result<OpenedRecord, OpenRecordError> {
     let message = client.record(index)?;
@@ -64,7 +69,7 @@ pub fn open_record(
     let header_bytes = from_base64(&message.header).ok_or_else(|| malformed("header is not base64"))?;
     let record_bytes = from_base64(&message.bytes).ok_or_else(|| malformed("record is not base64"))?;
     let proof = Proof::parse(&client.proof(index)?)?;
-    let verified = proof.verify(key, None)?;
+    let verified = proof.verify(key, writer)?;
     if verified.record != index {
         return Err(malformed("the proof is for another record"));
     }
@@ -77,6 +82,11 @@ pub fn open_record(
         return Err(malformed("the batch header is not the one the writer signed"));
     }
     let header = Header::decode(&header_bytes).map_err(|e| malformed(&e.to_string()))?;
+    if (&header.ledger, &*header.writer, header.sequence)
+        != (&statement.ledger, block.statement.signer_name(), statement.sequence)
+    {
+        return Err(malformed("the batch header is of another batch than its statement"));
+    }
     if let Ok(Record::Erased(_)) = Record::decode(&record_bytes) {
         return Err(OpenRecordError::Erased(index));
     }

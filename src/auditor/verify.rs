@@ -2,14 +2,17 @@
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
 use crate::base::batch::Body;
+use std::collections::BTreeMap;
+
 use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
-use crate::chain::checkpoint::SignedCheckpoint;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::record_id;
+use crate::chain::recipient::recipient_text;
 use crate::chain::replay::State;
 use crate::chain::statement::{RecordsStatement, Statement};
 use crate::chain::tree;
@@ -68,23 +71,62 @@ pub struct Report {
     pub bytes: u64,
     /// Root of the log, base64.
     pub root: String,
+    /// Hash of block 0, base64: pins the first roster, and so the admin.
+    pub genesis: String,
+    /// Whether the first roster was found to be of the admin given.
+    pub admin_checked: bool,
+    /// Recipients that batches were sealed to although the roster did not have them, with the first such block.
+    pub readers_outside_roster: Vec<(String, u64)>,
+    /// The signed checkpoint, to remember.
+    #[serde(skip)]
+    pub checkpoint: String,
     /// When the last block was committed.
     pub last_committed: Option<String>,
+}
+
+/// What the verifier knows beforehand. The ledger's key alone shows that the ledger is consistent with itself; a checkpoint
+/// seen before shows that nothing was taken back since, the admin's key that its writers are those the admin let in.
+pub struct Trust<'a> {
+    /// The ledger's verifier key.
+    pub ledger: &'a VerifierKey,
+    /// The admin's, who must have signed the first roster.
+    pub admin: Option<&'a VerifierKey>,
+    /// The newest checkpoint seen before.
+    pub known: Option<&'a Checkpoint>,
 }
 
 /// Verifies everything `source` has. `progress` is told (blocks done, blocks in all).
 pub fn verify(
     source: &mut dyn Source,
-    key: &VerifierKey,
+    trust: &Trust<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
-    let checkpoint = SignedCheckpoint::parse(&source.checkpoint()?, key)
+    let key = trust.ledger;
+    let signed = source.checkpoint()?;
+    let checkpoint = SignedCheckpoint::parse(&signed, key)
         .map_err(|e| wrong(None, None, format!("the checkpoint is not signed by {}: {e}", key.name())))?;
     let checkpoint = checkpoint.checkpoint();
     let size = checkpoint.size;
+    if let Some(known) = trust.known
+        && known.size > size
+    {
+        let what = format!(
+            "it ends at {size} blocks, but a signed checkpoint of {} blocks has been seen: it was cut off or rolled back",
+            known.size
+        );
+        return Err(wrong(None, None, what));
+    }
     let mut state = State::new(key.name());
     let mut log = Log::new();
-    let mut run = Run { source, rehashed: 0, bytes: 0, erased: Vec::new(), ordered: Vec::new() };
+    let mut genesis = String::new();
+    let mut run = Run {
+        source,
+        outsiders: BTreeMap::new(),
+        rehashed: 0,
+        bytes: 0,
+        erased: Vec::new(),
+        ordered: Vec::new(),
+    };
     while state.height() < size {
         let texts = run.source.blocks(state.height(), size)?;
         if texts.is_empty() {
@@ -102,6 +144,25 @@ pub fn verify(
             let block = Block::parse(&text).map_err(|e| wrong(height, None, e.to_string()))?;
             let statement = state.apply(&block).map_err(|e| wrong(height, None, e.to_string()))?;
             log.append(block.hash());
+            if height == 0 {
+                genesis = block.hash().base64();
+                let by_admin =
+                    trust.admin.is_none_or(|a| state.roster().is_some_and(|r| r.admins.contains(a)));
+                if !by_admin {
+                    return Err(wrong(
+                        height,
+                        None,
+                        "its roster is not of the admin whose key was given: this is another ledger under the same name",
+                    ));
+                }
+            }
+            if trust.known.is_some_and(|k| k.size == height + 1 && k.root != log.root()) {
+                return Err(wrong(
+                    height,
+                    None,
+                    "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both checkpoints as evidence",
+                ));
+            }
             match &statement {
                 Statement::Records(records) => run.records(&state, &block, records, size)?,
                 Statement::Erasure(e) => run.ordered.extend(e.records.iter().map(|r| (r.first, r.last))),
@@ -137,12 +198,17 @@ pub fn verify(
         erased: run.erased.len() as u64,
         bytes: run.bytes,
         root: checkpoint.root.base64(),
+        genesis,
+        admin_checked: trust.admin.is_some(),
+        readers_outside_roster: run.outsiders.into_iter().collect(),
+        checkpoint: signed,
         last_committed: state.last_committed().map(|t| t.to_string()),
     })
 }
 
 struct Run<'a> {
     source: &'a mut dyn Source,
+    outsiders: BTreeMap<String, u64>,
     rehashed: u64,
     bytes: u64,
     erased: Vec<u64>,
@@ -200,11 +266,25 @@ impl Run<'_> {
                 });
             }
         }
+        if !kept_fits {
+            return Err(wrong(
+                height,
+                None,
+                "its leaf inputs, kept for proofs, do not have the root that the writer signed",
+            ));
+        }
         let Some(roster) = state.roster() else {
             return Err(wrong(height, None, "no roster allows its writer"));
         };
         batch::check_erased(statement, block.statement.signer_name(), &found, roster)
             .map_err(|e| wrong(height, None, e.to_string()))?;
+        for reader in &found.header.readers {
+            let recipient = reader.public_key.as_slice().try_into().ok().and_then(recipient_text);
+            let recipient = recipient.unwrap_or_else(|| format!("a key of KEM {:#06x}", reader.kem));
+            if roster.reader_by_recipient(&recipient).is_none() {
+                self.outsiders.entry(recipient).or_insert(height);
+            }
+        }
         if found.erased > 0 {
             let records = Body::decode(&body).map(|b| b.records()).into_iter().flatten();
             let gone = (block.first_record..)

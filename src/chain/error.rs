@@ -36,6 +36,14 @@ pub enum ChainError {
         /// Name on the signature line.
         signer: String,
     },
+    /// A roster that names another ledger key than the one in force.
+    #[error(
+        "a roster must name the ledger key in force, {expected}; another one would leave the ledger without a key that opens it"
+    )]
+    LedgerKey {
+        /// The key in force.
+        expected: String,
+    },
     /// The name is known, the key ID is another key's.
     #[error("{signer} signed with another key than the roster in force has for that name")]
     OtherKey {

@@ -131,7 +131,12 @@ impl State {
                 })?;
                 check_head(&signature.name, self.writer(&signature.name), &statement, note)?;
             }
-            (Statement::Roster(_), Some(roster)) => self.check_authority(note, &statement, &roster.admins)?,
+            (Statement::Roster(next), Some(roster)) => {
+                self.check_authority(note, &statement, &roster.admins)?;
+                if next.ledger_key != roster.ledger_key {
+                    return Err(ChainError::LedgerKey { expected: roster.ledger_key.to_string() });
+                }
+            }
             (Statement::Grant(grant), Some(roster)) => {
                 self.check_authority(note, &statement, &roster.admins)?;
                 self.check_range(&grant.range)?;

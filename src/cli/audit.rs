@@ -1,17 +1,22 @@
 //! `audit open` and `audit verify`.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::auditor::open::{OpenedRecord, open_record};
 use crate::auditor::session::open_session;
 use crate::auditor::source::ServerSource;
-use crate::auditor::verify::{Report, verify};
+use crate::auditor::verify::{Report, Trust, verify};
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::key::VerifierKey;
 use crate::chain::proof::{parse_record_id, record_id};
+use crate::config::keyfile;
 use crate::event::view::Summary;
+use crate::ledger::Guard;
 
+use super::operator::guard_path;
 use super::source::FileSource;
 use super::trust::{ServerArgs, identities, verifier_key};
 use super::{Failure, Outcome, print_json};
@@ -37,6 +42,9 @@ pub struct OpenArgs {
     /// The ledger's verifier key, as text or as a .vkey file
     #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
     key: String,
+    /// The writer's verifier key, to check its signature too
+    #[arg(long, value_name = "VKEY")]
+    writer: Option<String>,
     /// Also write the existence proof to this file
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
@@ -58,6 +66,12 @@ pub struct VerifyArgs {
     /// Your identity file: with it the ciphertext is downloaded and hashed again
     #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE", conflicts_with = "file")]
     identity: Option<PathBuf>,
+    /// The admin's verifier key: the first roster, and so who may write, must be its work
+    #[arg(long, value_name = "VKEY")]
+    admin: Option<String>,
+    /// Remember the newest checkpoint in this file; a ledger that was cut off, rolled back or forked since does not hold
+    #[arg(long, env = "SEALTRAIL_CHECKPOINT", value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
     /// Verify this database file instead of a server
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -83,12 +97,13 @@ fn open(args: OpenArgs) -> Outcome {
             args.record
         ))
     })?;
+    let writer = args.writer.as_deref().map(verifier_key).transpose()?;
     let mut refusal = None;
     for identity in identities(&args.identity)? {
         let mut client = args.server.client()?;
-        let opened = open_session(&mut client, &identity, key.name())
-            .map_err(Failure::from)
-            .and_then(|()| open_record(&client, &identity, &key, index).map_err(Failure::from));
+        let opened = open_session(&mut client, &identity, key.name()).map_err(Failure::from).and_then(|()| {
+            open_record(&client, &identity, &key, writer.as_ref(), index).map_err(Failure::from)
+        });
         match opened {
             Ok(opened) => return show(&args, index, &opened),
             // Another identity of the file may be the reader; anything but a refusal ends the search.
@@ -114,8 +129,10 @@ fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {
             "withheld": opened.withheld, "event": event,
         }));
     }
+    let who =
+        if v.writer_checked { "signature checked" } else { "as the ledger says; --writer VKEY checks it" };
     eprintln!(
-        "{}  block {}  sealed {}  by {}  proven against checkpoint {}",
+        "{}  block {}  sealed {}  by {} ({who})  proven against checkpoint {}",
         record_id(index),
         v.block_height,
         v.sealed,
@@ -135,8 +152,33 @@ fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {
     written.map_err(Failure::unavailable)
 }
 
+/// The newest checkpoint known beforehand: the one remembered, or the one beside the database file.
+fn known_checkpoint(args: &VerifyArgs, key: &VerifierKey) -> Result<Option<Checkpoint>, Failure> {
+    let mut known = None;
+    if let Some(path) = args.checkpoint.as_ref().filter(|p| p.exists()) {
+        let text = keyfile::read_public(path).map_err(Failure::usage)?;
+        let signed = SignedCheckpoint::parse(&text, key).map_err(|e| {
+            Failure::Usage(format!("{} is no checkpoint of {}: {e}", path.display(), key.name()))
+        })?;
+        known = Some(signed.checkpoint().clone());
+    }
+    let beside = args.file.as_ref().and_then(|f| Guard::peek(&guard_path(f), key));
+    Ok(known.into_iter().chain(beside).max_by_key(|c| c.size))
+}
+
+/// Keeps the checkpoint that was just verified, for the next time.
+fn remember(path: &Path, checkpoint: &str) -> Outcome {
+    let new = path.with_extension("new");
+    std::fs::write(&new, checkpoint)
+        .and_then(|()| std::fs::rename(&new, path))
+        .map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))
+}
+
 fn verify_all(args: VerifyArgs) -> Outcome {
     let key = verifier_key(&args.key)?;
+    let admin = args.admin.as_deref().map(verifier_key).transpose()?;
+    let known = known_checkpoint(&args, &key)?;
+    let trust = Trust { ledger: &key, admin: admin.as_ref(), known: known.as_ref() };
     let bar = ProgressBar::new(0);
     if let Ok(style) =
         ProgressStyle::with_template("{bar:40} {pos}/{len} blocks  {elapsed} (about {eta} left)")
@@ -149,7 +191,7 @@ fn verify_all(args: VerifyArgs) -> Outcome {
     };
     let (result, what) = if let Some(file) = &args.file {
         let mut source = FileSource::open(file)?;
-        (verify(&mut source, &key, &mut progress), file.display().to_string())
+        (verify(&mut source, &trust, &mut progress), file.display().to_string())
     } else {
         let mut client = args.server.client()?;
         let mut with_bodies = false;
@@ -161,14 +203,17 @@ fn verify_all(args: VerifyArgs) -> Outcome {
             with_bodies = true;
         }
         let mut source = ServerSource::new(&client, with_bodies);
-        (verify(&mut source, &key, &mut progress), args.server.server.clone())
+        (verify(&mut source, &trust, &mut progress), args.server.server.clone())
     };
     bar.finish_and_clear();
+    if let (Ok(report), Some(path)) = (&result, &args.checkpoint) {
+        remember(path, &report.checkpoint)?;
+    }
     match result {
         Ok(report) if args.json => {
             print_json(&serde_json::json!({ "holds": true, "source": what, "report": report }))
         }
-        Ok(report) => tell(&report, &what, args.identity.is_none() && args.file.is_none()),
+        Ok(report) => tell(&report, &what, args.identity.is_none() && args.file.is_none(), known.is_some()),
         Err(e) if args.json => {
             let failure = Failure::from(e);
             print_json(&serde_json::json!({ "holds": false, "source": what, "finding": failure.message() }))?;
@@ -178,7 +223,7 @@ fn verify_all(args: VerifyArgs) -> Outcome {
     }
 }
 
-fn tell(r: &Report, what: &str, hashes_only: bool) -> Outcome {
+fn tell(r: &Report, what: &str, hashes_only: bool, known: bool) -> Outcome {
     println!("HOLDS: {} at {what}", r.ledger);
     println!("  blocks     {}, every statement, link, signature and writer sequence", r.blocks);
     if hashes_only {
@@ -196,6 +241,26 @@ fn tell(r: &Report, what: &str, hashes_only: bool) -> Outcome {
         println!("  erased     {}, each by an order in the chain", r.erased);
     }
     println!("  checkpoint {} signed by {}", r.root, r.ledger);
+    if known {
+        println!("  history    continues the checkpoint seen before");
+    } else {
+        println!(
+            "  history    give --checkpoint FILE to have a ledger found out that is cut off or rolled back later"
+        );
+    }
+    if r.admin_checked {
+        println!("  roster     the first one is of the admin given");
+    } else {
+        println!(
+            "  roster     who may write is as the ledger says (block 0 {}); --admin VKEY checks it",
+            r.genesis
+        );
+    }
+    for (recipient, block) in &r.readers_outside_roster {
+        println!(
+            "  NOTE       from block {block} on, batches were also sealed to {recipient}, who was not in the roster"
+        );
+    }
     if let Some(t) = &r.last_committed {
         println!("  last block {t}");
     }

@@ -85,9 +85,9 @@ impl From<OpenRecordError> for Failure {
     fn from(e: OpenRecordError) -> Failure {
         match e {
             OpenRecordError::Client(e) => e.into(),
-            OpenRecordError::Erased(_) => Failure::usage(e),
             OpenRecordError::Open(crate::seal::open::OpenError::NotAReader { .. }) => Failure::usage(e),
-            OpenRecordError::Proof(_)
+            OpenRecordError::Erased(_)
+            | OpenRecordError::Proof(_)
             | OpenRecordError::Malformed(_)
             | OpenRecordError::Open(_)
             | OpenRecordError::Event(_) => Failure::Wrong(e.to_string()),

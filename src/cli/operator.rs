@@ -27,6 +27,40 @@ pub const TOKEN_FILE: &str = "ingest.token";
 /// The last-signed file stands beside the database, outside it.
 pub const GUARD_SUFFIX: &str = ".last-signed";
 
+/// The file in which a running server says where it listens.
+const ADDRESS_SUFFIX: &str = ".url";
+
+/// Notes the address of the running server beside its database, for the commands that talk to it; the note goes away with
+/// the value. Believing it is safe: what is sent there is a signed statement, and the answer changes nothing here.
+pub struct AddressNote(PathBuf);
+
+impl AddressNote {
+    /// Writes the note.
+    pub fn write(database: &Path, url: &str) -> Result<AddressNote, Failure> {
+        let path = suffixed(database, ADDRESS_SUFFIX);
+        std::fs::write(&path, url)
+            .map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))?;
+        Ok(AddressNote(path))
+    }
+
+    /// The address in a database's note.
+    pub fn read(database: &Path) -> Option<String> {
+        std::fs::read_to_string(suffixed(database, ADDRESS_SUFFIX)).ok().filter(|url| url.starts_with("http"))
+    }
+}
+
+impl Drop for AddressNote {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Reads the settings file, or says how to make one.
 pub fn settings(path: &Path) -> Result<Settings, Failure> {
     if !path.exists() {
@@ -51,9 +85,7 @@ pub fn signing_key_file(path: &Path) -> Result<SigningKey, Failure> {
 
 /// Path of the last-signed file of a database.
 pub fn guard_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(GUARD_SUFFIX);
-    PathBuf::from(name)
+    suffixed(database, GUARD_SUFFIX)
 }
 
 /// A ledger open in this process, with the lock that keeps other processes out.

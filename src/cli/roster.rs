@@ -13,7 +13,7 @@ use crate::config::settings::Settings;
 use crate::ledger::Submission;
 
 use super::init::roster_reader;
-use super::operator::{ADMIN_KEY, open_ledger, settings as load_settings, signing_key};
+use super::operator::{ADMIN_KEY, AddressNote, open_ledger, settings as load_settings, signing_key};
 use super::{Failure, Outcome, print_json};
 
 #[derive(clap::Subcommand)]
@@ -159,8 +159,10 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
 /// A client for the server of these settings.
 fn client(settings: &Settings) -> Result<Client, Failure> {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let url =
+        AddressNote::read(&settings.database).unwrap_or_else(|| format!("{scheme}://{}", settings.listen));
     let ca: Option<&PathBuf> = settings.tls.as_ref().map(|t| &t.cert);
-    Ok(Client::new(&format!("{scheme}://{}", settings.listen), ca.map(PathBuf::as_path))?)
+    Ok(Client::new(&url, ca.map(PathBuf::as_path))?)
 }
 
 fn roster_of(block: &str) -> Result<Roster, Failure> {

@@ -57,6 +57,7 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         let server = Server::bind(open.ledger.clone(), writer, options)?;
         let addr = server.local_addr().map_err(Failure::unavailable)?;
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let _note = AddressNote::write(&settings.database, &format!("{scheme}://{addr}"))?;
         let view = open.ledger.view();
         // One line on standard output, so that a script can wait for it.
         println!(

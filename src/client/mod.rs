@@ -83,10 +83,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client for `http://…` or `https://…`. `ca` is a PEM file of the certificate to trust.
+    /// A client for `http://…` or `https://…`. `ca` is a PEM file of the certificate to trust; without it those
+    /// count that the operating system trusts.
     pub fn new(base: &str, ca: Option<&Path>) -> Result<Client, ClientError> {
         let roots = match ca {
-            None => RootCerts::WebPki,
+            None => RootCerts::PlatformVerifier,
             Some(path) => {
                 let bad = |why: String| ClientError::Certificate { path: path.display().to_string(), why };
                 let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;

@@ -26,7 +26,7 @@ use crate::chain::replay::State;
 use crate::chain::statement::Statement;
 use crate::store::{Head, NewBlock, Store, StoreError};
 
-use super::recover::{recover, tile_key};
+use super::recover::{recover, seal_state, tile_key};
 use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
 
 /// Longest that index upkeep between two cycles may begin new steps.
@@ -52,7 +52,7 @@ struct Cycle {
     log: Log,
     blocks: Vec<NewBlock>,
     tiles: Vec<(String, Vec<u8>)>,
-    /// Statement hash and receipt of what this cycle holds, for a repetition inside the same cycle.
+    /// Hash of the signed note and receipt of what this cycle holds, for a repetition inside the same cycle.
     held: HashMap<(String, u64), (Hash, Receipt)>,
     answers: Vec<(Answer, Receipt)>,
 }
@@ -71,7 +71,7 @@ impl Committer {
 
     /// After a crash between transaction and guard the guard is one step behind: bring it level.
     pub(super) fn align_guard(&mut self) -> Result<(), LedgerError> {
-        let view = self.shared.view.read().unwrap_or_else(|e| e.into_inner()).clone();
+        let view = self.shared.view();
         if !view.checkpoint.is_empty() {
             self.guard.write(&view.checkpoint)?;
             self.guard.sync()?;
@@ -158,7 +158,7 @@ impl Committer {
             (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
             (_, None) => (Vec::new(), None),
         };
-        let statement_hash = Hash::of(&[note.text.as_bytes()]);
+        let note_hash = Hash::of(&[note.to_string().as_bytes()]);
         let block: Block = cycle.state.next_block(note, Timestamp::now());
         let text = block.to_string();
         let (signer, sequence) = (sequence_of(&statement, &block.statement), statement.sequence());
@@ -169,9 +169,7 @@ impl Committer {
         for (id, tile) in cycle.log.append(block.hash()) {
             cycle.tiles.push((tile_key(id), tile));
         }
-        cycle
-            .held
-            .insert((signer.clone(), sequence), (statement_hash, Receipt { repeated: true, ..receipt }));
+        cycle.held.insert((signer.clone(), sequence), (note_hash, Receipt { repeated: true, ..receipt }));
         cycle.blocks.push(NewBlock {
             height: block.height,
             first_record: block.first_record,
@@ -188,7 +186,7 @@ impl Committer {
     /// If exactly this statement is in the chain already, its receipt: a resubmission is no error.
     fn repeated(&self, cycle: &Cycle, note: &Note) -> Option<Result<Receipt, LedgerError>> {
         let statement = Statement::parse(&note.text).ok()?;
-        let hash = Hash::of(&[note.text.as_bytes()]);
+        let hash = Hash::of(&[note.to_string().as_bytes()]);
         let (signer, sequence) = (sequence_of(&statement, note), statement.sequence());
         if let Some((held, receipt)) = cycle.held.get(&(signer.clone(), sequence)) {
             return (*held == hash).then_some(Ok(*receipt));
@@ -200,7 +198,8 @@ impl Committer {
                 return Ok(None);
             };
             let records = Statement::parse(&block.statement.text).map_or(0, |s| s.record_count()) as u32;
-            let same = Hash::of(&[block.statement.text.as_bytes()]) == hash;
+            // Signatures included: a repetition by someone without the key is none.
+            let same = block.statement == *note;
             Ok(same.then_some(Receipt {
                 block: height,
                 first_record: block.first_record,
@@ -223,7 +222,7 @@ impl Committer {
             size: log.size(),
             records: state.next_record(),
             checkpoint: checkpoint.clone().into_bytes(),
-            state: state.encode(),
+            state: seal_state(&state, &checkpoint, &self.key),
         };
         let result = self.store.append(self.log.size(), &blocks, &tiles, &head);
         match result {
@@ -252,8 +251,7 @@ impl Committer {
         let counts = (blocks.len() as u64, blocks.iter().map(|b| u64::from(b.records)).sum::<u64>());
         self.state = state.clone();
         self.log = log.clone();
-        *self.shared.view.write().unwrap_or_else(|e| e.into_inner()) =
-            Arc::new(View { checkpoint, state, log });
+        self.shared.show(View { checkpoint, state, log });
         {
             let mut health = self.shared.health.write().unwrap_or_else(|e| e.into_inner());
             health.last_append = clock::monotonic();
@@ -269,16 +267,29 @@ impl Committer {
         }
     }
 
-    /// Reads the store again with recovery's own code.
+    /// Reads the store again with recovery's own code. What it turns out to have kept is then shown, guard first, so that
+    /// writers find their place again.
     fn reload(&mut self) -> Result<(), LedgerError> {
         match recover(&*self.store, &self.key.verifier())? {
-            Some(r) => (self.state, self.log) = (r.state, r.log),
+            Some(r) => {
+                if self.shared.view().checkpoint != r.checkpoint {
+                    self.guard.write(&r.checkpoint)?;
+                    self.shared.show(View {
+                        checkpoint: r.checkpoint,
+                        state: r.state.clone(),
+                        log: r.log.clone(),
+                    });
+                }
+                (self.state, self.log) = (r.state, r.log);
+            }
             None => (self.state, self.log) = (State::new(self.store.origin()), Log::new()),
         }
+        self.reread = false;
         Ok(())
     }
 
     fn fail(&self, answers: Vec<Answer>, why: &str, full: bool) {
+        eprintln!("sealtrail: a write cycle failed, nothing of it was acknowledged: {why}");
         self.shared.health.write().unwrap_or_else(|e| e.into_inner()).failing = Some(why.to_owned());
         for answer in answers {
             let _ = answer.send(Err(LedgerError::NotStored { why: why.to_owned(), full }));

@@ -73,23 +73,20 @@ impl Guard {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         let mut bytes = Vec::new();
         (&mut file).take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).map_err(io)?;
-        let mut newest: Option<(usize, Checkpoint)> = None;
-        for (slot, chunk) in bytes.chunks(SLOT_BYTES).enumerate() {
-            let text = chunk.split(|b| *b == 0).next().unwrap_or_default();
-            let found = std::str::from_utf8(text).ok().and_then(|t| SignedCheckpoint::parse(t, key).ok());
-            let found = found.map(|s| s.checkpoint().clone());
-            if let Some(c) = found
-                && newest.as_ref().is_none_or(|(_, n)| c.size > n.size)
-            {
-                newest = Some((slot, c));
-            }
-        }
+        let newest = newest(&bytes, key);
         if newest.is_none() && !bytes.is_empty() {
             return Err(GuardError::Foreign { path: path.to_owned(), key: key.name().to_owned() });
         }
         let next_slot = newest.as_ref().map_or(0, |(slot, _)| (slot + 1) % SLOTS);
         let guard = Guard { path: path.to_owned(), file, next_slot, last_sync: clock::monotonic() };
         Ok((guard, newest.map(|(_, c)| c)))
+    }
+
+    /// The newest checkpoint in a guard file, without opening it for writing; `None` if there is none to be had.
+    pub fn peek(path: &Path, key: &VerifierKey) -> Option<Checkpoint> {
+        let mut bytes = Vec::new();
+        File::open(path).ok()?.take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).ok()?;
+        newest(&bytes, key).map(|(_, c)| c)
     }
 
     /// Remembers `checkpoint`, a signed note, in the older slot.
@@ -118,4 +115,15 @@ impl Guard {
     pub fn sync(&self) -> Result<(), GuardError> {
         self.file.sync_data().map_err(|source| GuardError::Io { path: self.path.clone(), source })
     }
+}
+
+/// The newest checkpoint of `key` among the slots, and its slot.
+fn newest(bytes: &[u8], key: &VerifierKey) -> Option<(usize, Checkpoint)> {
+    let read = |chunk: &[u8]| {
+        let text = chunk.split(|b| *b == 0).next().unwrap_or_default();
+        let signed = SignedCheckpoint::parse(std::str::from_utf8(text).ok()?, key).ok()?;
+        Some(signed.checkpoint().clone())
+    };
+    let slots = bytes.chunks(SLOT_BYTES).enumerate();
+    slots.filter_map(|(slot, chunk)| Some((slot, read(chunk)?))).max_by_key(|(_, c)| c.size)
 }

@@ -442,3 +442,28 @@ fn a_changed_store_is_noticed_at_start() {
     b.reopen().unwrap();
     b.check(1);
 }
+
+/// The disk hiccups once. What the gateway does after a refusal is `resume(writer_head())`; the head it
+/// is shown stays the one from before the cycle that was kept after all, so that it is refused for ever (and it
+/// has signed two statements of one number).
+#[test]
+fn after_an_uncertain_append_the_gateway_finds_its_way_again() {
+    let mut b = Bench::new();
+    let batch = b.batch(1);
+    b.store.set(Fault::Kept);
+    b.store.unreadable.store(true, Ordering::Relaxed);
+    assert!(matches!(b.submit(batch), Err(LedgerError::NotStored { .. })));
+    b.store.unreadable.store(false, Ordering::Relaxed);
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        // Gateway::resync, then the next events.
+        let head = b.ledger().writer_head(WRITER);
+        b.writer.resume(head);
+        let batch = b.batch(1);
+        match b.submit(batch) {
+            Ok(_) => return,
+            Err(e) => answers.push(e.to_string()),
+        }
+    }
+    panic!("never again: {answers:#?}");
+}

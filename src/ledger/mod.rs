@@ -27,6 +27,7 @@ use crate::chain::key::SigningKey;
 use crate::chain::log::Log;
 use crate::chain::note::Note;
 use crate::chain::replay::State;
+use crate::chain::statement::Statement;
 use crate::store::Store;
 
 pub use error::LedgerError;
@@ -117,6 +118,16 @@ struct Shared {
     queued_bytes: AtomicUsize,
 }
 
+impl Shared {
+    fn view(&self) -> Arc<View> {
+        self.view.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    fn show(&self, view: View) {
+        *self.view.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(view);
+    }
+}
+
 struct Job {
     submission: Submission,
     answer: oneshot::Sender<Result<Receipt, LedgerError>>,
@@ -171,7 +182,11 @@ impl Ledger {
             },
             (None, None) => return Err(LedgerError::Empty),
         };
-        if let Some(roster) = state.roster()
+        let first = genesis.as_ref().and_then(|n| match Statement::parse(&n.text) {
+            Ok(Statement::Roster(r)) => Some(r),
+            _ => None,
+        });
+        if let Some(roster) = state.roster().or(first.as_ref())
             && roster.ledger_key != verifier
         {
             return Err(LedgerError::WrongKey {
@@ -231,7 +246,7 @@ impl Ledger {
 
     /// The state after the last durable cycle.
     pub fn view(&self) -> Arc<View> {
-        self.shared.view.read().unwrap_or_else(|e| e.into_inner()).clone()
+        self.shared.view()
     }
 
     /// How the write path is doing.

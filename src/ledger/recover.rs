@@ -1,9 +1,10 @@
 //! Start-up: the same state the live path keeps, rebuilt from the store and checked against what was signed.
 
+use crate::base::hash::Hash;
 use crate::base::limits::MAX_BATCH_BYTES;
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::chain::key::VerifierKey;
+use crate::chain::key::{SigningKey, VerifierKey};
 use crate::chain::log::{Log, TileReader};
 use crate::chain::merkle;
 use crate::chain::replay::State;
@@ -11,6 +12,29 @@ use crate::chain::tile::TileId;
 use crate::store::Store;
 
 use super::error::LedgerError;
+
+/// What a state snapshot's signature covers, before the checkpoint and the snapshot's hash. No note starts like this.
+const STATE_LABEL: &[u8] = b"sealtrail.org/state/v1\0";
+/// Length of an Ed25519 signature.
+const SIGNATURE_LEN: usize = 64;
+
+fn state_message(checkpoint: &str, state: &[u8]) -> Vec<u8> {
+    [STATE_LABEL, checkpoint.as_bytes(), b"\0", &Hash::of(&[state]).0].concat()
+}
+
+/// A snapshot of the chain's state as the store keeps it: signature ‖ snapshot. It holds the roster, so whoever could write it
+/// unsigned could make himself a reader; unsigned or altered ones are not believed.
+pub(super) fn seal_state(state: &State, checkpoint: &str, key: &SigningKey) -> Vec<u8> {
+    let bytes = state.encode();
+    let mut out = key.sign_bytes(&state_message(checkpoint, &bytes)).to_vec();
+    out.extend_from_slice(&bytes);
+    out
+}
+
+fn open_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> Option<State> {
+    let (signature, bytes) = stored.split_at_checked(SIGNATURE_LEN)?;
+    key.verify_bytes(&state_message(checkpoint, bytes), signature).then(|| State::decode(bytes).ok())?
+}
 
 /// Width of a full tile (C2SP tlog-tiles).
 const TILE_WIDTH: u64 = 256;
@@ -55,8 +79,8 @@ pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Rec
             checkpoint.size, head.size
         )));
     }
-    let state = match State::decode(&head.state) {
-        Ok(s) if s.height() == head.size => s,
+    let state = match open_state(&head.state, &text, key) {
+        Some(s) if s.height() == head.size => s,
         // The snapshot only saves time: the blocks have everything.
         _ => replay(store, head.size)?,
     };

@@ -78,7 +78,9 @@ pub fn chain_code(e: &ChainError) -> Code {
         | ChainError::OldSequence { .. }
         | ChainError::Fork { .. }
         | ChainError::WrongPrevious { .. } => Code::SequenceConflict,
-        ChainError::Statement(_) | ChainError::BeyondLedger { .. } => Code::RequestInvalid,
+        ChainError::Statement(_) | ChainError::BeyondLedger { .. } | ChainError::LedgerKey { .. } => {
+            Code::RequestInvalid
+        }
         ChainError::NoRoster
         | ChainError::Exhausted
         | ChainError::Height { .. }

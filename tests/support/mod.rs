@@ -1,0 +1,135 @@
+//! A ledger in a temporary folder, run by the real program: what an operator would do, by process and by file.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use sealtrail::auditor::session::open_session;
+use sealtrail::chain::key::VerifierKey;
+use sealtrail::client::Client;
+use sealtrail::seal::reader_key::{Identity, parse_identity_file};
+
+pub const LEDGER: &str = "test.example/audit";
+
+/// The program under test.
+pub fn program() -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_sealtrail"));
+    for name in ["SEALTRAIL_SERVER", "SEALTRAIL_KEY", "SEALTRAIL_IDENTITY", "SEALTRAIL_CA"] {
+        c.env_remove(name);
+    }
+    c.stdin(Stdio::null());
+    c
+}
+
+/// A ledger's folder, with reader `alice`.
+pub struct Ledger {
+    pub dir: tempfile::TempDir,
+}
+
+/// A server process, killed when dropped.
+pub struct Server {
+    pub child: Child,
+    pub url: String,
+}
+
+impl Ledger {
+    /// keygen and init.
+    pub fn new() -> Ledger {
+        let ledger = Ledger { dir: tempfile::tempdir().unwrap() };
+        let recipient = ledger.ok(&["keygen", "reader", "alice"]);
+        ledger.ok(&["init", LEDGER, "--reader", &format!("alice={}", recipient.trim())]);
+        ledger
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        program().args(args).current_dir(self.dir.path()).output().unwrap()
+    }
+
+    /// A command that must succeed; its standard output.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let out = self.run(args);
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// A command that must fail with this exit code; its message.
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let out = self.run(args);
+        let message = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {message}");
+        assert!(!message.contains("panicked"), "{args:?}: {message}");
+        message
+    }
+
+    pub fn serve(&self) -> Server {
+        Server::start(program().args(["serve", "--listen", "127.0.0.1:0"]).current_dir(self.dir.path()))
+    }
+
+    pub fn vkey(&self) -> VerifierKey {
+        VerifierKey::parse(std::fs::read_to_string(self.path("keys/ledger.vkey")).unwrap().trim()).unwrap()
+    }
+
+    pub fn token(&self) -> String {
+        std::fs::read_to_string(self.path("keys/ingest.token")).unwrap().trim().to_owned()
+    }
+
+    pub fn identity(&self, name: &str) -> Identity {
+        identity(&self.path(&format!("keys/{name}.identity")))
+    }
+
+    /// A client that may log.
+    pub fn writer_client(&self, server: &Server) -> Client {
+        let mut c = Client::new(&server.url, None).unwrap();
+        c.set_token(self.token());
+        c
+    }
+
+    /// A client with alice's session.
+    pub fn reader_client(&self, server: &Server) -> Client {
+        let mut c = Client::new(&server.url, None).unwrap();
+        open_session(&mut c, &self.identity("alice"), LEDGER).unwrap();
+        c
+    }
+}
+
+pub fn identity(path: &Path) -> Identity {
+    parse_identity_file(&std::fs::read_to_string(path).unwrap()).unwrap().remove(0)
+}
+
+impl Server {
+    /// Starts a server and waits for its first line.
+    pub fn start(command: &mut Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.split_whitespace().next().unwrap_or_default().to_owned();
+        if !url.starts_with("http") {
+            let mut message = String::new();
+            let _ = std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut message);
+            panic!("the server did not start: {line}{message}");
+        }
+        Server { child, url }
+    }
+
+    /// As hard as an operating system can: SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(&self.url, None).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

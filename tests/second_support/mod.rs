@@ -81,13 +81,13 @@ impl Case {
         String::from_utf8(self.file(input)).map_err(|_| "format")
     }
 
-    fn line(&self, input: &str) -> String {
-        let text = self.file_text(input).unwrap();
-        text.lines().find(|l| !l.is_empty() && !l.starts_with('#')).unwrap().to_owned()
+    fn line(&self, input: &str) -> Result<String, Family> {
+        let text = self.file_text(input)?;
+        Ok(text.lines().find(|l| !l.is_empty() && !l.starts_with('#')).unwrap_or_default().to_owned())
     }
 
     fn vkey(&self, input: &str) -> Result<VerifierKey, Family> {
-        let key = VerifierKey::parse(&self.line(input)).map_err(|_| "format")?;
+        let key = VerifierKey::parse(&self.line(input)?).map_err(|_| "format")?;
         if key.kind() == KeyKind::Ed25519 { Ok(key) } else { Err("format") }
     }
 
@@ -122,7 +122,7 @@ impl Case {
         let proof = Proof::parse(&self.file("proof")).map_err(proof_family)?;
         let verified = proof.verify(&key, writer.as_ref()).map_err(proof_family)?;
         if self.has("body") {
-            let body = self.file("body");
+            let body = checked_body(self.file("body"))?;
             let position = verified.record - Block::parse(&proof.block).unwrap().first_record;
             let record = Body::decode(&body)
                 .map_err(|_| "format")?
@@ -140,10 +140,15 @@ impl Case {
         if self.has("event") && found != self.file("event") { Err("event") } else { Ok(()) }
     }
 
+    /// What the reader of an `open` case sees, if the record opens.
+    pub fn opened(&self) -> Option<Vec<u8>> {
+        open_position(&checked_body(self.file("body")).ok()?, self.position(), &self.identity()).ok()
+    }
+
     fn open_all(&self) -> Result<(), Family> {
         let body = checked_body(self.file("body"))?;
         let events = self.file("events");
-        let lines: Vec<&[u8]> = events.strip_suffix(b"\n").unwrap().split(|b| *b == b'\n').collect();
+        let lines: Vec<&[u8]> = events.strip_suffix(b"\n").ok_or("event")?.split(|b| *b == b'\n').collect();
         if lines.len() != Body::decode(&body).unwrap().count() {
             return Err("event");
         }

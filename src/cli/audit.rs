@@ -213,7 +213,7 @@ fn verify_all(args: VerifyArgs) -> Outcome {
         Ok(report) if args.json => {
             print_json(&serde_json::json!({ "holds": true, "source": what, "report": report }))
         }
-        Ok(report) => tell(&report, &what, args.identity.is_none() && args.file.is_none(), known.is_some()),
+        Ok(report) => tell(&report, &what, &args, known.is_some()),
         Err(e) if args.json => {
             let failure = Failure::from(e);
             print_json(&serde_json::json!({ "holds": false, "source": what, "finding": failure.message() }))?;
@@ -223,7 +223,8 @@ fn verify_all(args: VerifyArgs) -> Outcome {
     }
 }
 
-fn tell(r: &Report, what: &str, hashes_only: bool, known: bool) -> Outcome {
+fn tell(r: &Report, what: &str, args: &VerifyArgs, known: bool) -> Outcome {
+    let hashes_only = args.identity.is_none() && args.file.is_none();
     println!("HOLDS: {} at {what}", r.ledger);
     println!("  blocks     {}, every statement, link, signature and writer sequence", r.blocks);
     if hashes_only {
@@ -243,6 +244,8 @@ fn tell(r: &Report, what: &str, hashes_only: bool, known: bool) -> Outcome {
     println!("  checkpoint {} signed by {}", r.root, r.ledger);
     if known {
         println!("  history    continues the checkpoint seen before");
+    } else if let Some(path) = &args.checkpoint {
+        println!("  history    from now on remembered in {}", path.display());
     } else {
         println!(
             "  history    give --checkpoint FILE to have a ledger found out that is cut off or rolled back later"

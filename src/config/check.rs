@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::settings::*;
 use super::writer_settings::{WriterReader, WriterSettings};
 use crate::base::limits::MAX_NAME_BYTES;
+use crate::chain::key::is_key_name;
 use crate::event::pattern::Pattern;
 use crate::event::policy::{Policy, PolicyError, ReaderChoice, SectionPolicy, TagField};
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::check;
-use crate::base::limits::{MAX_NAME_BYTES, MAX_SETTINGS_BYTES};
+use crate::base::limits::MAX_SETTINGS_BYTES;
 use crate::event::policy::Policy;
 
 /// The usual file name.
@@ -146,12 +146,6 @@ pub(super) fn at_line(text: &str, path: &Path, problem: check::Problem) -> Setti
 /// The gateway's key name where the settings give none.
 pub(super) fn default_writer(origin: &str) -> String {
     format!("{origin}/writers/gateway")
-}
-
-/// Whether `name` can be the name of a signed-note key: FORMAT.md §2.
-pub fn is_key_name(name: &str) -> bool {
-    let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
-    !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(bad)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::chain::key::is_key_name;
 use crate::event::policy::ReaderChoice;
 
 const PATH: &str = "/srv/audit/sealtrail.toml";

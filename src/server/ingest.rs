@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 
 use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
 use crate::api::problem::Code;
-use crate::api::route::{self, NDJSON};
+use crate::api::route;
 use crate::base::limits::{MAX_BATCH_BYTES, MAX_EVENTS_REQUEST_BYTES, MAX_STATEMENT_BYTES};
 use crate::chain::note::Note;
 use crate::chain::proof::record_id;
@@ -43,7 +43,6 @@ pub(super) async fn events(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let format = event_format(&headers)?;
-    let single = format == Format::Json && body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'[');
     // Checked here, on the connection's own thread, so that the gateway seldom meets an event it must refuse.
     let mut preparer = Preparer::new(app.policy.clone());
     let mut events = Vec::new();
@@ -51,6 +50,8 @@ pub(super) async fn events(
         preparer.prepare(piece.bytes).map_err(|e| e.at(piece.place))?;
         events.push(body.slice_ref(piece.bytes));
     }
+    let array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
+    let single = events.len() == 1 && !array && format != Format::Ndjson;
     let logged = app.gateway.log(Purpose::Events, events).await?;
     Counters::add(&app.counters.events, u64::from(logged.count));
     let receipts: Vec<EventReceipt> = (logged.first_record..logged.first_record + u64::from(logged.count))
@@ -74,20 +75,21 @@ pub(super) async fn events(
     Ok((StatusCode::CREATED, Json(all)).into_response())
 }
 
-/// What the body is by its content type. `curl -d` sends form-urlencoded without being asked, so that counts as JSON.
+/// How the body is laid out, by its content type. `curl -d` calls everything a form without being asked, so that is looked at.
 fn event_format(headers: &HeaderMap) -> Result<Format, Failure> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(Format::Json) };
-    let text = value.to_str().unwrap_or_default();
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.as_str() {
-        NDJSON | "application/ndjson" | "application/jsonl" => Ok(Format::Ndjson),
-        "application/json" | "application/x-www-form-urlencoded" | "text/json" => Ok(Format::Json),
-        other if other.starts_with("application/") && other.ends_with("+json") => Ok(Format::Json),
-        _ => Err(Failure::new(
-            Code::UnsupportedType,
-            "send application/json (one event or an array) or application/x-ndjson (one event a line)",
-        )),
+    let value = headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or_default());
+    let media =
+        value.unwrap_or("application/json").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let taken = media == "application/x-www-form-urlencoded"
+        || (media.starts_with("application/") && (media.ends_with("json") || media.ends_with("jsonl")))
+        || media == "text/json";
+    if taken {
+        return Ok(Format::of_content_type(value));
     }
+    Err(Failure::new(
+        Code::UnsupportedType,
+        "send application/json (one event or an array) or application/x-ndjson (one event a line)",
+    ))
 }
 
 fn accepted(receipt: Receipt) -> Response {

@@ -20,7 +20,7 @@ use crate::chain::roster::RosterReader;
 use crate::chain::statement::{HeartbeatStatement, RecordsStatement, Statement};
 use crate::event::error::EventError;
 use crate::event::field::Field;
-use crate::event::policy::{CompiledPolicy, Policy, PolicyError, ReaderChoice, SectionPolicy};
+use crate::event::policy::{CompiledPolicy, Policy, PolicyError, SectionPolicy};
 use crate::event::prepare::Preparer;
 use crate::seal::reader_key::{KeyError, Recipient};
 use crate::seal::sealer::{SealError, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput, Worker};
@@ -266,10 +266,7 @@ impl Writer {
 fn sections(policy: &[SectionPolicy], readers: &[RosterReader]) -> Result<Vec<SectionSpec>, WriterError> {
     let mut specs = Vec::new();
     for (i, section) in policy.iter().enumerate() {
-        let chosen = readers.iter().filter(|r| match &section.readers {
-            ReaderChoice::All => true,
-            ReaderChoice::Named(names) => names.contains(&r.name) || (i == 0 && r.required),
-        });
+        let chosen = readers.iter().filter(|r| section.readers.includes(&r.name) || (i == 0 && r.required));
         let recipients = chosen
             .map(|r| {
                 Recipient::parse(&r.recipient)

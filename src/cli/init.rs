@@ -122,6 +122,7 @@ pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) ->
     roster.sort();
     let note = Statement::Roster(roster).sign(&admin_key).map_err(Failure::usage)?;
     let lock = LockFile::acquire(&settings.database)?;
+    owner_only(&settings.database)?;
     let store = Arc::new(SqliteStore::open(&settings.database, ledger, true)?);
     let vkey = ledger_key.verifier().to_string();
     let options =
@@ -130,4 +131,17 @@ pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) ->
     drop(lock);
     keyfile::create_public(settings_path, &text).map_err(Failure::usage)?;
     Ok(Created { vkey, database: settings.database, keys: settings.keys })
+}
+
+/// Makes the empty database file for its owner alone, before anything is in it: tags and slots are not for every user of the
+/// machine. SQLite gives its log the same mode.
+fn owner_only(database: &Path) -> Outcome {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+        .open(database)
+        .map_err(|e| Failure::Usage(format!("cannot create {}: {e}", database.display())))?;
+    Ok(())
 }

@@ -63,7 +63,9 @@ impl From<ClientError> for Failure {
     fn from(e: ClientError) -> Failure {
         match &e {
             ClientError::Problem(p) if p.code.retry() || p.status >= 500 => Failure::unavailable(e),
-            ClientError::Problem(_) | ClientError::Certificate { .. } => Failure::usage(e),
+            ClientError::Problem(_) | ClientError::Certificate { .. } | ClientError::Address(_) => {
+                Failure::usage(e)
+            }
             ClientError::Status { .. } | ClientError::Malformed { .. } | ClientError::Unreachable { .. } => {
                 Failure::unavailable(e)
             }

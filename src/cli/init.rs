@@ -40,7 +40,10 @@ pub fn run(settings: &Path, args: Args) -> Outcome {
     eprintln!("Ledger {} created.", args.ledger);
     eprintln!("  settings   {}", settings.display());
     eprintln!("  database   {}", made.database.display());
-    eprintln!("  keys       {} (keys/README.md says what each is; back them up)", made.keys.display());
+    eprintln!(
+        "  keys       {} (back them up; the project's keys/README.md says what each is)",
+        made.keys.display()
+    );
     eprintln!("  public key above: give it to everyone who is to verify");
     if args.readers.is_empty() {
         eprintln!("  no readers yet: nothing can be logged until `sealtrail reader add NAME age1…`");
@@ -82,6 +85,11 @@ pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) ->
     if !is_key_name(ledger) {
         return Err(Failure::Usage(format!(
             "{ledger:?} cannot be a ledger's origin: 1 to 255 bytes, no spaces, no +, such as hospital.example/phi-audit"
+        )));
+    }
+    if ledger.contains("://") {
+        return Err(Failure::Usage(format!(
+            "{ledger:?} has a scheme; an origin is a name without one, such as hospital.example/phi-audit, and can never be changed"
         )));
     }
     if settings_path.exists() {

@@ -12,6 +12,7 @@ use crate::base::limits::{MAX_EVENT_BYTES, MAX_EVENTS_REQUEST_BYTES};
 use crate::chain::proof::record_id;
 use crate::client::{Client, ClientError};
 use crate::config::keyfile;
+use crate::event::json::Parser;
 use crate::event::split::{Format, split};
 
 use super::trust::ServerArgs;
@@ -90,6 +91,12 @@ pub fn run(args: Args) -> Outcome {
     let mut sink = match &args.seal {
         Some(settings) => Sink::Sealed(Box::new(seal::RemoteWriter::open(settings, client, args.adopt)?)),
         None => {
+            if !args.token.exists() {
+                return Err(Failure::Usage(format!(
+                    "there is no token in {}: ask the ledger's operator for its keys/ingest.token, and name the file with --token",
+                    args.token.display()
+                )));
+            }
             client.set_token(keyfile::read_secret(&args.token).map_err(Failure::usage)?.trim().to_owned());
             Sink::Gateway(client)
         }
@@ -133,7 +140,9 @@ pub fn run(args: Args) -> Outcome {
 }
 
 fn go_on(message: String, logged: u64) -> String {
-    format!("{message}\nThe first {logged} events are logged; go on with --skip {logged}")
+    format!(
+        "{message}\nThe first {logged} events are logged. When that is mended, go on with --skip {logged}"
+    )
 }
 
 fn open(path: &Path) -> Result<(Box<dyn Read>, u64), Failure> {
@@ -155,12 +164,14 @@ fn for_each_chunk(input: Box<dyn Read>, take: Take<'_>) -> Outcome {
     let mut chunk: Vec<Vec<u8>> = Vec::new();
     let mut bytes = 0;
     let mut number = 0u64;
+    let mut parser = Parser::new();
     loop {
         let mut line = Vec::new();
         let limit = MAX_EVENT_BYTES as u64 + 2;
         (&mut input).take(limit).read_until(b'\n', &mut line).map_err(io)?;
         number += 1;
         let at_end = line.is_empty();
+        let fault = if line.trim_ascii().is_empty() { None } else { parser.parse(&line).err() };
         let complete = at_end
             || line.trim_ascii().is_empty()
             || serde_json::from_slice::<serde::de::IgnoredAny>(&line).is_ok();
@@ -178,7 +189,14 @@ fn for_each_chunk(input: Box<dyn Read>, take: Take<'_>) -> Outcome {
             if !chunk.is_empty() {
                 take(&mut chunk, bytes)?;
             }
-            return Err(Failure::Usage(format!("line {number} is {what}")));
+            let why = fault.map(|e| format!(": {e}")).unwrap_or_default();
+            return Err(Failure::Usage(format!("line {number} is {what}{why}")));
+        }
+        if let Some(e) = fault {
+            if !chunk.is_empty() {
+                take(&mut chunk, bytes)?;
+            }
+            return Err(Failure::Usage(format!("line {number} cannot be logged: {e}")));
         }
         bytes += line.len();
         let event = line.trim_ascii();
@@ -200,7 +218,8 @@ fn for_each_chunk(input: Box<dyn Read>, take: Take<'_>) -> Outcome {
 fn whole(text: &[u8], take: Take<'_>) -> Outcome {
     if text.len() > MAX_EVENTS_REQUEST_BYTES {
         return Err(Failure::Usage(format!(
-            "a single JSON text may have {MAX_EVENTS_REQUEST_BYTES} bytes; write one event a line (NDJSON), then there is no limit"
+            "this is not one event a line (NDJSON), and as a single JSON text it is larger than the {MAX_EVENTS_REQUEST_BYTES} bytes allowed; \
+             write one event a line, then there is no limit"
         )));
     }
     let events = split(text, Format::Json).map_err(Failure::usage)?;

@@ -47,7 +47,7 @@ enum Command {
     Demo(demo::Args),
     /// Create a ledger here: settings, keys, database, first roster
     Init(init::Args),
-    /// Make a key: reader (X25519, as age-keygen does), writer or officer (Ed25519 signed-note key)
+    /// Make a key: reader (X25519, as age-keygen does), writer, officer or admin (Ed25519 signed-note key)
     Keygen(keygen::Args),
     /// Add, remove or list the readers new records are sealed to
     #[command(subcommand)]

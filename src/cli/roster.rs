@@ -77,7 +77,9 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
                     )));
                 }
                 roster.readers.push(new);
-                Ok(format!("reader {name} added: new records are sealed to it from the next batch on"))
+                Ok(format!(
+                    "reader {name} added: the server seals new records to it from the next batch on; a remote writer does when its own settings name it"
+                ))
             })
         }
         ReaderCommand::Remove { name } => edit(settings, |roster| {
@@ -159,10 +161,21 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
 /// A client for the server of these settings.
 fn client(settings: &Settings) -> Result<Client, Failure> {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let url =
-        AddressNote::read(&settings.database).unwrap_or_else(|| format!("{scheme}://{}", settings.listen));
+    let url = std::env::var("SEALTRAIL_SERVER")
+        .ok()
+        .or_else(|| AddressNote::read(&settings.database))
+        .unwrap_or_else(|| format!("{scheme}://{}", settings.listen));
+    let named = std::env::var_os("SEALTRAIL_CA").map(PathBuf::from);
     let ca: Option<&PathBuf> = settings.tls.as_ref().map(|t| &t.cert);
-    Ok(Client::new(&url, ca.map(PathBuf::as_path))?)
+    let client = Client::new(&url, named.as_ref().or(ca).map(PathBuf::as_path))?;
+    let found = client.ledger()?.ledger;
+    if found != settings.ledger {
+        return Err(Failure::Usage(format!(
+            "{url} serves the ledger {found}, not {}: name the right server in SEALTRAIL_SERVER, or stop it, then this command works on the database itself",
+            settings.ledger
+        )));
+    }
+    Ok(client)
 }
 
 fn roster_of(block: &str) -> Result<Roster, Failure> {

@@ -20,7 +20,7 @@ use crate::chain::proof::{Proof, record_id};
 use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{Statement, statement_hash};
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::config::writer_settings::WriterSettings;
 use crate::store::LockFile;
 use crate::writer::{Purpose, Writer, WriterOptions};
@@ -57,6 +57,15 @@ impl RemoteWriter {
             .map(|r| super::init::roster_reader(&r.name, &r.recipient, false))
             .collect::<Result<Vec<_>, _>>()?;
         let lock = LockFile::acquire(&settings.key)?;
+        let found = client.ledger()?.ledger;
+        if found != settings.ledger {
+            return Err(Failure::Usage(format!(
+                "{} serves the ledger {found}, {} names {}: correct one of them",
+                client.base(),
+                path.display(),
+                settings.ledger
+            )));
+        }
         let key = signing_key_file(&settings.key)?;
         let own_key = key.verifier();
         let ledger_key = super::trust::verifier_key(&settings.ledger_key)?;
@@ -127,10 +136,11 @@ impl RemoteWriter {
         let explained = ours.next_sequence + u64::from(self.pending.exists());
         if theirs.next_sequence > explained {
             return Err(Failure::Wrong(format!(
-                "the ledger has statements of this writer up to number {}, this machine has sent them up to {}: someone else \
-                 signs with this key. Have an admin remove the writer, and make a new key",
+                "the ledger has statements of this writer up to number {}, this machine has sent them up to {}: either \
+                 {} is an old copy, or someone else signs with this key. If it is not the first, have an admin remove the writer",
                 theirs.next_sequence.saturating_sub(1),
-                explained.saturating_sub(1)
+                explained.saturating_sub(1),
+                self.state.display()
             )));
         }
         Ok(theirs)
@@ -196,7 +206,19 @@ impl RemoteWriter {
         let (statement, body) = decode_batch(&upload).map_err(|_| damaged())?;
         let note = Note::parse(statement).map_err(|_| damaged())?;
         let sequence = Statement::parse(&note.text).map_err(|_| damaged())?.sequence();
-        let receipt = self.client.send_batch(statement, body)?;
+        let receipt = match self.client.send_batch(statement, body) {
+            Err(ClientError::Problem(p)) if !p.code.retry() && p.status < 500 => {
+                // Refused for good: sending it again first thing would block this writer for ever.
+                let aside = self.pending.with_extension("refused");
+                std::fs::rename(&self.pending, &aside).map_err(Failure::unavailable)?;
+                return Err(Failure::Usage(format!(
+                    "the ledger refused the batch: {}. Its events are not logged; the sealed batch is kept in {}",
+                    p.detail,
+                    aside.display()
+                )));
+            }
+            other => other?,
+        };
         self.check_receipt(&note, &receipt)?;
         let head = Head { next_sequence: sequence + 1, previous: statement_hash(&note.text) };
         let text = format!("{} {}\n", head.next_sequence, head.previous.base64());

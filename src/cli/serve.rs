@@ -1,9 +1,10 @@
 //! `serve`: run the server until SIGINT or SIGTERM.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::keyfile;
 use crate::server::{Options, Server};
 use crate::writer::{Writer, WriterOptions};
 
@@ -45,6 +46,13 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         search: search_keeper(settings.keys.join(SEARCH_FILE)),
     };
     let writer = Writer::new(options, head).map_err(Failure::usage)?;
+    let readers = open.ledger.view().state.roster().map(|r| r.readers.clone()).unwrap_or_default();
+    if let Err(e) = writer.check_readers(&readers) {
+        eprintln!("sealtrail: warning: no event can be logged yet: {e}");
+    }
+    if let Some(tls) = &settings.tls {
+        keyfile::read_secret(&tls.key).map_err(Failure::usage)?;
+    }
     let options = Options {
         listen: settings.listen.to_string(),
         tls: settings.tls.as_ref().map(|t| (t.cert.clone(), t.key.clone())),
@@ -57,7 +65,7 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         let server = Server::bind(open.ledger.clone(), writer, options)?;
         let addr = server.local_addr().map_err(Failure::unavailable)?;
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
-        let _note = AddressNote::write(&settings.database, &format!("{scheme}://{addr}"))?;
+        let _note = AddressNote::write(&settings.database, &format!("{scheme}://{}", reachable(addr)))?;
         let view = open.ledger.view();
         // One line on standard output, so that a script can wait for it.
         println!(
@@ -91,6 +99,19 @@ fn override_listen(text: &str, tls: bool) -> Result<SocketAddr, Failure> {
         )));
     }
     Ok(addr)
+}
+
+/// An address to call the server at: one that stands for every interface is called on this machine's own.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => {
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), addr.port())
+        }
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), addr.port())
+        }
+        _ => addr,
+    }
 }
 
 /// Resolves on SIGINT or SIGTERM.

@@ -26,7 +26,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The server answered with a problem document.
-    #[error("{}: {}", .0.title, .0.detail)]
+    #[error("{}", .0.detail)]
     Problem(Problem),
     /// The server answered with something else than this protocol.
     #[error("{url} answered with status {status} and no problem document: is this a Sealtrail server?")]
@@ -52,6 +52,9 @@ pub enum ClientError {
         /// What the library said.
         source: Box<ureq::Error>,
     },
+    /// Not an address of a server.
+    #[error("{0:?} is no address of a server: write http://HOST:PORT or https://HOST:PORT")]
+    Address(String),
     /// The certificate file cannot be used.
     #[error("the certificate file {path} cannot be used: {why}")]
     Certificate {
@@ -86,6 +89,9 @@ impl Client {
     /// A client for `http://…` or `https://…`. `ca` is a PEM file of the certificate to trust; without it those
     /// count that the operating system trusts.
     pub fn new(base: &str, ca: Option<&Path>) -> Result<Client, ClientError> {
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            return Err(ClientError::Address(base.to_owned()));
+        }
         let roots = match ca {
             None => RootCerts::PlatformVerifier,
             Some(path) => {

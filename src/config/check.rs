@@ -213,6 +213,7 @@ impl RawSettings {
         let section = |name: &str| self.section.iter().rev().find(|s| s.get_ref().name == *name);
         let name = match e {
             PolicyError::Name(n)
+            | PolicyError::Label(n)
             | PolicyError::Twice(n)
             | PolicyError::FirstHasPointers(n)
             | PolicyError::NoPointers(n)

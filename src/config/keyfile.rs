@@ -14,7 +14,7 @@ use crate::base::limits::MAX_KEY_FILE_BYTES;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Not there.
-    #[error("{} does not exist; check the path, or make it with `sealtrail keygen` or `sealtrail init`", .0.display())]
+    #[error("{} does not exist; check the path and the folder you are in. A lost key comes back from a backup only", .0.display())]
     Missing(PathBuf),
     /// There already, and never overwritten.
     #[error("{} exists already and is not overwritten; move it away or choose another name", .0.display())]

@@ -4,6 +4,7 @@
 use super::pattern::Pattern;
 use super::recognise;
 use super::tree::{PatternTree, Target};
+use crate::base::batch::is_label;
 use crate::base::limits::*;
 
 /// The name of the default policy's only section.
@@ -69,7 +70,12 @@ pub enum PolicyError {
     /// More than [`MAX_TAG_FIELDS`].
     #[error("there are {0} searchable fields; at most {MAX_TAG_FIELDS} are possible: remove some")]
     TagFields(usize),
-    /// A name of a section, tag field or reader.
+    /// A name of a section or tag field.
+    #[error(
+        "the name {0:?} is not usable for a section or tag: 1 to {MAX_LABEL_BYTES} characters of a-z 0-9 . _ -"
+    )]
+    Label(String),
+    /// A name of a reader.
     #[error("the name {0:?} is not usable: 1 to {MAX_NAME_BYTES} bytes without control characters")]
     Name(String),
     /// Two sections or two tag fields of one name.
@@ -182,7 +188,9 @@ impl Policy {
         let tags: Vec<&str> = self.tags.iter().map(|t| t.name.as_str()).collect();
         for names in [sections, tags] {
             for (i, name) in names.iter().enumerate() {
-                check_name(name)?;
+                if !is_label(name) {
+                    return Err(PolicyError::Label((*name).to_owned()));
+                }
                 if names.iter().take(i).any(|other| other == name) {
                     return Err(PolicyError::Twice((*name).to_owned()));
                 }

@@ -50,7 +50,7 @@ fn what_cannot_work_is_refused() {
         PolicyError::Twice("a".into())
     );
     for name in ["", "a\nb", &"n".repeat(MAX_NAME_BYTES + 1)] {
-        assert_eq!(refused(with_sections(vec![section(name, &[])])), PolicyError::Name(name.into()));
+        assert_eq!(refused(with_sections(vec![section(name, &[])])), PolicyError::Label(name.into()));
     }
     let mut nobody = ok();
     nobody[1].readers = ReaderChoice::Named(vec![]);

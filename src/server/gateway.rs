@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::base::clock::{self, Timestamp};
 use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
+use crate::chain::replay::ChainError;
 use crate::event::error::EventError;
 use crate::ledger::{Ledger, LedgerError, Pending, Receipt, Submission};
 use crate::seal::sealer::SealError;
@@ -308,12 +309,19 @@ fn answer_all(requests: Vec<(Answer, u32, u32)>, result: Result<Receipt, LedgerE
         Err(e) => {
             let full = matches!(e, LedgerError::NotStored { full: true, .. });
             let overloaded = matches!(e, LedgerError::Overloaded);
+            // Sending again does not help a gateway that the roster does not have.
+            let refused = matches!(
+                e,
+                LedgerError::Chain(ChainError::UnknownSigner { .. } | ChainError::OtherKey { .. })
+            );
             let why = match &e {
                 LedgerError::NotStored { why, .. } => why.clone(),
                 other => other.to_string(),
             };
             for (answer, ..) in requests {
-                let error = if overloaded {
+                let error = if refused {
+                    IntakeError::Writer(why.clone())
+                } else if overloaded {
                     IntakeError::Overloaded
                 } else {
                     IntakeError::Ledger(LedgerError::NotStored { why: why.clone(), full })

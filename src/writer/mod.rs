@@ -187,6 +187,13 @@ impl Writer {
         self.head = head;
     }
 
+    /// Whether every section of both policies has a reader among `readers`.
+    pub fn check_readers(&self, readers: &[RosterReader]) -> Result<(), WriterError> {
+        sections(&self.events.sections, readers)?;
+        sections(&self.access_log.sections, readers)?;
+        Ok(())
+    }
+
     /// Starts a batch for the readers the roster has now.
     pub fn begin(
         &mut self,

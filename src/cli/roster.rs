@@ -90,8 +90,13 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
                     "there is no reader {name}; see `sealtrail reader list`"
                 )));
             }
+            let last = if roster.readers.is_empty() {
+                ". It was the last: until another is added nothing can be logged"
+            } else {
+                ""
+            };
             Ok(format!(
-                "reader {name} removed: nothing more is sealed to it or served to it. What it has opened it keeps"
+                "reader {name} removed: nothing more is sealed to it or served to it. What it has opened it keeps{last}"
             ))
         }),
         ReaderCommand::List { json } => {

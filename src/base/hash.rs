@@ -21,6 +21,7 @@ impl Hash {
     pub const ZERO: Hash = Hash([0; HASH_LEN]);
 
     /// SHA-256 of the concatenation of `parts`.
+    #[inline]
     pub fn of(parts: &[&[u8]]) -> Hash {
         if parts.iter().map(|p| p.len()).sum::<usize>() <= SHORT {
             return Hash(short_hash(parts));

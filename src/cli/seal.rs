@@ -180,8 +180,11 @@ impl RemoteWriter {
                 self.pending.display()
             ))
         };
-        let proof =
-            Proof::parse(&self.client.proof(receipt.first_record)?).map_err(|e| untrue(e.to_string()))?;
+        let proof = self.client.proof(receipt.first_record).map_err(|e| match e {
+            ClientError::Problem(p) => untrue(format!("it gives no proof: {}", p.detail)),
+            other => other.into(),
+        })?;
+        let proof = Proof::parse(&proof).map_err(|e| untrue(e.to_string()))?;
         let verified =
             proof.verify(&self.ledger_key, Some(&self.own_key)).map_err(|e| untrue(e.to_string()))?;
         let block = Block::parse(&proof.block).map_err(|e| untrue(e.to_string()))?;

@@ -1,0 +1,100 @@
+//! `audit open`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use crate::auditor::open::{OpenedRecord, open_record};
+use crate::auditor::session::open_session;
+use crate::chain::proof::{parse_record_id, record_id};
+use crate::event::view::Summary;
+
+use super::super::trust::{ServerArgs, identities, verifier_key};
+use super::super::{Failure, Outcome, print_json};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: sealtrail audit open EVT-00000042 --identity keys/auditor.identity --key ledger.vkey"
+)]
+pub struct OpenArgs {
+    /// Index or id of the record
+    record: String,
+    /// Your identity file, as age-keygen or `keygen reader` writes it
+    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE")]
+    identity: PathBuf,
+    /// The ledger's verifier key, as text or as a .vkey file
+    #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
+    key: String,
+    /// The writer's verifier key, to check its signature too
+    #[arg(long, value_name = "VKEY")]
+    writer: Option<String>,
+    /// Also write the existence proof to this file
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    /// Print JSON: the event and where it stands in the ledger
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+pub fn run(args: OpenArgs) -> Outcome {
+    let key = verifier_key(&args.key)?;
+    let index = parse_record_id(&args.record).or_else(|| args.record.parse().ok()).ok_or_else(|| {
+        Failure::Usage(format!(
+            "{} names no record: give an index such as 42 or an id such as EVT-00000042",
+            args.record
+        ))
+    })?;
+    let writer = args.writer.as_deref().map(verifier_key).transpose()?;
+    let mut refusal = None;
+    for identity in identities(&args.identity)? {
+        let mut client = args.server.client()?;
+        let opened = open_session(&mut client, &identity, key.name()).map_err(Failure::from).and_then(|()| {
+            open_record(&client, &identity, &key, writer.as_ref(), index).map_err(Failure::from)
+        });
+        match opened {
+            Ok(opened) => return show(&args, index, &opened),
+            // Another identity of the file may be the reader; anything but a refusal ends the search.
+            Err(Failure::Usage(why)) => refusal = Some(Failure::Usage(why)),
+            Err(other) => return Err(other),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", args.identity.display()))))
+}
+
+fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {
+    if let Some(path) = &args.proof {
+        std::fs::write(path, opened.proof.to_json())
+            .map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))?;
+    }
+    let v = &opened.verified;
+    if args.json {
+        let event: Box<serde_json::value::RawValue> =
+            serde_json::from_slice(&opened.event).map_err(|e| Failure::Wrong(e.to_string()))?;
+        return print_json(&serde_json::json!({
+            "id": record_id(index), "record": index, "block": v.block_height, "writer": v.writer,
+            "sealed": v.sealed.to_string(), "committed": v.committed.to_string(),
+            "withheld": opened.withheld, "event": event,
+        }));
+    }
+    let who =
+        if v.writer_checked { "signature checked" } else { "as the ledger says; --writer VKEY checks it" };
+    eprintln!(
+        "{}  block {}  sealed {}  by {} ({who})  proven against checkpoint {}",
+        record_id(index),
+        v.block_height,
+        v.sealed,
+        v.writer,
+        v.checkpoint.checkpoint().size
+    );
+    if let Ok(summary) = Summary::of(&opened.event) {
+        eprintln!("{summary}");
+    }
+    for section in &opened.withheld {
+        eprintln!(
+            "section {section:?} is sealed to other readers; its fields stand as {{\"$sealed\":\"{section}\"}}"
+        );
+    }
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(&opened.event).and_then(|()| out.write_all(b"\n"));
+    written.map_err(Failure::unavailable)
+}

@@ -144,7 +144,7 @@ impl Committer {
             Ok(s) => s,
             Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
         };
-        let (leaf_inputs, body) = match (&statement, body) {
+        let (leaf_inputs, body, tags) = match (&statement, body) {
             (Statement::Records(records), Some((bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
                 batch::check(records, note.signer_name(), &commitment, roster)?;
@@ -152,11 +152,11 @@ impl Committer {
                 for l in &commitment.leaf_inputs {
                     inputs.extend_from_slice(&l.to_bytes());
                 }
-                (inputs, Some(bytes))
+                (inputs, Some(bytes), commitment.tags)
             }
             (Statement::Records(_), None) => return Err(LedgerError::BodyMissing),
             (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
-            (_, None) => (Vec::new(), None),
+            (_, None) => (Vec::new(), None, Vec::new()),
         };
         let note_hash = Hash::of(&[note.to_string().as_bytes()]);
         let block: Block = cycle.state.next_block(note, Timestamp::now());
@@ -179,6 +179,7 @@ impl Committer {
             signer,
             sequence,
             body,
+            tags,
         });
         Ok(receipt)
     }

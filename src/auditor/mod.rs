@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod facts;
 pub mod open;
+pub mod period;
 pub mod record;
 
 pub mod search;

@@ -14,7 +14,7 @@ use crate::chain::proof::Proof;
 use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
 use crate::event::json::Parser;
-use crate::event::normalise::{normalise_into, normalise_text};
+use crate::event::normalise::{REFERENCE_TYPES, normalise_into, normalise_text};
 use crate::ledger::{LedgerError, epochs, find_tagged};
 use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
@@ -26,18 +26,6 @@ use super::facts::Facts;
 use super::open::{OpenRecordError, open_proven};
 use super::record::{AuditRecord, Content, RecordsError};
 use super::vault::{Vault, VaultError, VaultRecords, View};
-
-/// FHIR resource types a bare id may stand behind in a reference.
-const REFERENCE_TYPES: &[&str] = &[
-    "Patient",
-    "Practitioner",
-    "PractitionerRole",
-    "Organization",
-    "Device",
-    "RelatedPerson",
-    "Person",
-    "Group",
-];
 
 /// Why a search could not be answered.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +156,8 @@ pub struct Found {
     pub epochs_not_for_you: usize,
     /// Epochs that were searched.
     pub epochs: usize,
+    /// Sections of searched epochs that no identity may read: values there cannot be searched. Writer and section.
+    pub hidden: Vec<(String, String)>,
     /// Epochs whose writer does not tag one of the fields: writer and field.
     pub untagged: Vec<(String, String)>,
 }
@@ -210,6 +200,8 @@ fn plan(
         }
         found.epochs += 1;
         let secrets = opener.search_secrets().map_err(OpenRecordError::from)?;
+        let hidden = opener.section_names().iter().filter(|name| !secrets.iter().any(|(n, _)| n == name));
+        found.hidden.extend(hidden.map(|name| (header.writer.clone(), name.clone())));
         let clause = |(field, value): &(String, String)| -> Vec<Tag> {
             let spellings = Criteria::spellings(value);
             let tags = |secret| spellings.iter().map(move |s| blind_tag(secret, field, s.as_bytes()));
@@ -225,8 +217,10 @@ fn plan(
             _ => plans.push(Plan { clauses }),
         }
     }
-    found.untagged.sort();
-    found.untagged.dedup();
+    for list in [&mut found.untagged, &mut found.hidden] {
+        list.sort();
+        list.dedup();
+    }
     if plans.is_empty() && found.epochs_not_for_you > 0 && known_fields.is_empty() {
         return Err(SearchError::NotAReader);
     }

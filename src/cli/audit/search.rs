@@ -126,7 +126,7 @@ pub fn run(args: SearchArgs) -> Outcome {
         let records = open.records()?;
         let identities = open.setting.identities()?;
         let found = search_vault(&open.vault, &open.view, &records, &identities, &criteria)?;
-        (found, format!("{}; complete as far as you may read", open.as_of()))
+        (found, format!("{}; complete as far as it may be searched by you", open.as_of()))
     };
     if args.json {
         return json(&found, &basis);
@@ -160,6 +160,12 @@ fn summary(found: &Found) -> String {
     for (writer, field) in &found.untagged {
         out.push_str(&format!("; not searchable: records of {} carry no tag {field:?}", printable(writer)));
     }
+    for (writer, section) in &found.hidden {
+        let writer = printable(writer);
+        out.push_str(&format!(
+            "; not searchable: section {section:?} of the records of {writer} is sealed to others"
+        ));
+    }
     out
 }
 
@@ -174,7 +180,8 @@ fn table(hits: &[Hit]) -> Vec<String> {
     let row = |hit: &Hit| {
         let f = hit.record.content.event().map(Facts::of).unwrap_or_default();
         let time = f.time.unwrap_or_else(|| hit.record.sealed.to_string());
-        let on = f.resource.or(f.patient).unwrap_or_default();
+        let withheld = if hit.record.content.withheld().is_empty() { "" } else { "(sealed to others)" };
+        let on = f.resource.or(f.patient).unwrap_or_else(|| withheld.to_owned());
         let result = f.outcome.map(|o| o.as_str().to_owned()).or(f.result).unwrap_or_default();
         let text = [
             record_id(hit.record.index),
@@ -218,7 +225,7 @@ fn json(found: &Found, basis: &str) -> Outcome {
     print_json(&serde_json::json!({
         "hits": found.hits.iter().map(hit).collect::<Vec<_>>(),
         "cut": found.cut, "erased": found.erased, "epochs_not_for_you": found.epochs_not_for_you,
-        "untagged": found.untagged, "basis": basis, "now": Timestamp::now().to_string(),
+        "untagged": found.untagged, "hidden_sections": found.hidden, "basis": basis, "now": Timestamp::now().to_string(),
     }))
 }
 

@@ -42,12 +42,15 @@ struct Faulty {
     inner: MemoryStore,
     fault: Mutex<Fault>,
     unreadable: AtomicBool,
+    /// Erasing fails, and nothing is erased.
+    unerasable: AtomicBool,
 }
 
 impl Faulty {
     fn new() -> Arc<Faulty> {
         let fault = Mutex::new(Fault::None);
-        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable: AtomicBool::new(false) })
+        let (unreadable, unerasable) = Default::default();
+        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable, unerasable })
     }
 
     fn set(&self, fault: Fault) {
@@ -86,6 +89,12 @@ impl Store for Faulty {
             }
             Fault::Full => Err(StoreError::Full { place: "test".into(), why: "injected".into() }),
         }
+    }
+    fn erase(&self, records: &[std::ops::Range<u64>]) -> Result<u64, StoreError> {
+        if self.unerasable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner.erase(records) }
+    }
+    fn scrub(&self) -> Result<(), StoreError> {
+        self.inner.scrub()
     }
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.block_text(height)

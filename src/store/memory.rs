@@ -2,9 +2,11 @@
 //! other back end must answer as it does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use super::check::{check_append, check_continues};
+use super::check::{check_append, check_continues, check_erase};
+use super::erase::erase_from_body;
 use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord, body_tags};
 use crate::base::batch::Body;
 use crate::base::hash::Hash;
@@ -115,6 +117,39 @@ impl Store for MemoryStore {
         inner.index(first_new);
         inner.derived.extend(derived.iter().cloned());
         inner.head = Some(head.clone());
+        Ok(())
+    }
+
+    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError> {
+        let mut guard = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *guard;
+        check_erase(inner.head.as_ref().map_or(0, |h| h.records), records)?;
+        let mut changed = Vec::new();
+        for (height, b) in inner.blocks.iter().enumerate() {
+            let Some(body) = &b.body else { continue };
+            let gone = |p: u32| records.iter().any(|r| r.contains(&(b.first_record + u64::from(p))));
+            if (0..b.records).any(gone) {
+                let erased = erase_from_body(body, &b.leaf_inputs, gone).map_err(|e| StoreError::Corrupt {
+                    place: "memory".to_owned(),
+                    why: format!("body of block {height}: {e}"),
+                })?;
+                changed.push((height, erased));
+            }
+        }
+        let mut count = 0;
+        for (height, erased) in changed {
+            let Some(b) = inner.blocks.get_mut(height) else { continue };
+            count += erased.records;
+            b.body = Some(erased.body);
+            b.tags.retain(|t| !erased.tags.contains(t));
+            for (tag, position) in erased.tags {
+                inner.tags.remove(&(tag, b.first_record + u64::from(position)));
+            }
+        }
+        Ok(count)
+    }
+
+    fn scrub(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

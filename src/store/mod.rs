@@ -6,17 +6,20 @@
 //! [`MemoryStore`], the reference. A further one implements [`Store`] and runs the same tests.
 
 mod check;
+mod erase;
 mod error;
 mod lock;
 mod memory;
 mod sqlite;
 mod tags;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::hash::Hash;
 use crate::base::record::Tag;
 
+pub use erase::{ErasedBody, erase_from_body};
 pub use error::StoreError;
 pub use lock::LockFile;
 pub use memory::MemoryStore;
@@ -138,6 +141,15 @@ pub trait Store: Send + Sync {
         derived: &[(String, Vec<u8>)],
         head: &Head,
     ) -> Result<(), StoreError>;
+
+    /// Replaces records by what remains of them (`docs/FORMAT.md` §5, kind 0x02): ciphertext, slots and tags leave the bodies
+    /// and the indexes; block texts and leaf inputs stay. All or nothing, durable on return, and harmless to repeat. Returns
+    /// how many records were changed. Copies may be left behind in a log until [`Store::scrub`] has returned.
+    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError>;
+
+    /// Makes sure that nothing which was erased before lies in any file of the store. [`StoreError::Busy`] while a reader holds
+    /// on to an older state: try again.
+    fn scrub(&self) -> Result<(), StoreError>;
 
     /// The text of one block.
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;

@@ -84,6 +84,8 @@ pub(super) fn writer(path: &Path, origin: &str, create: bool) -> std::result::Re
 /// Deleted content is overwritten: an erasure must not leave ciphertext in free pages. It costs only when
 /// something is deleted, which an append never does.
 fn durable(conn: &Connection) -> Result<()> {
+    // No content in temporary files either.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "fullfsync", true)?;
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;

@@ -60,9 +60,17 @@ impl Writer {
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
+        self.repeatable(|tx| f(tx).map_err(|e| self.fault(&e)))
+    }
+
+    /// [`Writer::disposable`] for what has errors of its own.
+    pub(super) fn repeatable<T>(
+        &self,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut guard = self.lock();
         let conn = self.connection(&mut guard)?;
-        self.transaction(conn, |tx| f(tx).map_err(|e| self.fault(&e))).map_err(|e| match e {
+        self.transaction(conn, f).map_err(|e| match e {
             Failed::Before(e) => e,
             Failed::Commit(e) => self.fault(&e),
         })
@@ -149,6 +157,13 @@ impl Writer {
         conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| self.fault(&e))
     }
 
+    /// Copies the log into the database and cuts it to nothing: what it held of older states is gone.
+    pub(super) fn scrub(&self) -> Result<(), StoreError> {
+        let mut guard = self.lock();
+        let conn = self.connection(&mut guard)?;
+        empty_log(conn).map_err(|e| self.fault(&e))
+    }
+
     /// Keeps the log from growing for ever. What was appended is durable: an error here is none of it.
     fn bound_log(&self, conn: &Connection) {
         if self.log_bytes() > WAL_MAX_BYTES {
@@ -160,7 +175,11 @@ impl Writer {
         std::fs::metadata(beside(&self.path, "-wal")).map_or(0, |m| m.len())
     }
 
-    fn fault(&self, e: &rusqlite::Error) -> StoreError {
+    pub(super) fn corrupt(&self, why: String) -> StoreError {
+        StoreError::Corrupt { place: self.path.display().to_string(), why }
+    }
+
+    pub(super) fn fault(&self, e: &rusqlite::Error) -> StoreError {
         fault(&self.path, e)
     }
 }

@@ -78,7 +78,8 @@ fn the_specifications_example() {
 #[test]
 fn small_policies() {
     assert_eq!(check("quorum none\n", &[]).unwrap().quorum, "none");
-    let one = format!(" \t# comment\n\twitness\tA {}  https://a.example \n quorum A", witness("A").cosigner());
+    let one =
+        format!(" \t# comment\n\twitness\tA {}  https://a.example \n quorum A", witness("A").cosigner());
     assert!(check(&one, &["A"]).is_ok());
     assert!(matches!(check(&one, &["B"]), Err(PolicyError::Quorum { .. })));
     // Names are bytes, not text.
@@ -135,7 +136,8 @@ fn every_rule_of_the_format() {
     // The same point under two key names is one key.
     let renamed = VerifierKey::new("b.example", KeyKind::CosignatureV1, a.public_bytes()).unwrap();
     assert_eq!(fault(&format!("witness A {a}\nwitness B {renamed}\n")).1, LineFault::DuplicateKey);
-    let many: String =
-        (0..=MAX_POLICY_ENTRIES).map(|i| format!("witness w{i} {}\n", witness(&i.to_string()).cosigner())).collect();
+    let many: String = (0..=MAX_POLICY_ENTRIES)
+        .map(|i| format!("witness w{i} {}\n", witness(&i.to_string()).cosigner()))
+        .collect();
     assert_eq!(fault(&many), (MAX_POLICY_ENTRIES + 1, LineFault::TooMany));
 }

@@ -2,11 +2,11 @@
 //! command line that may name the opener.
 
 pub mod batch;
+pub mod evidence;
 pub mod facts;
 pub mod open;
 pub mod period;
 pub mod record;
-
 pub mod search;
 pub mod session;
 pub mod source;

@@ -32,7 +32,8 @@ use super::vault::{Vault, VaultError, VaultRecords, View};
 pub enum SearchError {
     /// No field given, or none with a value.
     #[error(
-        "nothing to search for: give at least one of --actor, --patient, --resource, --action, --result, --address or --tag NAME=VALUE"
+        "nothing to search for: give at least one of --actor, --patient, --resource, --action, --result, --address \
+         or --tag NAME=VALUE"
     )]
     Nothing,
     /// A value that no tag is made of.

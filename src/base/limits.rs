@@ -52,6 +52,18 @@ pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 pub const MAX_PATH_HASHES: usize = 64;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
+/// Largest evidence file, in bytes.
+pub const MAX_EVIDENCE_BYTES: usize = 256 * 1024 * 1024;
+/// Most records of one evidence file.
+pub const MAX_EVIDENCE_RECORDS: usize = 100_000;
+/// Longest line of an exporter's own words in an evidence file, in characters.
+pub const MAX_EVIDENCE_TEXT_CHARS: usize = 1000;
+/// Most lines of notes in an evidence file's manifest.
+pub const MAX_EVIDENCE_NOTES: usize = 100;
+/// Largest witness policy file, in bytes.
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;
+/// Most logs, most witnesses and most groups of a witness policy (C2SP tlog-policy asks for at least 32).
+pub const MAX_POLICY_ENTRIES: usize = 64;
 /// Largest key file, in bytes.
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 /// Largest settings file, in bytes.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
-use crate::chain::authority::ErasureStatement;
+use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
@@ -222,8 +222,13 @@ impl Vault {
     }
 
     /// Erases records of the copy, as the ledger does with its own.
-    fn erase_in_copy(&self, _ranges: &[crate::chain::authority::RecordRange]) -> Result<u64, VaultError> {
-        Ok(0)
+    fn erase_in_copy(&self, ranges: &[RecordRange]) -> Result<u64, VaultError> {
+        let ranges: Vec<_> = ranges.iter().map(|r| r.first..r.last + 1).collect();
+        let erased = self.store.erase(&ranges).map_err(VaultError::Store)?;
+        if erased > 0 {
+            self.store.scrub().map_err(VaultError::Store)?;
+        }
+        Ok(erased)
     }
 
     /// The chain's state after the last block stored.

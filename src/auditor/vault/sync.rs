@@ -1,8 +1,8 @@
 //! Filling a vault: what is new since the last checkpoint is downloaded, verified in full and only then kept.
 //!
-//! In two passes. The first downloads the block texts alone and shows that they have the root of the new checkpoint, and
-//! that the tree of the checkpoint trusted before is its beginning: so nothing of a forked or rolled-back ledger ever enters the vault. The second downloads the
-//! bodies, checks every batch against its signed statement, and writes some blocks at a time: an interrupted sync goes on from there.
+//! In two passes. The first downloads the block texts alone and shows that they have the root of the new checkpoint,
+//! and that the tree of the checkpoint trusted before is its beginning: so nothing of a forked or rolled-back ledger
+//! ever enters the vault. The second downloads the bodies, checks every batch against its signed statement, and writes some blocks at a time: an interrupted sync goes on from there.
 
 use std::path::PathBuf;
 
@@ -35,8 +35,8 @@ const WRITE_BLOCKS: usize = 256;
 pub enum SyncError {
     /// The ledger signed two histories.
     #[error(
-        "FORK: {ledger} has signed two histories. The checkpoint of {known} blocks this vault trusted is not the beginning of the one of {found} blocks it shows now. \
-         Nothing of the new one was kept. Both signed checkpoints are in {}: they are proof; show them to others", .kept.display()
+        "FORK: {ledger} has signed two histories. The checkpoint of {known} blocks this vault trusted is not the \
+         beginning of the one of {found} blocks it shows now. Nothing of the new one was kept. Both signed checkpoints are in {}: they are proof; show them to others", .kept.display()
     )]
     Fork {
         /// The ledger.
@@ -129,9 +129,9 @@ impl Vault {
         let signed = SignedCheckpoint::parse(&text, &self.key)
             .map_err(|e| wrong(None, format!("the checkpoint is not signed by {}: {e}", self.key.name())))?;
         let target = signed.checkpoint().clone();
-        let head = self.store.head().map_err(VaultError::Store)?.unwrap_or_default();
+        let had = self.store.head().map_err(VaultError::Store)?.unwrap_or_default();
         // The newest the ledger ever showed: that of the last sync, finished or not.
-        let known = self.trusted(&head)?;
+        let known = self.trusted(&had)?;
         if let Some((known, known_text)) = &known
             && (target.size < known.size || (target.size == known.size && target.root != known.root))
         {
@@ -143,7 +143,7 @@ impl Vault {
                 SyncError::Fork { ledger, known, found, kept }
             });
         }
-        let log = restore_log(&*self.store, head.size).map_err(|e| self.damaged(e))?;
+        let log = restore_log(&*self.store, had.size).map_err(|e| self.damaged(e))?;
         let known_checkpoint = known.as_ref().map(|(c, _)| c);
         let checked = self.check_chain(source, &log, &target, known_checkpoint, progress)?;
         if checked.forked
@@ -167,11 +167,15 @@ impl Vault {
             bytes: 0,
         };
         run.download(source, &checked.hashes, progress)?;
-        let (blocks, records) = (run.state.height(), run.state.next_record());
+        let (blocks, records, state) = (run.state.height(), run.state.next_record(), run.state.encode());
         let dropped = self.drop_erased(before)?;
+        // Last, so that an erasure that was interrupted is done again.
+        let head = Head { size: blocks, records, checkpoint: text.clone().into_bytes(), state };
+        let whole = [(WHOLE.to_owned(), text.into_bytes())];
+        self.store.append(blocks, &[], &whole, &head).map_err(VaultError::Store)?;
         Ok(SyncReport {
-            new_blocks: blocks - head.size,
-            new_records: records - head.records,
+            new_blocks: blocks - had.size,
+            new_records: records - had.records,
             dropped,
             blocks,
             records,
@@ -329,7 +333,6 @@ impl Run<'_> {
                 }
             }
         }
-        self.derived.push((WHOLE.to_owned(), self.checkpoint.clone().into_bytes()));
         self.write()?;
         self.tell(progress);
         Ok(())

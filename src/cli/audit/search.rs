@@ -50,7 +50,8 @@ pub struct SelectArgs {
     sealtrail audit search --patient PAT-2026-00842          who accessed this patient\n  \
     sealtrail audit search --actor dr-smith-4421 --from 2026-01-01 --to 2026-03-31\n  \
     sealtrail audit search --actor dr-smith-4421 --remote --server URL --key ledger.vkey --identity me.identity\n\
-    The ledger finds equal blind tags and learns no value. With --remote nothing is downloaded but the hits; then the server could leave some out. In a vault the answer is complete.")]
+    The ledger finds equal blind tags and learns no value. With --remote nothing is downloaded but the \
+    hits; then the server could leave some out. In a vault the answer is complete.")]
 pub struct SearchArgs {
     #[command(flatten)]
     select: SelectArgs,

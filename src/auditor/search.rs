@@ -41,7 +41,8 @@ pub enum SearchError {
     Empty(String),
     /// The identity reads nothing here.
     #[error(
-        "none of your identities is a reader of any batch of this ledger, so there is nothing you could search. Ask the admin to add you, or for a grant to older records"
+        "none of your identities is a reader of any batch of this ledger, so there is nothing you could search. \
+         Ask the admin to add you, or for a grant to older records"
     )]
     NotAReader,
     /// A field no writer tags.

@@ -2,7 +2,8 @@
 //!
 //! In two passes. The first downloads the block texts alone and shows that they have the root of the new checkpoint,
 //! and that the tree of the checkpoint trusted before is its beginning: so nothing of a forked or rolled-back ledger
-//! ever enters the vault. The second downloads the bodies, checks every batch against its signed statement, and writes some blocks at a time: an interrupted sync goes on from there.
+//! ever enters the vault. The second downloads the bodies, checks every batch against its signed statement, and writes
+//! some blocks at a time: an interrupted sync goes on from there.
 
 use std::path::PathBuf;
 
@@ -36,7 +37,8 @@ pub enum SyncError {
     /// The ledger signed two histories.
     #[error(
         "FORK: {ledger} has signed two histories. The checkpoint of {known} blocks this vault trusted is not the \
-         beginning of the one of {found} blocks it shows now. Nothing of the new one was kept. Both signed checkpoints are in {}: they are proof; show them to others", .kept.display()
+         beginning of the one of {found} blocks it shows now. Nothing of the new one was kept. \
+         Both signed checkpoints are in {}: they are proof; show them to others", .kept.display()
     )]
     Fork {
         /// The ledger.
@@ -326,7 +328,12 @@ impl Run<'_> {
                     ))
                     .into());
                 }
-                self.block(source, text)?;
+                if let Err(e) = self.block(source, text) {
+                    if let SyncError::Source(_) = e {
+                        self.write()?;
+                    }
+                    return Err(e);
+                }
                 if self.bytes >= WRITE_BYTES || self.blocks.len() >= WRITE_BLOCKS {
                     self.write()?;
                     self.tell(progress);
@@ -346,6 +353,11 @@ impl Run<'_> {
     fn block(&mut self, source: &mut dyn Source, text: String) -> Result<(), SyncError> {
         let height = self.state.height();
         let block = Block::parse(&text).map_err(|e| wrong(height, e))?;
+        // Downloaded first: a connection that breaks leaves the state at the block before.
+        let body = match Statement::parse(&block.statement.text) {
+            Ok(Statement::Records(_)) => source.body(height, self.target.size)?,
+            _ => Vec::new(),
+        };
         let statement = self.state.apply(&block).map_err(|e| wrong(height, e))?;
         if height == 0
             && self.admin.is_some_and(|a| !self.state.roster().is_some_and(|r| r.admins.contains(a)))
@@ -367,7 +379,6 @@ impl Run<'_> {
             tags: Vec::new(),
         };
         if let Statement::Records(records) = &statement {
-            let body = source.body(height, self.target.size)?;
             let commitment = self.check_batch(&block, records, &body)?;
             for (key, value) in epoch_rows(self.vault.store(), &self.derived, height, &commitment.header)
                 .map_err(|e| self.vault.damaged(e))?
@@ -420,6 +431,9 @@ impl Run<'_> {
     }
 
     fn write(&mut self) -> Result<(), SyncError> {
+        if self.blocks.is_empty() {
+            return Ok(());
+        }
         let store = &self.vault.store;
         let expected = self.blocks.first().map_or(self.state.height(), |b| b.height);
         let head = Head {

@@ -4,6 +4,8 @@
 pub mod facts;
 pub mod open;
 pub mod record;
+#[cfg(test)]
+pub mod record_testing;
 pub mod session;
 pub mod source;
 pub mod verify;

@@ -7,6 +7,8 @@ pub mod facts;
 pub mod open;
 pub mod period;
 pub mod record;
+#[cfg(test)]
+pub mod record_testing;
 pub mod search;
 pub mod session;
 pub mod source;

@@ -15,6 +15,7 @@ pub mod note;
 pub mod proof;
 pub mod recipient;
 pub mod replay;
+pub mod retention;
 pub mod roster;
 pub mod statement;
 pub mod text;

@@ -42,6 +42,10 @@ pub const MIN_PADDED_BYTES: usize = 128;
 /// Largest signed statement with its signatures, in bytes: a block must fit a 16-bit length of the
 /// tlog-tiles entry bundle.
 pub const MAX_STATEMENT_BYTES: usize = 60_000;
+/// Most holds in force at a time: the ledger writes them down with every append.
+pub const MAX_HOLDS: usize = 256;
+/// Most record ranges in all holds in force.
+pub const MAX_HOLD_RANGES: usize = 4096;
 /// Largest block text, in bytes.
 pub const MAX_BLOCK_BYTES: usize = 65_535;
 /// Most signature lines of one note (C2SP signed-note asks for at least 16).

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod proof;
 pub mod recipient;
 pub mod replay;
+pub mod retention;
 pub mod roster;
 pub mod statement;
 pub mod text;

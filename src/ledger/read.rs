@@ -15,7 +15,7 @@ use crate::chain::tree;
 use crate::store::{BlockInfo, Store, StoreStats};
 
 use super::recover::StoredTiles;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, View};
 
 /// One record as stored.
 #[derive(Debug, Clone)]
@@ -112,6 +112,23 @@ impl Ledger {
         records.iter().map(|r| prover.proof(*r)).collect()
     }
 
+    /// The proof that a block is in the log of the current checkpoint.
+    pub fn block_proof(&self, height: u64) -> Result<TlogProof, LedgerError> {
+        let view = self.view();
+        if height >= view.log.size() {
+            return Err(LedgerError::NotFound { what: "block", index: height, count: view.log.size() });
+        }
+        self.log_proof(&view, height)
+    }
+
+    fn log_proof(&self, view: &View, height: u64) -> Result<TlogProof, LedgerError> {
+        let path = view
+            .log
+            .inclusion_path(&StoredTiles(&*self.store), height, view.log.size())
+            .map_err(|e| LedgerError::Damaged { what: e.to_string() })?;
+        Ok(TlogProof { extra: None, index: height, path, checkpoint: view.checkpoint.clone() })
+    }
+
     /// The record whose ciphertext has this SHA-256.
     pub fn find_ciphertext(&self, hash: &Hash) -> Result<u64, LedgerError> {
         let found = self.store.find_ciphertext(hash)?;
@@ -125,7 +142,12 @@ impl Ledger {
         if record >= count {
             return Err(missing());
         }
-        let r = self.store.record(record)?.ok_or_else(missing)?;
+        // Asked before reading: what is not being erased by now has not been ordered to, or is gone already.
+        let erasing = self.shared.erasing();
+        let mut r = self.store.record(record)?.ok_or_else(missing)?;
+        if erasing.iter().any(|e| (e.first..=e.last).contains(&record)) {
+            r.record = self.remains(r.info.height, r.position)?;
+        }
         Ok(RecordBytes { block: r.info.height, position: r.position, header: r.header, record: r.record })
     }
 
@@ -135,7 +157,9 @@ impl Ledger {
         if height >= size {
             return Err(LedgerError::NotFound { what: "block", index: height, count: size });
         }
-        Ok(BlockBody { height, body: self.store.body(height)?.unwrap_or_default() })
+        let erasing = self.shared.erasing();
+        let body = self.store.body(height)?.unwrap_or_default();
+        Ok(BlockBody { height, body: self.without_erased(&erasing, height, body)? })
     }
 
     /// Index of the first record of a block and the number of its records.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::base::batch::Body;
 use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, Record};
-use crate::chain::authority::{ERASURE_KIND, RecordRange};
+use crate::chain::authority::{ERASURE_KIND, ErasureStatement, RecordRange};
 use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -19,6 +19,7 @@ use crate::chain::log::Log;
 use crate::chain::merkle;
 use crate::chain::proof::record_id;
 use crate::chain::replay::State;
+use crate::chain::retention::Retention;
 use crate::chain::statement::{RecordsStatement, Statement};
 use crate::ledger::{epoch_rows, restore_log, sequence_of, tile_key};
 use crate::store::{Head, NewBlock, Store};
@@ -275,10 +276,34 @@ impl Vault {
     /// Erases in the copy what was ordered in the blocks from `before` on. Returns how many records went.
     fn drop_erased(&self, before: u64) -> Result<u64, SyncError> {
         let mut dropped = 0;
-        for (_, order) in self.erasures()?.iter().filter(|(height, _)| *height >= before) {
+        for (height, order) in self.erasures()?.iter().filter(|(height, _)| *height >= before) {
+            self.check_retention(*height, order)?;
             dropped += self.erase_in_copy(&order.records)?;
         }
         Ok(dropped)
+    }
+}
+
+impl Vault {
+    /// An order for [`RETENTION_EXPIRED`](crate::chain::authority::RETENTION_EXPIRED) may only take what is past its date.
+    fn check_retention(&self, height: u64, order: &ErasureStatement) -> Result<(), SyncError> {
+        let mut retention = Retention::new();
+        for range in &order.records {
+            let first = self.store.block_of_record(range.first).map_err(VaultError::Store)?;
+            let mut at = first.map_or(height, |info| info.height);
+            while at < height {
+                let (block, statement) = self.block(at)?;
+                if block.first_record > range.last {
+                    break;
+                }
+                if let Statement::Records(s) = statement {
+                    retention.push(block.first_record, s.records, &s.retain_until);
+                }
+                at += 1;
+            }
+        }
+        let (block, _) = self.block(height)?;
+        retention.check(order, block.committed).map_err(|e| wrong(height, e))
     }
 }
 

@@ -13,7 +13,7 @@ use super::fault::fault;
 use super::schema::{self, PAGE_BYTES};
 
 /// How long to wait for another process before an operation fails as busy.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer, in KiB: an append of some blocks, so that it is not written in pieces.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 /// Page cache of each reader, in KiB.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -10,12 +11,15 @@ use super::super::check::check_continues;
 use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
-use super::open::{beside, writer};
+use super::open::{BUSY_TIMEOUT, beside, writer};
 use super::runs::{self, Entry};
 
 /// Size of the write-ahead log at which appends wait for readers to let go of it, in bytes. Readers that
 /// always overlap would else keep it growing for ever.
 const WAL_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How long scrubbing waits for readers to let go of the log.
+const SCRUB_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -161,7 +165,11 @@ impl Writer {
     pub(super) fn scrub(&self) -> Result<(), StoreError> {
         let mut guard = self.lock();
         let conn = self.connection(&mut guard)?;
-        empty_log(conn).map_err(|e| self.fault(&e))
+        // Appends wait for this: rather try again than wait long for a reader.
+        conn.busy_timeout(SCRUB_TIMEOUT).map_err(|e| self.fault(&e))?;
+        let emptied = empty_log(conn);
+        conn.busy_timeout(BUSY_TIMEOUT).map_err(|e| self.fault(&e))?;
+        emptied.map_err(|e| self.fault(&e))
     }
 
     /// Keeps the log from growing for ever. What was appended is durable: an error here is none of it.

@@ -7,3 +7,4 @@ pub mod record;
 pub mod session;
 pub mod source;
 pub mod verify;
+pub mod watch;

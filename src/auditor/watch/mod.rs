@@ -81,8 +81,6 @@ pub struct Options {
     pub from_start: bool,
     /// Patience with sinks.
     pub retry: Retry,
-    /// The common columns of an opened record.
-    pub facts: fn(&AuditRecord) -> Facts,
 }
 
 /// Why a watch ended otherwise than by being stopped.
@@ -333,7 +331,7 @@ impl Watch<'_> {
         let next = self.replayed.unwrap_or(first.first_record);
         for record in records.records(next..position.next_record) {
             let record = record?;
-            self.engine.observe(&record, &(self.options.facts)(&record));
+            self.engine.observe(&record, &facts(&record));
             self.replayed = Some(record.index + 1);
             if self.stop.load(Ordering::Relaxed) {
                 break;
@@ -364,7 +362,7 @@ impl Watch<'_> {
                 let Some(record) = stream.next().transpose()? else {
                     return Err(Trouble::Later(format!("record {} is missing", self.observed_records)));
                 };
-                let alerts = self.engine.observe(&record, &(self.options.facts)(&record));
+                let alerts = self.engine.observe(&record, &facts(&record));
                 self.observed_records += 1;
                 self.raise(alerts);
             }
@@ -467,6 +465,11 @@ impl Watch<'_> {
         self.summary.next_block = self.cursor.position().map_or(0, |p| p.next_block);
         self.summary
     }
+}
+
+/// The common columns of a record; none if it is not open.
+fn facts(record: &AuditRecord) -> Facts {
+    record.content.event().map_or_else(Facts::default, Facts::of)
 }
 
 /// The position behind a block; the writers are the engine's to add.

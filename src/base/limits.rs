@@ -88,6 +88,18 @@ pub const HEADER_SECONDS: u64 = 15;
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 /// Largest answer the client library reads into memory, in bytes.
 pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
+/// Most clauses of one search: fields that must all match.
+pub const MAX_SEARCH_CLAUSES: usize = 16;
+/// Most blind tags of one search, over all clauses.
+pub const MAX_SEARCH_TAGS: usize = 4096;
+/// Most records one answer to a search names.
+pub const MAX_SEARCH_HITS: usize = 10_000;
+/// Most records fetched by one request with a list.
+pub const MAX_RECORDS_PER_REQUEST: usize = 500;
+/// Most batch headers one answer to the search epochs holds.
+pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
+/// Largest request body of a search or of a list of records, in bytes.
+pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
 
 /// Largest rules file of `audit watch`, in bytes.
 pub const MAX_RULES_BYTES: usize = 256 * 1024;

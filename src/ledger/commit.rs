@@ -27,6 +27,7 @@ use crate::chain::statement::Statement;
 use crate::store::{Head, NewBlock, Store, StoreError};
 
 use super::recover::{recover, seal_state, tile_key};
+use super::search::epoch_rows;
 use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
 
 /// Longest that index upkeep between two cycles may begin new steps.
@@ -51,7 +52,7 @@ struct Cycle {
     state: State,
     log: Log,
     blocks: Vec<NewBlock>,
-    tiles: Vec<(String, Vec<u8>)>,
+    derived: Vec<(String, Vec<u8>)>,
     /// Hash of the signed note and receipt of what this cycle holds, for a repetition inside the same cycle.
     held: HashMap<(String, u64), (Hash, Receipt)>,
     answers: Vec<(Answer, Receipt)>,
@@ -117,7 +118,7 @@ impl Committer {
             state: self.state.clone(),
             log: self.log.clone(),
             blocks: Vec::new(),
-            tiles: Vec::new(),
+            derived: Vec::new(),
             held: HashMap::new(),
             answers: Vec::new(),
         };
@@ -144,7 +145,8 @@ impl Committer {
             Ok(s) => s,
             Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
         };
-        let (leaf_inputs, body) = match (&statement, body) {
+        let mut epoch = Vec::new();
+        let (leaf_inputs, body, tags) = match (&statement, body) {
             (Statement::Records(records), Some((bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
                 batch::check(records, note.signer_name(), &commitment, roster)?;
@@ -152,11 +154,12 @@ impl Committer {
                 for l in &commitment.leaf_inputs {
                     inputs.extend_from_slice(&l.to_bytes());
                 }
-                (inputs, Some(bytes))
+                epoch = epoch_rows(&*self.store, &cycle.derived, cycle.state.height(), &commitment.header)?;
+                (inputs, Some(bytes), commitment.tags)
             }
             (Statement::Records(_), None) => return Err(LedgerError::BodyMissing),
             (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
-            (_, None) => (Vec::new(), None),
+            (_, None) => (Vec::new(), None, Vec::new()),
         };
         let note_hash = Hash::of(&[note.to_string().as_bytes()]);
         let block: Block = cycle.state.next_block(note, Timestamp::now());
@@ -167,8 +170,9 @@ impl Committer {
         let receipt =
             Receipt { block: block.height, first_record: block.first_record, records, repeated: false };
         for (id, tile) in cycle.log.append(block.hash()) {
-            cycle.tiles.push((tile_key(id), tile));
+            cycle.derived.push((tile_key(id), tile));
         }
+        cycle.derived.extend(epoch);
         cycle.held.insert((signer.clone(), sequence), (note_hash, Receipt { repeated: true, ..receipt }));
         cycle.blocks.push(NewBlock {
             height: block.height,
@@ -179,6 +183,7 @@ impl Committer {
             signer,
             sequence,
             body,
+            tags,
         });
         Ok(receipt)
     }
@@ -211,7 +216,7 @@ impl Committer {
     }
 
     fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
-        let Cycle { state, log, blocks, tiles, answers, .. } = cycle;
+        let Cycle { state, log, blocks, derived, answers, .. } = cycle;
         // Signed now, shown only after the transaction: a signature that fails to become durable never leaves this function.
         let checkpoint =
             Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }
@@ -224,7 +229,7 @@ impl Committer {
             checkpoint: checkpoint.clone().into_bytes(),
             state: seal_state(&state, &checkpoint, &self.key),
         };
-        let result = self.store.append(self.log.size(), &blocks, &tiles, &head);
+        let result = self.store.append(self.log.size(), &blocks, &derived, &head);
         match result {
             Ok(()) => {}
             Err(e) => {
@@ -298,7 +303,7 @@ impl Committer {
 }
 
 /// Whose sequence a statement is numbered in: its writer's, or the authority sequence, which has no name.
-fn sequence_of(statement: &Statement, note: &Note) -> String {
+pub fn sequence_of(statement: &Statement, note: &Note) -> String {
     match statement {
         Statement::Records(_) | Statement::Heartbeat(_) => note.signer_name().to_owned(),
         Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) => String::new(),

@@ -11,6 +11,7 @@ use super::*;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::random;
+use crate::base::record::Tag;
 use crate::chain::key::VerifierKey;
 use crate::chain::roster::{Roster, RosterReader};
 use crate::chain::statement::Statement;
@@ -59,6 +60,9 @@ fn uncertain() -> StoreError {
 }
 
 impl Store for Faulty {
+    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.inner.find_tag(tag, from, limit)
+    }
     fn origin(&self) -> &str {
         self.inner.origin()
     }
@@ -166,7 +170,7 @@ impl Bench {
             ledger: ORIGIN.into(),
             policy: Policy::default(),
             retain_years: 6,
-            search: Box::new(|_| Ok(SearchSecret::generate(&mut random::csprng().unwrap()))),
+            search: Box::new(|m| Ok((m.to_owned(), SearchSecret::generate(&mut random::csprng().unwrap())))),
         };
         let mut bench = Bench {
             store: Faulty::new(),

@@ -1,14 +1,14 @@
 //! The reference store: everything in memory, nothing clever. Tests of the layers above use it, and every
 //! other back end must answer as it does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::check::{check_append, check_continues};
-use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
+use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord, body_tags};
 use crate::base::batch::Body;
 use crate::base::hash::Hash;
-use crate::base::record::LEAF_INPUTS_LEN;
+use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A store that lasts as long as the process.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ struct Inner {
     statements: HashMap<(String, u64), u64>,
     /// First record of each ciphertext hash.
     ciphertexts: HashMap<[u8; 32], u64>,
+    /// Every (tag, record).
+    tags: BTreeSet<(u64, u64)>,
 }
 
 impl MemoryStore {
@@ -48,13 +50,15 @@ impl Inner {
         self.blocks.get(after)
     }
 
-    fn index_ciphertexts(&mut self, first_block: usize) {
+    fn index(&mut self, first_block: usize) {
         for b in self.blocks.iter().skip(first_block) {
             for (record, inputs) in (b.first_record..).zip(b.leaf_inputs.chunks_exact(LEAF_INPUTS_LEN)) {
                 if let Some(hash) = inputs.first_chunk() {
                     self.ciphertexts.entry(*hash).or_insert(record);
                 }
             }
+            let tags = body_tags(b.body.as_deref().unwrap_or_default()).unwrap_or_default();
+            self.tags.extend(tags.iter().map(|(t, position)| (*t, b.first_record + u64::from(*position))));
         }
     }
 }
@@ -108,7 +112,7 @@ impl Store for MemoryStore {
         inner.statements.extend(new);
         let first_new = inner.blocks.len();
         inner.blocks.extend_from_slice(blocks);
-        inner.index_ciphertexts(first_new);
+        inner.index(first_new);
         inner.derived.extend(derived.iter().cloned());
         inner.head = Some(head.clone());
         Ok(())
@@ -172,6 +176,11 @@ impl Store for MemoryStore {
         Ok(self.read().ciphertexts.get(&hash.0).copied())
     }
 
+    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        let tag = u64::from_be_bytes(*tag);
+        Ok(self.read().tags.range((tag, from)..=(tag, u64::MAX)).map(|(_, r)| *r).take(limit).collect())
+    }
+
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
         Ok(self.read().statements.get(&(signer.to_owned(), sequence)).copied())
     }
@@ -198,7 +207,8 @@ impl Store for MemoryStore {
     fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.ciphertexts.clear();
-        inner.index_ciphertexts(0);
+        inner.tags.clear();
+        inner.index(0);
         inner.statements = inner.blocks.iter().map(|b| ((b.signer.clone(), b.sequence), b.height)).collect();
         let records = inner.head.as_ref().map_or(0, |h| h.records);
         progress(records, records);

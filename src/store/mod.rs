@@ -10,15 +10,21 @@ mod error;
 mod lock;
 mod memory;
 mod sqlite;
+mod tags;
 
 use std::time::Duration;
 
 use crate::base::hash::Hash;
+use crate::base::record::Tag;
 
 pub use error::StoreError;
 pub use lock::LockFile;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
+pub use tags::body_tags;
+
+/// A blind tag as a big-endian number, and the position in its batch of a record that carries it.
+pub type BlockTag = (u64, u32);
 
 /// One block to append, with everything that is kept about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +46,8 @@ pub struct NewBlock {
     /// Encoded [`Body`](crate::base::batch::Body), which a later erasure may shorten; `None` exactly if
     /// there are no records.
     pub body: Option<Vec<u8>>,
+    /// The tags in that body, sorted: [`body_tags`].
+    pub tags: Vec<BlockTag>,
 }
 
 /// The state of the ledger after its last block, replaced with every append.
@@ -100,7 +108,7 @@ pub struct StoreStats {
     pub derived_rows: u64,
     /// Bytes of those values.
     pub derived_bytes: u64,
-    /// Sorted runs of the ciphertext index; [`Store::maintain`] keeps them few.
+    /// Sorted runs of the ciphertext and tag indexes; [`Store::maintain`] keeps them few.
     pub index_runs: u64,
     /// Bytes of those runs.
     pub index_bytes: u64,
@@ -157,6 +165,9 @@ pub trait Store: Send + Sync {
     /// leaf inputs.
     fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError>;
 
+    /// Records that carry this blind tag, from record `from` on, ascending: at most `limit`, and then the lowest ones.
+    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError>;
+
     /// Height of the block with this signer's statement number `sequence`.
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError>;
 
@@ -167,7 +178,7 @@ pub trait Store: Send + Sync {
     fn stats(&self) -> Result<StoreStats, StoreError>;
 
     /// Drops every index and computes it from the blocks. `progress` is told (records done, records in
-    /// all). Until it is over, and if it is interrupted until it is run again, look-ups by ciphertext may
+    /// all). Until it is over, and if it is interrupted until it is run again, look-ups by ciphertext or tag may
     /// fail with [`StoreError::IndexIncomplete`]; appends go on. Derived values are left alone.
     fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError>;
 

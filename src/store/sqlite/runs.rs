@@ -12,6 +12,10 @@ use super::schema::PAGE_BYTES;
 
 /// Index kind: the first 8 bytes of the ciphertext hash.
 pub(super) const KIND_CIPHERTEXT: i64 = 1;
+/// Index kind: blind tags.
+pub(super) const KIND_TAG: i64 = 2;
+/// Every index kind.
+pub(super) const KINDS: [i64; 2] = [KIND_CIPHERTEXT, KIND_TAG];
 
 /// Bytes per stored entry: 8 of key, 5 of record index.
 pub(super) const ENTRY_BYTES: usize = 13;
@@ -132,65 +136,92 @@ fn delete(conn: &Connection, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Calls `found` with every record of `key`, until it returns false. Records come in no particular order.
-pub(super) fn find(conn: &Connection, kind: i64, key: u64, mut found: impl FnMut(u64) -> bool) -> Result<()> {
+/// The records of `key` from record `from` on, ascending: at most `limit`, and then the lowest ones.
+pub(super) fn find(conn: &Connection, kind: i64, key: u64, from: u64, limit: usize) -> Result<Vec<u64>> {
     let mut records = Vec::new();
     for run in list(conn, kind)? {
-        records.clear();
-        find_in_run(conn, &run, key, &mut records)?;
-        if !records.iter().all(|r| found(*r)) {
-            break;
-        }
+        Search { conn, run: &run, bound: entry(key, from), limit }.run(&mut records)?;
     }
-    Ok(())
+    // Merged runs have newer numbers than the small ones of later records.
+    records.sort_unstable();
+    records.truncate(limit);
+    Ok(records)
 }
 
-/// Appends the records of `key` in one run.
-///
-/// Keys are hashes, so the place of one can be guessed from its value; every second step halves the range
-/// instead, which bounds the number of steps for any keys.
-fn find_in_run(conn: &Connection, run: &Run, key: u64, out: &mut Vec<u64>) -> Result<()> {
-    let (mut start, mut end) = (0, run.chunks());
-    let (mut least, mut most) = (0, u64::MAX);
-    let mut halve = false;
-    while start < end {
-        let middle = match halve {
-            true => start + (end - start) / 2,
-            false => {
-                let part = u128::from(key.saturating_sub(least)) * (end - start) as u128;
-                start + (part / u128::from((most - least).max(1))) as usize
-            }
-        }
-        .min(end - 1);
-        halve = !halve;
-        match read_chunk(conn, run, middle, |data| matches(data, key, out))? {
-            Matches::AllBelow(last) => (start, least) = (middle + 1, last),
-            // The chunk before may hold some too, unless it is known to be below.
-            Matches::FromStart(first) if middle > start => {
-                out.clear();
-                (end, most) = (middle, first);
-            }
-            Matches::FromStart(_) | Matches::Inside => {
-                return find_further(conn, run, key, middle + 1, out);
-            }
-        }
-    }
-    find_further(conn, run, key, end, out)
+/// One look-up in one run.
+struct Search<'a> {
+    conn: &'a Connection,
+    run: &'a Run,
+    /// The key, and the lowest record wanted.
+    bound: Entry,
+    limit: usize,
 }
 
-/// Appends the records of `key` from chunk `chunk` on, as long as they reach the start of a chunk.
-fn find_further(conn: &Connection, run: &Run, key: u64, chunk: usize, out: &mut Vec<u64>) -> Result<()> {
-    for chunk in chunk..run.chunks() {
-        let before = out.len();
-        read_chunk(conn, run, chunk, |data| matches(data, key, out))?;
-        if out.len() == before {
-            break;
+impl Search<'_> {
+    /// Appends what is found.
+    ///
+    /// Keys are hashes, so the place of one can be guessed from its value; every second step halves the range
+    /// instead, which bounds the number of steps for any keys.
+    fn run(&self, out: &mut Vec<u64>) -> Result<()> {
+        let (mut start, mut end) = (0, self.run.chunks());
+        let (mut least, mut most) = (0, u64::MAX);
+        let (mut halve, key, empty) = (false, (self.bound >> 64) as u64, out.len());
+        while start < end {
+            let middle = match halve {
+                true => start + (end - start) / 2,
+                false => {
+                    let part = u128::from(key.saturating_sub(least)) * (end - start) as u128;
+                    start + (part / u128::from((most - least).max(1))) as usize
+                }
+            }
+            .min(end - 1);
+            halve = !halve;
+            match read_chunk(self.conn, self.run, middle, |data| self.matches(data, out, empty))? {
+                Matches::AllBelow(last) => (start, least) = (middle + 1, last),
+                // The chunk before may hold some too, unless it is known to be below.
+                Matches::FromStart(first) if middle > start => {
+                    out.truncate(empty);
+                    (end, most) = (middle, first);
+                }
+                Matches::FromStart(_) | Matches::Inside => return self.further(middle + 1, out, empty),
+            }
+        }
+        self.further(end, out, empty)
+    }
+
+    /// Appends what is found from chunk `chunk` on, as long as it reaches the start of a chunk.
+    fn further(&self, chunk: usize, out: &mut Vec<u64>, empty: usize) -> Result<()> {
+        for chunk in chunk..self.run.chunks() {
+            let before = out.len();
+            if before - empty >= self.limit {
+                break;
+            }
+            read_chunk(self.conn, self.run, chunk, |data| self.matches(data, out, empty))?;
+            if out.len() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the records of one chunk.
+    fn matches(&self, data: &[u8], out: &mut Vec<u64>, empty: usize) -> Matches {
+        let (entries, _) = data.as_chunks::<ENTRY_BYTES>();
+        let key_of = |e: &[u8; ENTRY_BYTES]| (decode_one(e) >> 64) as u64;
+        let key = (self.bound >> 64) as u64;
+        let below = entries.partition_point(|e| decode_one(e) < self.bound);
+        let equal = entries.iter().skip(below).take_while(|e| key_of(e) == key);
+        let room = self.limit.saturating_sub(out.len() - empty);
+        out.extend(equal.take(room).map(|e| decode_one(e) as u64));
+        match (entries.first(), entries.last()) {
+            (Some(first), Some(_)) if below == 0 => Matches::FromStart(key_of(first)),
+            (_, Some(last)) if below == entries.len() => Matches::AllBelow(key_of(last)),
+            _ => Matches::Inside,
         }
     }
-    Ok(())
 }
 
-/// How the entries of a chunk compare with a key.
+/// How the entries of a chunk compare with what is looked for.
 enum Matches {
     /// All are below; this is the last one's key.
     AllBelow(u64),
@@ -198,20 +229,6 @@ enum Matches {
     FromStart(u64),
     /// Some are below, some not.
     Inside,
-}
-
-/// Appends the records of `key` in one chunk.
-fn matches(data: &[u8], key: u64, out: &mut Vec<u64>) -> Matches {
-    let (entries, _) = data.as_chunks::<ENTRY_BYTES>();
-    let key_of = |e: &[u8; ENTRY_BYTES]| (decode_one(e) >> 64) as u64;
-    let below = entries.partition_point(|e| key_of(e) < key);
-    let equal = entries.iter().skip(below).take_while(|e| key_of(e) == key);
-    out.extend(equal.map(|e| decode_one(e) as u64));
-    match (entries.first(), entries.last()) {
-        (Some(first), Some(_)) if below == 0 => Matches::FromStart(key_of(first)),
-        (_, Some(last)) if below == entries.len() => Matches::AllBelow(key_of(last)),
-        _ => Matches::Inside,
-    }
 }
 
 fn read_chunk<T>(conn: &Connection, run: &Run, chunk: usize, f: impl FnOnce(&[u8]) -> T) -> Result<T> {

@@ -11,7 +11,7 @@ use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
 use super::open::{beside, writer};
-use super::runs::{self, Entry, KIND_CIPHERTEXT};
+use super::runs::{self, Entry};
 
 /// Size of the write-ahead log at which appends wait for readers to let go of it, in bytes. Readers that
 /// always overlap would else keep it growing for ever.
@@ -33,8 +33,8 @@ pub(super) struct Append<'a> {
     pub(super) blocks: &'a [NewBlock],
     pub(super) derived: &'a [(String, Vec<u8>)],
     pub(super) head: &'a Head,
-    /// Index entries of all blocks, sorted.
-    pub(super) entries: Vec<Entry>,
+    /// Index entries of all blocks with their kind, each list sorted.
+    pub(super) entries: [(i64, Vec<Entry>); 2],
 }
 
 impl Writer {
@@ -228,9 +228,11 @@ fn write_block(tx: &Transaction<'_>, b: &NewBlock) -> Result<(), rusqlite::Error
 /// Everything but the blocks: index, derived values, head.
 fn write_rest(tx: &Transaction<'_>, a: &Append<'_>, old_records: u64) -> Result<(), rusqlite::Error> {
     // An index with a gap stays so, visibly, until it is rebuilt.
-    if index_covers(tx)? == old_records {
-        runs::add(tx, KIND_CIPHERTEXT, &a.entries)?;
-        set_index_covers(tx, a.head.records)?;
+    for (kind, entries) in &a.entries {
+        if index_covers(tx, *kind)? == old_records {
+            runs::add(tx, *kind, entries)?;
+            set_index_covers(tx, *kind, a.head.records)?;
+        }
     }
     let mut derived = tx.prepare_cached(
         "INSERT INTO derived (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
@@ -251,17 +253,17 @@ fn write_rest(tx: &Transaction<'_>, a: &Append<'_>, old_records: u64) -> Result<
     Ok(())
 }
 
-/// How many records, from the first on, are in the ciphertext index.
-pub(super) fn index_covers(conn: &Connection) -> Result<u64, rusqlite::Error> {
+/// How many records, from the first on, are in the index of a kind.
+pub(super) fn index_covers(conn: &Connection, kind: i64) -> Result<u64, rusqlite::Error> {
     let row = conn
         .prepare_cached("SELECT records FROM index_state WHERE kind = ?1")?
-        .query_row([KIND_CIPHERTEXT], |r| r.get(0))
+        .query_row([kind], |r| r.get(0))
         .optional()?;
     Ok(row.unwrap_or_default())
 }
 
-pub(super) fn set_index_covers(conn: &Connection, records: u64) -> Result<(), rusqlite::Error> {
+pub(super) fn set_index_covers(conn: &Connection, kind: i64, records: u64) -> Result<(), rusqlite::Error> {
     conn.prepare_cached("INSERT OR REPLACE INTO index_state (kind, records) VALUES (?1, ?2)")?
-        .execute(params![KIND_CIPHERTEXT, records])?;
+        .execute(params![kind, records])?;
     Ok(())
 }

@@ -130,7 +130,8 @@ pub struct Alert {
 
 /// The stable id: SHA-256 over label, rule, key and window, the first 16 bytes.
 pub(super) fn alert_id(rule: &str, key: &Digest, window: i64) -> Digest {
-    let hash = Hash::of(&[b"sealtrail.org/watch-alert/v1\n", rule.as_bytes(), &[0], key, &window.to_be_bytes()]);
+    let hash =
+        Hash::of(&[b"sealtrail.org/watch-alert/v1\n", rule.as_bytes(), &[0], key, &window.to_be_bytes()]);
     cut(&hash.0)
 }
 
@@ -146,7 +147,13 @@ impl Alert {
 
     /// One line for people.
     pub fn line(&self) -> String {
-        let mut line = format!("{} {} {}: {}", self.time, self.severity.as_str().to_uppercase(), self.rule, self.message);
+        let mut line = format!(
+            "{} {} {}: {}",
+            self.time,
+            self.severity.as_str().to_uppercase(),
+            self.rule,
+            self.message
+        );
         for (column, value) in &self.event {
             let _ = write!(line, " {column}={value:?}");
         }

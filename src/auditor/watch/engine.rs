@@ -23,6 +23,7 @@ use crate::base::limits::MAX_CLOCK_AHEAD;
 use crate::chain::block::Block;
 use crate::chain::proof::record_id;
 use crate::chain::statement::Statement;
+use crate::event::view::printable;
 
 /// What can be known of a ledger without its records.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -169,7 +170,9 @@ impl Engine {
         let newest = self.newest;
         let mut out = Vec::new();
         for (rule, name, state) in &mut self.rules {
-            if matches!(rule.test, Test::Unreadable { .. }) != unreadable || !rule.filter.accepts(facts, &record.writer) {
+            if matches!(rule.test, Test::Unreadable { .. }) != unreadable
+                || !rule.filter.accepts(facts, &record.writer)
+            {
                 continue;
             }
             let mut at = Raiser {
@@ -220,7 +223,11 @@ impl Engine {
                     continue;
                 }
                 last.told.insert(rule.name.clone());
-                let spoke = if last.joined { "has said nothing since it joined the roster at" } else { "has said nothing since" };
+                let spoke = if last.joined {
+                    "has said nothing since it joined the roster at"
+                } else {
+                    "has said nothing since"
+                };
                 let silent = span(now.millis().saturating_sub(last.committed.millis()));
                 let (block_height, window) = (last.block, last.block as i64);
                 out.push(Alert {
@@ -253,7 +260,9 @@ impl Engine {
     pub fn observe_signal(&mut self, signal: &Signal, now: Timestamp) -> Alert {
         let rule = self.rules.iter().find(|(r, ..)| matches!(r.test, Test::Fork));
         let (what, evidence) = match signal {
-            Signal::Fork { what, known, shown } => (what, Hash::of(&[known.as_bytes(), &[0], shown.as_bytes()])),
+            Signal::Fork { what, known, shown } => {
+                (what, Hash::of(&[known.as_bytes(), &[0], shown.as_bytes()]))
+            }
             Signal::Broken { what } => (what, Hash::of(&[what.as_bytes()])),
         };
         let first = match signal {
@@ -268,7 +277,7 @@ impl Engine {
             ledger: self.ledger.clone(),
             kind: "fork",
             severity: rule.map_or(Severity::Critical, |(r, ..)| r.severity),
-            message: format!("{}: {}", rule.map_or(first, |(r, ..)| says(r, first)), short(what)),
+            message: format!("{}: {}", rule.map_or(first, |(r, ..)| says(r, first)), printable(what)),
             rule: name,
             key: Vec::new(),
             count: 1,
@@ -302,7 +311,10 @@ impl Times {
         let near = |t: &Timestamp| not_ahead(t) && t.millis() >= committed.saturating_sub(late);
         let said = facts.time.as_deref().and_then(Timestamp::parse);
         let sealed = Some(record.sealed).filter(near).unwrap_or(record.committed);
-        Times { counted: said.filter(near).unwrap_or(sealed), happened: said.filter(not_ahead).unwrap_or(sealed) }
+        Times {
+            counted: said.filter(near).unwrap_or(sealed),
+            happened: said.filter(not_ahead).unwrap_or(sealed),
+        }
     }
 }
 
@@ -333,7 +345,8 @@ impl Raiser<'_> {
     /// Raises what there is to raise. How many keys had to be forgotten is the result.
     fn judge(&mut self, state: &mut State, times: Times) -> usize {
         let (index, at) = (self.record.index, times.counted.millis());
-        let single = |message, time| Found { message, count: 1, first: index, last: index, time, window: None };
+        let single =
+            |message, time| Found { message, count: 1, first: index, last: index, time, window: None };
         match (&self.rule.test, state) {
             (Test::Each { key }, _) => {
                 let about = self.about(key);
@@ -358,12 +371,16 @@ impl Raiser<'_> {
                         hit.count,
                         span(*window)
                     );
-                    let found = Found { message, count: hit.count, first, last, time, window: Some((from, time)) };
+                    let found =
+                        Found { message, count: hit.count, first, last, time, window: Some((from, time)) };
                     self.raise(key, &digest, hit.time.div_euclid(*window), found);
                 }
                 forgotten
             }
-            (Test::Volume { key, window, history, baseline, factor, minimum }, State::Counts { keys, .. }) => {
+            (
+                Test::Volume { key, window, history, baseline, factor, minimum },
+                State::Counts { keys, .. },
+            ) => {
                 let Some(digest) = self.naming.key(key, self.facts, &self.record.writer) else { return 0 };
                 let change = |c: &mut Counts| c.add(at, index, i64::from(*history), *window);
                 let (load, forgotten) = keys.change(digest, self.oldest, change);
@@ -397,7 +414,8 @@ impl Raiser<'_> {
             (Test::AfterHours { key, hours }, _) => {
                 let Some(night) = hours.night(times.happened) else { return 0 };
                 let digest = self.naming.key(key, self.facts, &self.record.writer).unwrap_or([0; DIGEST]);
-                let night = (i64::from(night.year()) * 100 + i64::from(night.month())) * 100 + i64::from(night.day());
+                let night =
+                    (i64::from(night.year()) * 100 + i64::from(night.month())) * 100 + i64::from(night.day());
                 let message = format!(
                     "{}{}: {} at {}, outside working hours.",
                     says(self.rule, "After hours"),
@@ -416,7 +434,8 @@ impl Raiser<'_> {
                 };
                 let writer = short(&self.record.writer);
                 let what = says(self.rule, "Unreadable record");
-                let message = format!("{what}: {}, sealed by {writer}, cannot be read{why}.", record_id(index));
+                let message =
+                    format!("{what}: {}, sealed by {writer}, cannot be read{why}.", record_id(index));
                 let digest = self.naming.writer(&self.record.writer);
                 let key: Vec<Column> = Column::named("writer").into_iter().collect();
                 self.raise(&key, &digest, at.div_euclid(*window), single(message, times.counted));

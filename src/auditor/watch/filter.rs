@@ -166,7 +166,11 @@ mod tests {
             ("action", Match::Present(true), true),
             ("writer", Match::Prefix(list("hospital.example/")), true),
         ] {
-            assert_eq!(one(column, m.clone()).accepts(&facts, "hospital.example/w"), expected, "{column} {m:?}");
+            assert_eq!(
+                one(column, m.clone()).accepts(&facts, "hospital.example/w"),
+                expected,
+                "{column} {m:?}"
+            );
         }
     }
 

@@ -13,6 +13,7 @@ pub mod parse;
 pub mod rules;
 pub mod sinks;
 pub mod syslog;
+pub mod tail;
 mod windows;
 pub mod writers;
 
@@ -313,7 +314,9 @@ impl Watch<'_> {
         let block = |height: u64| -> Result<Option<Block>, Trouble> {
             Ok(records.blocks(height..height + 1).next().transpose()?.map(|(block, _)| block))
         };
-        let Some(last) = position.next_block.checked_sub(1).map(&block).transpose()?.flatten() else { return Ok(()) };
+        let Some(last) = position.next_block.checked_sub(1).map(&block).transpose()?.flatten() else {
+            return Ok(());
+        };
         if span == 0 {
             return Ok(());
         }
@@ -456,7 +459,9 @@ impl Watch<'_> {
         self.raise(vec![alert]);
         match self.drain() {
             Ok(()) => WatchError::Integrity(message),
-            Err(e) => WatchError::Integrity(format!("{message} (and the alert did not reach every sink: {e})")),
+            Err(e) => {
+                WatchError::Integrity(format!("{message} (and the alert did not reach every sink: {e})"))
+            }
         }
     }
 

@@ -109,11 +109,14 @@ impl Outbox {
                         lane.next += e.taken.min(batch.len()) as u64;
                         lane.failures += 1;
                         let wait = self.retry.wait(lane.failures);
-                        let wait = e.after.map_or(wait, |after| after.clamp(wait, self.retry.longest.max(wait)));
+                        let wait =
+                            e.after.map_or(wait, |after| after.clamp(wait, self.retry.longest.max(wait)));
                         lane.due = Some(monotonic() + wait);
                         if lane.failures % TELL_EVERY == 1 {
                             let (name, waiting) = (lane.sink.name(), end - lane.next);
-                            say(&format!("{name} does not take alerts: {e}. {waiting} waiting; trying again"));
+                            say(&format!(
+                                "{name} does not take alerts: {e}. {waiting} waiting; trying again"
+                            ));
                         }
                         lane.last_error = e.why;
                     }

@@ -45,7 +45,12 @@ fn file(root: &Spanned<DeTable<'_>>) -> Parsed<Rules> {
     };
     let list = match fields.take("rule") {
         Some(v) => v.get_ref().as_array().ok_or(Problem { at: at(v), text: "write [[rule]]".into() })?,
-        None => return problem(0, "no rule: write at least one [[rule]]; `audit watch --print-rules` prints a file to start from"),
+        None => {
+            return problem(
+                0,
+                "no rule: write at least one [[rule]]; `audit watch --print-rules` prints a file to start from",
+            );
+        }
     };
     fields.finish("a rules file holds `late` and any number of [[rule]]")?;
     if list.len() > MAX_RULES {
@@ -73,7 +78,10 @@ fn rule(value: &Value<'_>) -> Parsed<Rule> {
     let (name, name_at) = (string(name, "name")?, at(name));
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if name.is_empty() || name.len() > MAX_RULE_NAME || !name.chars().all(fits) {
-        return problem(name_at, format!("the name {name:?}: choose 1 to {MAX_RULE_NAME} characters of a-z 0-9 . -"));
+        return problem(
+            name_at,
+            format!("the name {name:?}: choose 1 to {MAX_RULE_NAME} characters of a-z 0-9 . -"),
+        );
     }
     let kind = f.need("type")?;
     let (kind, kind_at) = (string(kind, "type")?, at(kind));
@@ -101,8 +109,12 @@ fn rule(value: &Value<'_>) -> Parsed<Rule> {
     f.finish(match test {
         Test::Each { .. } => "a rule of type each takes key, where, except",
         Test::Threshold { .. } => "a rule of type threshold takes count, window, key, where, except",
-        Test::AfterHours { .. } => "a rule of type after-hours takes zone, from, to, days, holidays, key, where, except",
-        Test::Volume { .. } => "a rule of type volume takes window, factor, minimum, history, baseline, key, where, except",
+        Test::AfterHours { .. } => {
+            "a rule of type after-hours takes zone, from, to, days, holidays, key, where, except"
+        }
+        Test::Volume { .. } => {
+            "a rule of type volume takes window, factor, minimum, history, baseline, key, where, except"
+        }
         Test::SilentWriter { .. } => "a rule of type silent-writer takes longer_than, writers",
         Test::Unreadable { .. } => "a rule of type unreadable takes window",
         Test::Fork => "a rule of type fork takes name, severity and description only",
@@ -125,7 +137,8 @@ fn volume(f: &mut Fields<'_, '_>) -> Parsed<Test> {
     let Some(number) = number.filter(|x| (1.0..=1e6).contains(x)) else {
         return problem(at(factor), "factor must be a number from 1 to 1000000, such as 5 or 2.5");
     };
-    let mut or = |name, default: i64, min, max| f.take(name).map_or(Ok(default), |v| whole(v, name, min, max));
+    let mut or =
+        |name, default: i64, min, max| f.take(name).map_or(Ok(default), |v| whole(v, name, min, max));
     let minimum = or("minimum", 50, 1, i64::from(u32::MAX))? as u64;
     let history = or("history", 24, 1, i64::from(MAX_RULE_HISTORY))? as u32;
     let baseline = or("baseline", 3, 1, i64::from(history))? as u32;
@@ -140,7 +153,10 @@ fn silent_writer(f: &mut Fields<'_, '_>) -> Parsed<Test> {
     let mut writers = Vec::new();
     for (name, at) in list {
         if !is_key_name(&name) {
-            return problem(at, format!("{name:?} is no name of a writer: no spaces, control characters or +"));
+            return problem(
+                at,
+                format!("{name:?} is no name of a writer: no spaces, control characters or +"),
+            );
         }
         writers.push(name);
     }
@@ -151,7 +167,9 @@ fn hours(f: &mut Fields<'_, '_>) -> Parsed<Hours> {
     let zone = f.need("zone")?;
     let name = string(zone, "zone")?;
     let Ok(zone) = TimeZone::get(&name) else {
-        let text = format!("this machine knows no time zone {name:?}; write it like \"Europe/Berlin\" or \"UTC\", and install tzdata if it is right");
+        let text = format!(
+            "this machine knows no time zone {name:?}; write it like \"Europe/Berlin\" or \"UTC\", and install tzdata if it is right"
+        );
         return problem(at(zone), text);
     };
     let (from, to) = (f.need("from")?, f.need("to")?);
@@ -164,7 +182,10 @@ fn hours(f: &mut Fields<'_, '_>) -> Parsed<Hours> {
         Some(v) => {
             let day = |(name, at): (String, usize)| {
                 let found = WEEK.iter().find(|(n, _)| *n == name).map(|(_, d)| *d);
-                found.ok_or(Problem { at, text: format!("{name:?} is no day; choose of mon tue wed thu fri sat sun") })
+                found.ok_or(Problem {
+                    at,
+                    text: format!("{name:?} is no day; choose of mon tue wed thu fri sat sun"),
+                })
             };
             strings(v, "days")?.into_iter().map(day).collect::<Parsed<Vec<_>>>()?
         }
@@ -192,7 +213,8 @@ fn time(v: &Value<'_>, name: &str) -> Parsed<Time> {
     let parts = text.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2);
     let number = |s: &str| s.bytes().all(|b| b.is_ascii_digit()).then(|| s.parse::<i8>().ok()).flatten();
     let parsed = parts.and_then(|(h, m)| Time::new(number(h)?, number(m)?, 0, 0).ok());
-    parsed.ok_or(Problem { at: at(v), text: format!("{name} is {text:?}; write a time of day like \"07:00\"") })
+    parsed
+        .ok_or(Problem { at: at(v), text: format!("{name} is {text:?}; write a time of day like \"07:00\"") })
 }
 
 /// `where` and `except`: one table, all of whose conditions must hold, or several, any of which will do.
@@ -239,13 +261,18 @@ fn matches(column: Column, v: &Value<'_>) -> Parsed<Vec<Match>> {
                 all.push(Match::NotPrefix(words(column, w, false)?));
             }
             if let Some(w) = f.take("present") {
-                let Some(wanted) = w.get_ref().as_bool() else { return problem(at(w), "present is true or false") };
+                let Some(wanted) = w.get_ref().as_bool() else {
+                    return problem(at(w), "present is true or false");
+                };
                 all.push(Match::Present(wanted));
             }
             f.finish("a condition takes is, not, prefix, not_prefix, present")?;
             Ok(all)
         }
-        _ => problem(at(v), format!("{} is compared with text in quotes, a list of such, or {{ not = … }}", column.name)),
+        _ => problem(
+            at(v),
+            format!("{} is compared with text in quotes, a list of such, or {{ not = … }}", column.name),
+        ),
     }
 }
 
@@ -337,7 +364,9 @@ fn at(v: &Value<'_>) -> usize {
 }
 
 fn table<'t, 'i>(v: &'t Value<'i>, name: &str) -> Parsed<&'t DeTable<'i>> {
-    v.get_ref().as_table().ok_or_else(|| Problem { at: at(v), text: format!("{name} must be a table of settings") })
+    v.get_ref()
+        .as_table()
+        .ok_or_else(|| Problem { at: at(v), text: format!("{name} must be a table of settings") })
 }
 
 fn string(v: &Value<'_>, name: &str) -> Parsed<String> {
@@ -348,7 +377,9 @@ fn string(v: &Value<'_>, name: &str) -> Parsed<String> {
 /// One text, or a list of texts, each with its place.
 fn strings(v: &Value<'_>, name: &str) -> Parsed<Vec<(String, usize)>> {
     let list = match v.get_ref() {
-        DeValue::Array(list) => list.iter().map(|e| Ok((string(e, name)?, at(e)))).collect::<Parsed<Vec<_>>>()?,
+        DeValue::Array(list) => {
+            list.iter().map(|e| Ok((string(e, name)?, at(e)))).collect::<Parsed<Vec<_>>>()?
+        }
         _ => vec![(string(v, name)?, at(v))],
     };
     if list.len() > MAX_RULE_VALUES {
@@ -366,7 +397,10 @@ fn description(v: &Value<'_>) -> Parsed<String> {
 }
 
 fn whole(v: &Value<'_>, name: &str, min: i64, max: i64) -> Parsed<i64> {
-    let n = v.get_ref().as_integer().and_then(|i| i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok());
+    let n = v
+        .get_ref()
+        .as_integer()
+        .and_then(|i| i64::from_str_radix(&i.as_str().replace('_', ""), i.radix()).ok());
     match n {
         Some(n) if (min..=max).contains(&n) => Ok(n),
         _ => problem(at(v), format!("{name} must be a whole number from {min} to {max}")),
@@ -383,7 +417,10 @@ fn duration(v: &Value<'_>, name: &str, min: i64, max: i64) -> Parsed<i64> {
             let bounds = (super::alert::span(min), super::alert::span(max));
             problem(at(v), format!("{name} is {text:?}; choose {} to {}", bounds.0, bounds.1))
         }
-        None => problem(at(v), format!("{name} is {text:?}; write a number with s, m, h or d, such as \"90s\" or \"5m\"")),
+        None => problem(
+            at(v),
+            format!("{name} is {text:?}; write a number with s, m, h or d, such as \"90s\" or \"5m\""),
+        ),
     }
 }
 
@@ -396,6 +433,7 @@ pub fn duration_millis(text: &str) -> Option<i64> {
         'd' => DAY,
         _ => return None,
     };
-    let digits = text.get(..text.len() - 1).filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits =
+        text.get(..text.len() - 1).filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse::<i64>().ok()?.checked_mul(unit)
 }

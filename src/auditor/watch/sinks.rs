@@ -138,10 +138,8 @@ impl Webhook {
     }
 
     fn post(&self, alert: &Alert) -> Result<(), (String, Option<Duration>)> {
-        let mut request = self
-            .agent
-            .post(&*self.url)
-            .header("content-type", "application/cloudevents+json; charset=utf-8");
+        let mut request =
+            self.agent.post(&*self.url).header("content-type", "application/cloudevents+json; charset=utf-8");
         if let Some(value) = &self.authorization {
             request = request.header("authorization", value.as_str());
         }

@@ -36,7 +36,12 @@ impl Writers {
 
     /// Takes note of a block.
     pub fn observe(&mut self, block: &Block, statement: &Statement) {
-        let word = |joined| LastWord { block: block.height, committed: block.committed, joined, told: BTreeSet::new() };
+        let word = |joined| LastWord {
+            block: block.height,
+            committed: block.committed,
+            joined,
+            told: BTreeSet::new(),
+        };
         match statement {
             Statement::Records(_) | Statement::Heartbeat(_) => {
                 self.0.insert(block.statement.signer_name().to_owned(), word(false));

@@ -2,6 +2,7 @@
 
 mod open;
 mod verify;
+mod watch;
 
 use super::Outcome;
 
@@ -11,11 +12,14 @@ pub enum AuditCommand {
     Open(open::OpenArgs),
     /// Verify the whole ledger from its bytes: every hash, link, signature, sequence and the checkpoint
     Verify(verify::VerifyArgs),
+    /// Watch the ledger by rules, and alert: standard output, webhook, syslog
+    Watch(watch::WatchArgs),
 }
 
 pub fn run(command: AuditCommand) -> Outcome {
     match command {
         AuditCommand::Open(args) => open::run(args),
         AuditCommand::Verify(args) => verify::run(args),
+        AuditCommand::Watch(args) => watch::run(args),
     }
 }

@@ -365,9 +365,10 @@ impl Raiser<'_> {
                     let (first, last) = (hit.first.min(hit.last), hit.first.max(hit.last));
                     let records = Alert::records(Some(first), Some(last));
                     let message = format!(
-                        "{}{}: {} events within {}, {records}.",
+                        "{}{}: {}{} events within {}, {records}.",
                         says(self.rule, "Threshold reached"),
                         self.about(key),
+                        if hit.count > n { "at least " } else { "" },
                         hit.count,
                         span(*window)
                     );

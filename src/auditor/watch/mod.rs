@@ -82,6 +82,8 @@ pub struct Options {
     pub from_start: bool,
     /// Patience with sinks.
     pub retry: Retry,
+    /// The clock that silences are measured by.
+    pub now: fn() -> Timestamp,
 }
 
 /// Why a watch ended otherwise than by being stopped.
@@ -184,7 +186,7 @@ pub fn run(
     let mut failures = 0u32;
     while !stop.load(Ordering::Relaxed) {
         // The time before the poll: everything committed until then is in its answer.
-        let now = Timestamp::now();
+        let now = (options.now)();
         let wait = match watch.round(tail, now) {
             Ok(()) => {
                 if std::mem::take(&mut failures) > 0 {
@@ -487,6 +489,8 @@ fn after(block: &Block, statement: &Statement) -> Position {
     }
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 #[path = "mod_tests.rs"]
 mod tests;

@@ -109,6 +109,9 @@ impl<M: Memory> Keyed<M> {
     }
 }
 
+/// Moments nearer to each other than one part in this of the window may become one.
+const CELLS: i64 = 8;
+
 /// An event, or several so close together that it makes no difference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Moment {
@@ -159,19 +162,22 @@ impl Moments {
     }
 
     /// A moment with `n` others within half a window before it and `n` within half a window after it stands in no window
-    /// that has fewer than `n` without it, and neither does its successor: the two can be one. So a key that never
-    /// stops is remembered by a few times `n` moments per window.
+    /// that has fewer than `n` without it, so it need not be remembered; its weight goes to the moment before it, if that is near, so
+    /// that counts stay nearly right and never too high. So a key that never stops is remembered by some moments a window.
     fn thin(&mut self, added: usize, n: usize, window: i64) {
         let all = &mut self.0;
         let Some(middle) = added.checked_sub(n).filter(|m| *m >= n) else { return };
         let Some(m) = all.get(middle).copied() else { return };
         let before = all.get(middle - n).is_some_and(|b| m.time - b.time <= window / 2);
         let after = all.get(middle + n).is_some_and(|a| a.time - m.time <= window / 2);
-        if before && after {
+        let cell = |t: i64| t.div_euclid((window / CELLS).max(1));
+        if let Some(previous) = middle.checked_sub(1).and_then(|p| all.get_mut(p))
+            && before
+            && after
+            && cell(previous.time) == cell(m.time)
+        {
+            previous.weight += m.weight;
             all.remove(middle);
-            if let Some(next) = all.get_mut(middle) {
-                next.weight += m.weight;
-            }
         }
     }
 }

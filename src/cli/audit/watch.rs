@@ -15,6 +15,7 @@ use crate::auditor::watch::sinks::{LineFormat, LineSink, Sink, Webhook, WebhookO
 use crate::auditor::watch::syslog::Syslog;
 use crate::auditor::watch::tail::VaultTail;
 use crate::auditor::watch::{self, Options, Retry, Summary, Tail, TailError, WatchError};
+use crate::base::clock::Timestamp;
 use crate::base::limits::MAX_RULES_BYTES;
 use crate::config::keyfile;
 use crate::event::view::printable;
@@ -161,6 +162,7 @@ pub fn watch_ledger(tail: &mut dyn Tail, ledger: &str, vault: &Path, rules: Rule
         once: how.once,
         from_start: how.from_start,
         retry: Retry::default(),
+        now: Timestamp::now,
     };
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(&stop);

@@ -14,3 +14,4 @@ pub mod session;
 pub mod source;
 pub mod vault;
 pub mod verify;
+pub mod watch;

@@ -116,3 +116,42 @@ pub const MAX_RECORDS_PER_REQUEST: usize = 500;
 pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
 /// Largest request body of a search or of a list of records, in bytes.
 pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
+
+/// Largest rules file of `audit watch`, in bytes.
+pub const MAX_RULES_BYTES: usize = 256 * 1024;
+/// Most rules in it.
+pub const MAX_RULES: usize = 64;
+/// Longest rule name, in characters: the longest MSGID of RFC 5424 §6.
+pub const MAX_RULE_NAME: usize = 32;
+/// Longest description of a rule, in bytes.
+pub const MAX_RULE_DESCRIPTION: usize = 256;
+/// Most columns in the key of a rule.
+pub const MAX_RULE_KEY: usize = 4;
+/// Most values one condition of a rule may list.
+pub const MAX_RULE_VALUES: usize = 256;
+/// Longest window of a rule, in milliseconds: 31 days.
+pub const MAX_RULE_WINDOW: i64 = 31 * 86_400_000;
+/// Longest time by which an event may come late and still count in its own window, in milliseconds: 7 days.
+pub const MAX_RULE_LATE: i64 = 7 * 86_400_000;
+/// How far a sender's clock may run ahead of the ledger's and still be believed, in milliseconds: 5 minutes.
+pub const MAX_CLOCK_AHEAD: i64 = 300_000;
+/// Largest count of a threshold rule.
+pub const MAX_RULE_COUNT: u32 = 1000;
+/// Most earlier windows a volume rule may look back on.
+pub const MAX_RULE_HISTORY: u32 = 1000;
+/// Most keys (actors, addresses, …) one rule keeps track of; beyond that the ones idle longest are forgotten.
+pub const MAX_RULE_KEYS: usize = 50_000;
+/// Most times or windows one rule remembers over all keys, 24 to 32 bytes each; beyond that the keys idle longest are forgotten.
+pub const MAX_RULE_ENTRIES: usize = 500_000;
+/// Most of those of one key; beyond that its oldest are forgotten.
+pub const MAX_KEY_ENTRIES: usize = 16_384;
+/// Most alert ids remembered so as not to raise the same alert twice; beyond that the oldest are forgotten.
+pub const MAX_ALERTS_SEEN: usize = 65_536;
+/// Most alerts waiting for a sink that does not take them; beyond that the watch reads no further until it does.
+pub const MAX_ALERTS_WAITING: usize = 10_000;
+/// Most characters of a value from an event that an alert shows.
+pub const MAX_ALERT_VALUE: usize = 200;
+/// Largest cursor file of a watch, in bytes.
+pub const MAX_CURSOR_BYTES: usize = 1024 * 1024;
+/// How long a webhook or a syslog server may take to accept alerts, in seconds.
+pub const SINK_SECONDS: u64 = 15;

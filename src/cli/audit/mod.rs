@@ -7,6 +7,8 @@ mod search;
 mod sync;
 mod vault;
 mod verify;
+
+mod watch;
 mod when;
 
 use super::Outcome;
@@ -25,6 +27,8 @@ pub enum AuditCommand {
     Export(export::ExportArgs),
     /// Write an evidence file that shows single fields of one record and nothing else of it
     Disclose(disclose::DiscloseArgs),
+    /// Watch the ledger by rules, and alert: standard output, webhook, syslog
+    Watch(watch::WatchArgs),
 }
 
 pub fn run(command: AuditCommand) -> Outcome {
@@ -35,5 +39,6 @@ pub fn run(command: AuditCommand) -> Outcome {
         AuditCommand::Verify(args) => verify::run(args),
         AuditCommand::Export(args) => export::run(args),
         AuditCommand::Disclose(args) => disclose::run(args),
+        AuditCommand::Watch(args) => watch::run(args),
     }
 }

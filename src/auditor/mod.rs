@@ -2,6 +2,8 @@
 //! command line that may name the opener.
 
 pub mod facts;
+pub mod grant;
+pub mod granted;
 pub mod open;
 pub mod record;
 pub mod session;

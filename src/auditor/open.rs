@@ -17,6 +17,8 @@ use crate::event::prepare::{fields_of_payload, merge};
 use crate::seal::open::{OpenError, Opener};
 use crate::seal::reader_key::Identity;
 
+use super::granted::Granted;
+
 /// Why a record could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenRecordError {
@@ -91,7 +93,14 @@ pub fn open_record(
         return Err(OpenRecordError::Erased(index));
     }
     let position = (index - block.first_record) as u32;
-    let (event, withheld) = open_bytes(identity, &header, position, &record_bytes)?;
+    let mut granted = Granted::default();
+    for grant in &message.grants {
+        if !granted.add_message(grant) {
+            return Err(malformed("what was granted of it is no part of a grant"));
+        }
+    }
+    let opener = granted.opener(identity, &header, block.height)?;
+    let (event, withheld) = open_with(&opener, position, &record_bytes)?;
     Ok(OpenedRecord { event, withheld, verified, proof })
 }
 
@@ -102,9 +111,17 @@ pub fn open_bytes(
     position: u32,
     record: &[u8],
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
-    let opener = Opener::new(identity, header)?;
+    open_with(&Opener::new(identity, header)?, position, record)
+}
+
+/// [`open_bytes`] with an opener of the record's batch, which may use grants.
+pub fn open_with(
+    opener: &Opener,
+    position: u32,
+    record: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
     let unchecked = opener.open(position, record)?;
-    let names: Vec<String> = header.sections.iter().map(|s| s.name.clone()).collect();
+    let names: Vec<String> = opener.section_names().map(str::to_owned).collect();
     let mut parser = Parser::new();
     let opened = unchecked.verify_disclosure(|section, payload, sink| {
         for field in fields_of_payload(&mut parser, section, payload, &names)? {

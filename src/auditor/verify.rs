@@ -9,12 +9,13 @@ use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::grant;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::record_id;
 use crate::chain::recipient::recipient_text;
 use crate::chain::replay::State;
-use crate::chain::statement::{RecordsStatement, Statement};
+use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
 use crate::chain::tree;
 
 use super::source::{Source, SourceError};
@@ -67,6 +68,8 @@ pub struct Report {
     pub records_rehashed: u64,
     /// Records that are gone by order of an erasure statement.
     pub erased: u64,
+    /// Grants to later readers.
+    pub grants: u64,
     /// Bytes of bodies hashed.
     pub bytes: u64,
     /// Root of the log, base64.
@@ -124,6 +127,7 @@ pub fn verify(
         outsiders: BTreeMap::new(),
         rehashed: 0,
         bytes: 0,
+        grants: 0,
         erased: Vec::new(),
         ordered: Vec::new(),
     };
@@ -166,7 +170,8 @@ pub fn verify(
             match &statement {
                 Statement::Records(records) => run.records(&state, &block, records, size)?,
                 Statement::Erasure(e) => run.ordered.extend(e.records.iter().map(|r| (r.first, r.last))),
-                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Grant(_) => {}
+                Statement::Grant(grant) => run.grant(height, grant, size)?,
+                Statement::Heartbeat(_) | Statement::Roster(_) => {}
             }
             progress(state.height(), size);
         }
@@ -196,6 +201,7 @@ pub fn verify(
         records: state.next_record(),
         records_rehashed: run.rehashed,
         erased: run.erased.len() as u64,
+        grants: run.grants,
         bytes: run.bytes,
         root: checkpoint.root.base64(),
         genesis,
@@ -211,11 +217,26 @@ struct Run<'a> {
     outsiders: BTreeMap<String, u64>,
     rehashed: u64,
     bytes: u64,
+    grants: u64,
     erased: Vec<u64>,
     ordered: Vec<(u64, u64)>,
 }
 
 impl Run<'_> {
+    /// A grant: its slots, as far as they are not erased, must be those its statement names.
+    fn grant(&mut self, height: u64, statement: &GrantStatement, size: u64) -> Result<(), VerifyError> {
+        self.grants += 1;
+        if !self.source.has_bodies() {
+            return Ok(());
+        }
+        let body = self.source.body(height, size)?;
+        if body.is_empty() {
+            return Err(wrong(height, None, "the slots of its grant are missing"));
+        }
+        self.bytes += body.len() as u64;
+        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))
+    }
+
     /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
     fn records(
         &mut self,

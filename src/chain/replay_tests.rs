@@ -157,6 +157,13 @@ fn grants_and_erasures() {
     assert_eq!(refusal(l.state(), &signed(Statement::Grant(beyond), &[ADMIN])), records(8));
     let officer = refusal(l.state(), &signed(Statement::Grant(g.clone()), &["officer-a"]));
     assert_eq!(officer, ChainError::NotByAdmin { signer: "officer-a".into() });
+    for (name, key) in
+        [("new-auditor", recipient(3)), ("auditor", recipient(2)), ("patient-office", recipient(1))]
+    {
+        let stranger = GrantStatement { to_name: name.into(), to: key.clone(), ..g.clone() };
+        let refused = ChainError::GranteeNotReader { name: name.into(), recipient: key };
+        assert_eq!(refusal(l.state(), &signed(Statement::Grant(stranger), &[ADMIN])), refused);
+    }
     l.push(signed(Statement::Grant(g), &[ADMIN]));
 
     let e = erasure(l.state().authority());

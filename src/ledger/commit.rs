@@ -27,7 +27,7 @@ use crate::chain::statement::Statement;
 use crate::store::{Head, NewBlock, Store, StoreError};
 
 use super::recover::{recover, seal_state, tile_key};
-use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
+use super::{Guard, Job, LedgerError, Payload, Receipt, Shared, Submission, View};
 
 /// Longest that index upkeep between two cycles may begin new steps.
 const MAINTENANCE_BUDGET: Duration = Duration::from_millis(20);
@@ -145,7 +145,7 @@ impl Committer {
             Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
         };
         let (leaf_inputs, body) = match (&statement, body) {
-            (Statement::Records(records), Some((bytes, commitment))) => {
+            (Statement::Records(records), Some(Payload::Batch(bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
                 batch::check(records, note.signer_name(), &commitment, roster)?;
                 let mut inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
@@ -154,7 +154,8 @@ impl Committer {
                 }
                 (inputs, Some(bytes))
             }
-            (Statement::Records(_), None) => return Err(LedgerError::BodyMissing),
+            (Statement::Grant(_), Some(Payload::Grant(bytes))) => (Vec::new(), Some(bytes)),
+            (Statement::Records(_) | Statement::Grant(_), None) => return Err(LedgerError::BodyMissing),
             (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
             (_, None) => (Vec::new(), None),
         };

@@ -7,6 +7,7 @@
 
 mod commit;
 mod error;
+mod grants;
 mod guard;
 mod read;
 mod recover;
@@ -31,18 +32,27 @@ use crate::chain::statement::Statement;
 use crate::store::Store;
 
 pub use error::LedgerError;
+pub use grants::{GrantInfo, GrantedRecord};
 pub use guard::{Guard, GuardError};
 pub use read::{BlockBody, RecordBytes};
 
-/// A signed statement on its way into the chain, with its body if it is a batch.
+/// A signed statement on its way into the chain, with its body if it has one.
 #[derive(Debug)]
 pub struct Submission {
     note: Note,
-    body: Option<(Vec<u8>, BatchCommitment)>,
+    body: Option<Payload>,
+}
+
+/// The body of a statement, hashed.
+#[derive(Debug)]
+enum Payload {
+    Batch(Vec<u8>, BatchCommitment),
+    /// The slots of a grant, checked against it.
+    Grant(Vec<u8>),
 }
 
 impl Submission {
-    /// A statement without a body: heartbeat, roster, grant, erasure.
+    /// A statement without a body: heartbeat, roster, erasure.
     pub fn statement(note: Note) -> Submission {
         Submission { note, body: None }
     }
@@ -50,11 +60,14 @@ impl Submission {
     /// A batch. Hashes every byte of `body` on the caller's thread, so that the commit thread need not.
     pub fn batch(note: Note, body: Vec<u8>) -> Result<Submission, LedgerError> {
         let commitment = batch::commit(&body)?;
-        Ok(Submission { note, body: Some((body, commitment)) })
+        Ok(Submission { note, body: Some(Payload::Batch(body, commitment)) })
     }
 
     fn bytes(&self) -> usize {
-        self.note.text.len() + self.body.as_ref().map_or(0, |(b, _)| b.len())
+        let body = self.body.as_ref().map_or(0, |p| match p {
+            Payload::Batch(b, _) | Payload::Grant(b) => b.len(),
+        });
+        self.note.text.len() + body
     }
 }
 
@@ -116,6 +129,7 @@ struct Shared {
     view: RwLock<Arc<View>>,
     health: RwLock<Health>,
     queued_bytes: AtomicUsize,
+    authority: grants::AuthorityIndex,
 }
 
 impl Shared {
@@ -205,6 +219,7 @@ impl Ledger {
                 longest_cycle_micros: 0,
             }),
             queued_bytes: AtomicUsize::new(0),
+            authority: grants::AuthorityIndex::default(),
         });
         let mut committer =
             commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());

@@ -29,7 +29,8 @@ pub struct RecordBytes {
     pub record: Vec<u8>,
 }
 
-/// The body of one block as stored; empty for blocks without records.
+/// The body of one block as stored, but for the slots of a grant to somebody who is no longer a reader; empty for blocks without
+/// a body.
 #[derive(Debug, Clone)]
 pub struct BlockBody {
     /// Height of the block.
@@ -160,7 +161,9 @@ impl Ledger {
         if height >= size {
             return Err(LedgerError::NotFound { what: "block", index: height, count: size });
         }
-        Ok(BlockBody { height, body: self.store.body(height)?.unwrap_or_default() })
+        let mut body = self.store.body(height)?.unwrap_or_default();
+        self.hide_slots(height, &mut body)?;
+        Ok(BlockBody { height, body })
     }
 
     /// Index of the first record of a block and the number of its records.

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::task::block_in_place;
 
 use crate::api::bulk::put_body;
-use crate::api::message::{RecordMessage, SessionChallenge, SessionRequest};
+use crate::api::message::{GrantMessage, RecordMessage, SessionChallenge, SessionRequest};
 use crate::api::problem::Code;
 use crate::api::route::BINARY_TYPE;
 use crate::base::clock::Timestamp;
@@ -63,11 +63,16 @@ async fn log_access(
     count: u64,
     block: u64,
 ) -> Result<(), Failure> {
+    let resource = match count {
+        // Slots of a grant alone.
+        0 => json!({ "type": "audit_grant", "id": format!("block {block}"), "block": block }),
+        _ => json!({ "type": "audit_record", "id": record_id(first), "count": count, "block": block }),
+    };
     let event = json!({
         "event_type": "audit_log_access",
         "actor": { "user_id": reader.name, "role": "reader", "key": reader.recipient, "ip_address": peer.ip().to_string() },
         "action": "read",
-        "resource": { "type": "audit_record", "id": record_id(first), "count": count, "block": block },
+        "resource": resource,
         "result": "allowed",
         "timestamp": Timestamp::now().to_string(),
     });
@@ -85,14 +90,24 @@ pub(super) async fn record(
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let index = record_index(&index)?;
-    let found = block_in_place(|| app.ledger.record(index))?;
+    let (found, granted) = block_in_place(|| {
+        Ok::<_, Failure>((app.ledger.record(index)?, app.ledger.granted(index, &reader.recipient)?))
+    })?;
     log_access(&app, &reader, peer, index, 1, found.block).await?;
+    let grants = granted.into_iter().map(|g| GrantMessage {
+        block: g.grant.block,
+        first_record: g.grant.range.first,
+        last_record: g.grant.range.last,
+        from: g.grant.from,
+        part: Some(to_base64(&g.part)),
+    });
     let message = RecordMessage {
         record: index,
         block: found.block,
         position: found.position,
         header: to_base64(&found.header),
         bytes: to_base64(&found.record),
+        grants: grants.collect(),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }

@@ -216,6 +216,15 @@ impl Store for SqliteStore {
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
+    fn body_part(&self, height: u64, offset: usize, len: usize) -> Result<Vec<u8>, StoreError> {
+        let Some(height) = key(height) else { return Ok(Vec::new()) };
+        self.pool.read(|tx| {
+            let mut out = Vec::new();
+            BODIES.read(tx, height, offset, len, &mut out)?;
+            Ok(out)
+        })
+    }
+
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
         let Some(index) = key(record) else { return Ok(None) };
         let found = self.pool.read(|tx| {

@@ -6,7 +6,9 @@ use crate::base::batch::{Body, Header};
 use crate::base::clock::Timestamp;
 use crate::base::grant::{GRANT_MAGIC, GrantBody, GrantBuilder, GrantEntry};
 use crate::base::hash::Hash;
+use crate::base::limits::MAX_GRANT_BATCHES;
 use crate::base::random::{self, Csprng, RandomError};
+use crate::base::record::KEY_LEN;
 use crate::base::wire::WireError;
 use crate::chain::authority::{GrantStatement, RecordRange};
 use crate::chain::batch::{BatchCommitment, BatchError, commit};
@@ -83,6 +85,8 @@ pub struct GrantOrder {
     pub sections: Option<Vec<String>>,
     /// Whether the new reader also gets the search secrets.
     pub search: bool,
+    /// Most batches in one grant, up to [`MAX_GRANT_BATCHES`].
+    pub batches: usize,
 }
 
 /// A grant that nobody has signed yet: `sequence` and `previous` of its statement are filled in when an admin does.
@@ -228,7 +232,8 @@ impl Maker<'_> {
         let first = (next - block.first_record) as usize;
         let after = (block.first_record + records).min(self.order.range.last + 1);
         let count = (after - next) as usize;
-        if !self.builder.has_room(count * (1 + header.sections.len() * 32)) {
+        let room = self.builder.has_room(count * (1 + header.sections.len() * KEY_LEN));
+        if !room || self.builder.batches() >= self.order.batches.clamp(1, MAX_GRANT_BATCHES) {
             self.flush(next)?;
         }
         let opener = match self.granted.opener(self.identity, &header, height) {

@@ -213,16 +213,12 @@ pub struct GrantBuilder {
     count: u32,
     heads: Vec<u8>,
     entries: Vec<u8>,
-    records: u64,
-    grants: bool,
 }
 
 impl GrantBuilder {
     /// Appends a batch. `entries` has [`GrantHead::entry_len`] bytes a record.
     pub fn push(&mut self, head: &GrantHead, entries: &[u8]) {
         self.count += 1;
-        self.records += u64::from(head.records);
-        self.grants |= head.sections != 0;
         head.write(&mut self.heads);
         self.entries.extend_from_slice(entries);
     }
@@ -233,14 +229,9 @@ impl GrantBuilder {
         (self.count as usize) < MAX_GRANT_BATCHES && len + entries <= MAX_BATCH_BYTES
     }
 
-    /// Number of records covered so far, those left out included.
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// Whether any section of any batch is granted; a body that grants nothing does not decode.
-    pub fn grants_something(&self) -> bool {
-        self.grants
+    /// Number of batches so far.
+    pub fn batches(&self) -> usize {
+        self.count as usize
     }
 
     /// The body.

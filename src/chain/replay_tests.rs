@@ -151,7 +151,7 @@ fn rosters_need_an_admin_and_take_effect_at_once() {
 fn grants_and_erasures() {
     let mut l = Ledger::sample();
     let head = l.state().authority();
-    let g = grant(head);
+    let g = GrantStatement { to_name: "patient-office".into(), to: recipient(2), ..grant(head) };
     let beyond = GrantStatement { range: RecordRange { first: 0, last: 8 }, ..g.clone() };
     let records = |last| ChainError::BeyondLedger { last, records: 8 };
     assert_eq!(refusal(l.state(), &signed(Statement::Grant(beyond), &[ADMIN])), records(8));

@@ -211,8 +211,8 @@ pub fn grant(head: Head) -> GrantStatement {
         issued: time(8),
         range: RecordRange { first: 0, last: 4 },
         from: recipient(1),
-        to_name: "patient-office".into(),
-        to: recipient(2),
+        to_name: "new-auditor".into(),
+        to: recipient(3),
         slots_hash: Hash::of(&[b"slots"]),
     }
 }

@@ -43,7 +43,7 @@ impl fmt::Display for Place {
 pub enum OpenError {
     /// The identity is not among the readers.
     #[error(
-        "{0} is not sealed for this identity: only the readers named in its header can open it, and those they granted it to"
+        "{0} is not sealed for this identity: only the readers named in its header, and those it was granted to, can open it"
     )]
     NotAReader(BatchName),
     /// The header is outside the format.

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::auditor::grant::{GrantOrder, GrantSummary, MadeGrant, make_grants};
 use crate::auditor::session::SessionError;
+use crate::base::limits::MAX_GRANT_BATCHES;
 use crate::chain::authority::RecordRange;
 use crate::chain::key::{VerifierKey, is_key_name};
 use crate::chain::proof::parse_record_id;
@@ -95,6 +96,7 @@ pub fn run(args: GrantArgs) -> Outcome {
         range: parse_range(&args.records)?,
         sections: (!args.section.is_empty()).then(|| args.section.clone()),
         search: !args.no_search,
+        batches: MAX_GRANT_BATCHES,
     };
     let mut refusal = None;
     for identity in identities(&args.identity)? {

@@ -4,6 +4,8 @@
 pub mod batch;
 pub mod evidence;
 pub mod facts;
+pub mod grant;
+pub mod granted;
 pub mod open;
 pub mod period;
 pub mod record;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+use crate::api::message::GrantMessage;
 use crate::base::batch::Header;
 use crate::base::hash::{Hash, from_base64};
 use crate::base::record::Record;
@@ -19,6 +20,7 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 
 use super::batch::{BatchOpener, OpenBatchError};
+use super::granted::Granted;
 use super::record::{AuditRecord, Content};
 
 /// Why a record could not be opened.
@@ -85,8 +87,23 @@ pub fn open_record(
     if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
         return Err(OpenRecordError::Erased(index));
     }
-    let (event, withheld) = open_bytes(identity, &place.header, place.position, &bytes)?;
+    let granted = granted(&message.grants)?;
+    let opener = BatchOpener::new(
+        std::slice::from_ref(identity),
+        &place.header,
+        &granted.batch(place.verified.block_height),
+    )?;
+    let (event, withheld) = open_with(&opener, place.position, &bytes)?;
     Ok(OpenedRecord { event, withheld, verified: place.verified, proof })
+}
+
+/// What the server sent of grants.
+fn granted(messages: &[GrantMessage]) -> Result<Granted, OpenRecordError> {
+    let mut granted = Granted::default();
+    match messages.iter().all(|grant| granted.add_message(grant)) {
+        true => Ok(granted),
+        false => Err(malformed("what was granted of it is no part of a grant")),
+    }
 }
 
 fn malformed(what: &str) -> OpenRecordError {
@@ -154,7 +171,13 @@ pub fn open_proven(
         let proof = Proof::parse(sent.proof.as_bytes())?;
         let place = check_place(&header, &bytes, &proof, key, None, *index)?;
         let block = place.verified.block_height;
-        let opener = openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header));
+        let own;
+        let opener = if sent.grants.is_empty() {
+            &*openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header, &[]))
+        } else {
+            own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
+            &own
+        };
         let content = match (opener, Record::decode(&bytes)) {
             (_, Ok(Record::Erased(_))) => Content::Erased { by_block: None },
             (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
@@ -186,7 +209,15 @@ pub fn open_bytes(
     position: u32,
     record: &[u8],
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
-    let opener = BatchOpener::new(std::slice::from_ref(identity), header)?;
+    open_with(&BatchOpener::new(std::slice::from_ref(identity), header, &[])?, position, record)
+}
+
+/// [`open_bytes`] with an opener of the record's batch, which may use grants.
+pub fn open_with(
+    opener: &BatchOpener,
+    position: u32,
+    record: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
     let opened = opener.open(&mut Parser::new(), position, record)?;
     Ok((opened.event, opened.withheld))
 }

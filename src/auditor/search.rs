@@ -185,7 +185,7 @@ fn plan(
         if earliest.as_ref().is_some_and(|month| header.period.get(..7).is_some_and(|p| p < month.as_str())) {
             continue;
         }
-        let opener = match BatchOpener::new(identities, &header) {
+        let opener = match BatchOpener::new(identities, &header, &[]) {
             Ok(opener) => opener,
             Err(OpenError::NotAReader(_)) => {
                 found.epochs_not_for_you += 1;

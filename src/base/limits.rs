@@ -36,6 +36,13 @@ pub const MAX_TAG_FIELDS: usize = 32;
 /// Largest batch header, in bytes.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
+/// Most batches one grant may cover; a larger range becomes several grants.
+pub const MAX_GRANT_BATCHES: usize = 16384;
+/// Most grants to one reader that come with one record, the newest first.
+pub const MAX_RECORD_GRANTS: usize = 8;
+/// Most grants in one answer of the grant list, the newest.
+pub const MAX_GRANTS_LISTED: usize = 4096;
+
 /// Smallest padded plaintext of a section, in bytes.
 pub const MIN_PADDED_BYTES: usize = 128;
 

@@ -3,6 +3,8 @@
 mod audit;
 mod demo;
 mod failure;
+mod grant;
+mod grant_file;
 mod init;
 mod keygen;
 mod log;
@@ -55,6 +57,9 @@ enum Command {
     /// Add, remove or list the writers that may sign batches
     #[command(subcommand)]
     Writer(roster::WriterCommand),
+    /// Let a later reader open old records: check and sign what an auditor re-wrapped with `audit grant`
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
     /// Run the server
     Serve(serve::Args),
     /// Log events from a file or standard input
@@ -78,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(args),
         Command::Reader(command) => roster::reader(&settings, command),
         Command::Writer(command) => roster::writer(&settings, command),
+        Command::Grant(command) => grant::run(&settings, command),
         Command::Serve(args) => serve::run(&settings, args),
         Command::Log(args) => log::run(args),
         Command::Prove(args) => prove::run(args),

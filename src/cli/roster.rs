@@ -7,7 +7,7 @@ use crate::base::clock::Timestamp;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::roster::Roster;
-use crate::chain::statement::{Statement, statement_hash};
+use crate::chain::statement::Statement;
 use crate::client::Client;
 use crate::config::settings::Settings;
 use crate::ledger::Submission;
@@ -164,7 +164,7 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
 }
 
 /// A client for the server of these settings.
-fn client(settings: &Settings) -> Result<Client, Failure> {
+pub fn client(settings: &Settings) -> Result<Client, Failure> {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let url = std::env::var("SEALTRAIL_SERVER")
         .ok()
@@ -183,7 +183,8 @@ fn client(settings: &Settings) -> Result<Client, Failure> {
     Ok(client)
 }
 
-fn roster_of(block: &str) -> Result<Roster, Failure> {
+/// The roster in a block's text.
+pub fn roster_of(block: &str) -> Result<Roster, Failure> {
     let block = Block::parse(block).map_err(Failure::unavailable)?;
     match Statement::parse(&block.statement.text) {
         Ok(Statement::Roster(roster)) => Ok(roster),
@@ -224,12 +225,8 @@ fn edit(path: &Path, change: impl FnOnce(&mut Roster) -> Result<String, Failure>
             let client = client(&settings)?;
             let info = client.ledger()?;
             let roster = roster_of(&client.block(info.roster_block)?)?;
-            // Grants and erasures share this sequence; until they are issued the roster is the last of it.
-            let head = crate::chain::replay::Head {
-                next_sequence: roster.sequence + 1,
-                previous: statement_hash(&Statement::Roster(roster.clone()).to_text()),
-            };
-            (roster, head)
+            // Grants and erasures share this sequence.
+            (roster, super::grant::authority_head(&client)?)
         }
     };
     let message = change(&mut roster)?;

@@ -51,6 +51,19 @@ struct Known {
 }
 
 impl AuthorityIndex {
+    /// The grants among the authority statements before number `end`, which are in the store, that cover a record of one of
+    /// these ranges, oldest first: whoever erases the records has to call [`blank`](grant::blank) on their bodies.
+    pub(super) fn covering(
+        &self,
+        store: &dyn Store,
+        end: u64,
+        ranges: &[RecordRange],
+    ) -> Result<Vec<Arc<GrantInfo>>, LedgerError> {
+        let covers =
+            |g: &GrantInfo| ranges.iter().any(|r| r.first <= g.range.last && g.range.first <= r.last);
+        Ok(self.read(store, end)?.grants.iter().filter(|g| covers(g)).cloned().collect())
+    }
+
     /// All that the authority statements before number `end` say; they are in the store.
     fn read(&self, store: &dyn Store, end: u64) -> Result<RwLockReadGuard<'_, Known>, LedgerError> {
         let shared = || self.0.read().unwrap_or_else(|e| e.into_inner());
@@ -135,12 +148,10 @@ impl Ledger {
         Ok(self.known()?.grants.iter().filter(|g| g.to == recipient).cloned().collect())
     }
 
-    /// The grants that cover a record of one of these ranges, oldest first: whoever erases the records has
-    /// [`blank`](grant::blank) to call on their bodies.
+    /// The grants that cover a record of one of these ranges, oldest first.
     pub fn grants_covering(&self, ranges: &[RecordRange]) -> Result<Vec<Arc<GrantInfo>>, LedgerError> {
-        let covers =
-            |g: &GrantInfo| ranges.iter().any(|r| r.first <= g.range.last && g.range.first <= r.last);
-        Ok(self.known()?.grants.iter().filter(|g| covers(g)).cloned().collect())
+        let end = self.view().state.authority().next_sequence;
+        self.shared.authority.covering(&*self.store, end, ranges)
     }
 
     /// What was granted of a record to a recipient: the newest [`MAX_RECORD_GRANTS`] grants that have a slot for it.

@@ -54,7 +54,7 @@ pub struct Submission {
 /// The body of a statement, hashed.
 #[derive(Debug)]
 enum Payload {
-    Batch(Vec<u8>, BatchCommitment),
+    Batch(Vec<u8>, Box<BatchCommitment>),
     /// The slots of a grant, checked against it.
     Grant(Vec<u8>),
 }
@@ -68,7 +68,7 @@ impl Submission {
     /// A batch. Hashes every byte of `body` on the caller's thread, so that the commit thread need not.
     pub fn batch(note: Note, body: Vec<u8>) -> Result<Submission, LedgerError> {
         let commitment = batch::commit(&body)?;
-        Ok(Submission { note, body: Some(Payload::Batch(body, commitment)) })
+        Ok(Submission { note, body: Some(Payload::Batch(body, Box::new(commitment))) })
     }
 
     fn bytes(&self) -> usize {

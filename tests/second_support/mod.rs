@@ -351,7 +351,7 @@ fn open_family(error: OpenError) -> Family {
         OpenError::Header { .. } | OpenError::Record { .. } => "format",
         OpenError::Envelope { .. } | OpenError::Challenge(_) => "hpke",
         OpenError::Erased { .. } => "erased",
-        OpenError::Commitment(_) => "commitment",
+        OpenError::Commitment(_) | OpenError::GrantedSlot(_) => "commitment",
         OpenError::Ciphertext(_) => "aead",
         OpenError::Padding(_) => "padding",
         OpenError::Fields { .. } => "payload",

@@ -56,6 +56,18 @@ pub struct LedgerInfo {
     pub roster_block: u64,
     /// Version of the program.
     pub version: String,
+    /// Where the sequence of rosters, grants and erasures stands; older servers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<SequenceMessage>,
+}
+
+/// Where a sequence of statements stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceMessage {
+    /// Number of its next statement.
+    pub next_sequence: u64,
+    /// Statement hash of its last one, base64; zero bytes if there is none.
+    pub previous: String,
 }
 
 /// Where a writer's sequence stands.
@@ -101,6 +113,9 @@ pub struct RecordMessage {
     pub header: String,
     /// The encoded record, base64.
     pub bytes: String,
+    /// If it is erased, the height of the block that ordered it, for finding that: believe the block, with its proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_by: Option<u64>,
 }
 
 /// Health of the write path.
@@ -117,4 +132,7 @@ pub struct HealthMessage {
     pub blocks: u64,
     /// Number of records.
     pub records: u64,
+    /// Erasure orders whose records are not all gone from the store yet.
+    #[serde(default)]
+    pub erasures_pending: u64,
 }

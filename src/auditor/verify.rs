@@ -237,7 +237,8 @@ pub fn verify(
             "its ciphertext is missing and no erasure statement orders that",
         ));
     }
-    let not_yet = if run.source.has_bodies() { RecordRange::without(&ordered, &run.erased) } else { Vec::new() };
+    let not_yet =
+        if run.source.has_bodies() { RecordRange::without(&ordered, &run.erased) } else { Vec::new() };
     Ok(Report {
         ledger: key.name().to_owned(),
         blocks: state.height(),

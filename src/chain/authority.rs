@@ -253,7 +253,9 @@ impl RecordRange {
         let mut out: Vec<RecordRange> = Vec::with_capacity(ranges.len());
         for range in ranges {
             match out.last_mut() {
-                Some(last) if range.first <= last.last.saturating_add(1) => last.last = last.last.max(range.last),
+                Some(last) if range.first <= last.last.saturating_add(1) => {
+                    last.last = last.last.max(range.last)
+                }
                 _ => out.push(range),
             }
         }
@@ -305,7 +307,10 @@ mod tests {
         let set = RecordRange::normalise(vec![r(9, 9), r(0, 2), r(3, 4), r(1, 1), r(u64::MAX, u64::MAX)]);
         assert_eq!(set, [r(0, 4), r(9, 9), r(u64::MAX, u64::MAX)]);
         assert_eq!(RecordRange::total(&set), 7);
-        assert_eq!(RecordRange::without(&set, &[r(1, 2), r(9, 20)]), [r(0, 0), r(3, 4), r(u64::MAX, u64::MAX)]);
+        assert_eq!(
+            RecordRange::without(&set, &[r(1, 2), r(9, 20)]),
+            [r(0, 0), r(3, 4), r(u64::MAX, u64::MAX)]
+        );
         assert_eq!(RecordRange::without(&[r(5, 8)], &[r(0, 5), r(8, 8)]), [r(6, 7)]);
         assert_eq!(RecordRange::without(&[r(5, 8)], &[r(0, u64::MAX)]), []);
         assert_eq!((r(2, 5).first_common(&r(5, 7)), r(2, 5).first_common(&r(6, 7))), (Some(5), None));

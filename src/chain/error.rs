@@ -138,7 +138,9 @@ pub enum ChainError {
         records: u64,
     },
     /// An erasure touches a record under a hold.
-    #[error("record {record} is under the hold {hold}: nothing of it may be erased before that is released (`hold release {hold}`)")]
+    #[error(
+        "record {record} is under the hold {hold}: nothing of it may be erased before that is released (`hold release {hold}`)"
+    )]
     Held {
         /// The first such record.
         record: u64,
@@ -158,7 +160,9 @@ pub enum ChainError {
         committed: String,
     },
     /// A hold under a name that is in use.
-    #[error("the hold {name} is in force already, since block {block}: choose another name, or release that one first")]
+    #[error(
+        "the hold {name} is in force already, since block {block}: choose another name, or release that one first"
+    )]
     HoldInForce {
         /// Its name.
         name: String,
@@ -172,7 +176,9 @@ pub enum ChainError {
         name: String,
     },
     /// More holds than a state may carry.
-    #[error("there would be more than {MAX_HOLDS} holds, or more than {MAX_HOLD_RANGES} ranges in them: release some, or place fewer and wider ranges")]
+    #[error(
+        "there would be more than {MAX_HOLDS} holds, or more than {MAX_HOLD_RANGES} ranges in them: release some, or place fewer and wider ranges"
+    )]
     TooManyHolds,
     /// The ledger's numbers are used up.
     #[error("the ledger's record or sequence numbers are used up")]

@@ -37,9 +37,9 @@ impl Retention {
                 self.push(block.first_record, s.records, &s.retain_until);
                 Ok(())
             }
-            Statement::Erasure(erasure) => self.check(erasure, block.committed).map_err(|source| {
-                ChainError::AtBlock { height: block.height, source: Box::new(source) }
-            }),
+            Statement::Erasure(erasure) => self
+                .check(erasure, block.committed)
+                .map_err(|source| ChainError::AtBlock { height: block.height, source: Box::new(source) }),
             _ => Ok(()),
         }
     }
@@ -59,7 +59,7 @@ impl Retention {
     }
 
     /// Everything, ascending by record.
-    pub fn iter(&self) -> impl Iterator<Item = &Kept> {
+    pub fn iter(&self) -> impl Iterator<Item = &Kept> + Clone {
         self.0.iter()
     }
 

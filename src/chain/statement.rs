@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 pub use super::authority::{
-    ERASURE_KIND, ErasureStatement, GRANT_KIND, GrantStatement, HOLD_KIND, HoldAction, HoldStatement, RecordRange,
+    ERASURE_KIND, ErasureStatement, GRANT_KIND, GrantStatement, HOLD_KIND, HoldAction, HoldStatement,
+    RecordRange,
 };
 use super::key::{SigningKey, is_key_name};
 use super::note::Note;

@@ -43,7 +43,10 @@ fn statement_vectors() {
     let v = vectors();
     assert!(!v.about.is_empty() && v.invalid.len() > 50);
     let kinds: Vec<_> = v.valid.iter().map(|v| v.kind.as_str()).collect();
-    assert_eq!(kinds, [ROSTER_KIND, RECORDS_KIND, HEARTBEAT_KIND, GRANT_KIND, ERASURE_KIND, HOLD_KIND, HOLD_KIND]);
+    assert_eq!(
+        kinds,
+        [ROSTER_KIND, RECORDS_KIND, HEARTBEAT_KIND, GRANT_KIND, ERASURE_KIND, HOLD_KIND, HOLD_KIND]
+    );
     for v in &v.valid {
         let statement = Statement::parse(&v.text).unwrap_or_else(|e| panic!("{}: {e}", v.kind));
         assert_eq!((statement.kind(), statement.to_text()), (v.kind.as_str(), v.text.clone()));
@@ -66,7 +69,11 @@ fn the_vectors_are_the_samples() {
         Statement::Grant(grant(head)),
         Statement::Erasure(erasure(head)),
         Statement::Hold(hold(head)),
-        Statement::Hold(HoldStatement { action: HoldAction::Release, reason: "settled".into(), ..hold(head) }),
+        Statement::Hold(HoldStatement {
+            action: HoldAction::Release,
+            reason: "settled".into(),
+            ..hold(head)
+        }),
     ];
     for (sample, vector) in samples.iter().zip(vectors().valid) {
         assert_eq!(sample.to_text(), vector.text);

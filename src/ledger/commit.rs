@@ -159,7 +159,9 @@ impl Committer {
                 self.erasures.set_failed();
                 // Busy readers are nothing to write home about: the next attempt is a second away.
                 if !matches!(e, StoreError::Busy { .. }) {
-                    eprintln!("sealtrail: an ordered erasure could not be carried out, and is tried again: {e}");
+                    eprintln!(
+                        "sealtrail: an ordered erasure could not be carried out, and is tried again: {e}"
+                    );
                 }
                 self.tell_erasures(Some(e.to_string()));
                 false
@@ -397,6 +399,8 @@ impl Committer {
 fn sequence_of(statement: &Statement, note: &Note) -> String {
     match statement {
         Statement::Records(_) | Statement::Heartbeat(_) => note.signer_name().to_owned(),
-        Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) | Statement::Hold(_) => String::new(),
+        Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) | Statement::Hold(_) => {
+            String::new()
+        }
     }
 }

@@ -217,7 +217,8 @@ impl Ledger {
 
     /// What remains of a record that is erased.
     pub(super) fn remains(&self, height: u64, position: u32) -> Result<Vec<u8>, LedgerError> {
-        let damaged = || LedgerError::Damaged { what: format!("the leaf inputs of block {height} are cut short") };
+        let damaged =
+            || LedgerError::Damaged { what: format!("the leaf inputs of block {height} are cut short") };
         let inputs = self.store.leaf_inputs(height)?.unwrap_or_default();
         let own = inputs.chunks(LEAF_INPUTS_LEN).nth(position as usize).ok_or_else(damaged)?;
         let mut out = Vec::new();

@@ -85,7 +85,11 @@ pub(super) async fn record(
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let index = record_index(&index)?;
-    let found = block_in_place(|| app.ledger.record(index))?;
+    let (found, erased_by) = block_in_place(|| {
+        let found = app.ledger.record(index)?;
+        let erased = found.is_erased().then(|| app.ledger.erased_by(index)).transpose()?.flatten();
+        Ok::<_, Failure>((found, erased))
+    })?;
     log_access(&app, &reader, peer, index, 1, found.block).await?;
     let message = RecordMessage {
         record: index,
@@ -93,6 +97,7 @@ pub(super) async fn record(
         position: found.position,
         header: to_base64(&found.header),
         bytes: to_base64(&found.record),
+        erased_by,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }

@@ -71,8 +71,7 @@ mod tests {
         let leaves: Vec<u8> = (0..4).flat_map(inputs).collect();
         let once = erase_from_body(&body, &leaves, |p| p % 2 == 1).unwrap();
         assert_eq!(once.records, 2);
-        let left: Vec<Vec<u8>> =
-            Body::decode(&once.body).unwrap().records().map(<[u8]>::to_vec).collect();
+        let left: Vec<Vec<u8>> = Body::decode(&once.body).unwrap().records().map(<[u8]>::to_vec).collect();
         assert_eq!((&left[0], &left[2]), (&records[0], &records[2]));
         for n in [1, 3u8] {
             assert_eq!(left[usize::from(n)], [&[2], &inputs(n)[..]].concat());

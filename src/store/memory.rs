@@ -129,10 +129,11 @@ impl Store for MemoryStore {
             let Some(body) = &b.body else { continue };
             let gone = |p: u32| records.iter().any(|r| r.contains(&(b.first_record + u64::from(p))));
             if (0..b.records).any(gone) {
-                let erased = erase_from_body(body, &b.leaf_inputs, gone).map_err(|e| StoreError::Corrupt {
-                    place: "memory".to_owned(),
-                    why: format!("body of block {height}: {e}"),
-                })?;
+                let erased =
+                    erase_from_body(body, &b.leaf_inputs, gone).map_err(|e| StoreError::Corrupt {
+                        place: "memory".to_owned(),
+                        why: format!("body of block {height}: {e}"),
+                    })?;
                 changed.push((height, erased));
             }
         }

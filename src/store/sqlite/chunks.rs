@@ -34,7 +34,11 @@ macro_rules! chunk_table {
         ChunkTable {
             insert: concat!("INSERT INTO ", $table, " (id, data) VALUES (?1, ?2)"),
             update: concat!("UPDATE ", $table, " SET data = ?2 WHERE id = ?1"),
-            lengths: concat!("SELECT id, length(data) FROM ", $table, " WHERE id BETWEEN ?1 AND ?2 ORDER BY id"),
+            lengths: concat!(
+                "SELECT id, length(data) FROM ",
+                $table,
+                " WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+            ),
             one: concat!("SELECT data FROM ", $table, " WHERE id = ?1"),
             all: concat!("SELECT data FROM ", $table, " WHERE id BETWEEN ?1 AND ?2 ORDER BY id"),
         }
@@ -90,7 +94,8 @@ impl ChunkTable {
     /// empty ones that stay cost some ten bytes each.
     pub(super) fn overwrite(self, conn: &Connection, height: i64, bytes: &[u8]) -> Result<()> {
         let mut select = conn.prepare_cached(self.lengths)?;
-        let rows = select.query_map([key(height, 0), key(height + 1, 0) - 1], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rows =
+            select.query_map([key(height, 0), key(height + 1, 0) - 1], |r| Ok((r.get(0)?, r.get(1)?)))?;
         let rows: Vec<(i64, usize)> = rows.collect::<Result<_>>()?;
         let mut update = conn.prepare_cached(self.update)?;
         let mut rest = bytes;
@@ -156,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_row_is_cut_so_that_it_does_not_grow_in_its_page() {
-        let lengths = [0, 57, 8185, 8186, 16_343, 16_344, 16_345, 20_000, 40_000, CHUNK_BYTES - 1, CHUNK_BYTES];
+        let lengths =
+            [0, 57, 8185, 8186, 16_343, 16_344, 16_345, 20_000, 40_000, CHUNK_BYTES - 1, CHUNK_BYTES];
         for length in lengths {
             for wanted in (0..length).step_by(977).chain([length]) {
                 let cut = shorter(length, wanted);

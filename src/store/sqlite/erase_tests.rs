@@ -73,8 +73,11 @@ fn make_record(random: &mut Random) -> Made {
     encode_sealed_head(&disclosure_root, &[section], &tags, &mut bytes);
     bytes.extend_from_slice(&ciphertext);
     let hash = |label: &[u8]| Hash::of(&[label, &bytes]);
-    let inputs =
-        LeafInputs { ciphertext_hash: hash(b"ciphertext"), envelope_hash: hash(b"envelope"), disclosure_root };
+    let inputs = LeafInputs {
+        ciphertext_hash: hash(b"ciphertext"),
+        envelope_hash: hash(b"envelope"),
+        disclosure_root,
+    };
     let mut secrets: Vec<Vec<u8>> = own.iter().map(|t| t.to_vec()).collect();
     secrets.extend(slots.chunks(32).map(<[u8]>::to_vec));
     secrets.push(ciphertext);
@@ -300,7 +303,10 @@ fn nothing_is_left(seed: u64) {
     }
     world.check_gone();
     world.check_rest();
-    assert!(!std::fs::read(world.path()).unwrap().windows(8).any(|w| w == COMMON), "the shared tag is gone too");
+    assert!(
+        !std::fs::read(world.path()).unwrap().windows(8).any(|w| w == COMMON),
+        "the shared tag is gone too"
+    );
 }
 
 #[test]

@@ -294,11 +294,13 @@ enum Matches {
 }
 
 fn read_chunk<T>(conn: &Connection, run: &Run, chunk: usize, f: impl FnOnce(&[u8]) -> T) -> Result<T> {
-    conn.prepare_cached("SELECT data FROM run_chunk WHERE id = ?1")?
-        .query_row([run.chunk_key(chunk)], |row| {
+    conn.prepare_cached("SELECT data FROM run_chunk WHERE id = ?1")?.query_row(
+        [run.chunk_key(chunk)],
+        |row| {
             let data = row.get_ref(0)?.as_blob()?;
             Ok(f(data.get(..run.chunk_bytes(chunk)).unwrap_or(data)))
-        })
+        },
+    )
 }
 
 /// The next step of merging, read and sorted but not written.

@@ -12,6 +12,7 @@ pub mod key;
 pub mod log;
 pub mod merkle;
 pub mod note;
+pub mod policy;
 pub mod proof;
 pub mod recipient;
 pub mod replay;

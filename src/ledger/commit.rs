@@ -29,6 +29,7 @@ use crate::store::{Head, NewBlock, Store, StoreError};
 
 use super::erase::{Erasures, Order, Step, done_value};
 use super::recover::{recover, seal_state, tile_key};
+use super::search::epoch_rows;
 use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
 
 /// Longest that index upkeep between two cycles may begin new steps.
@@ -54,7 +55,7 @@ struct Cycle {
     state: State,
     log: Log,
     blocks: Vec<NewBlock>,
-    tiles: Vec<(String, Vec<u8>)>,
+    derived: Vec<(String, Vec<u8>)>,
     /// Hash of the signed note and receipt of what this cycle holds, for a repetition inside the same cycle.
     held: HashMap<(String, u64), (Hash, Receipt)>,
     orders: Vec<Order>,
@@ -199,7 +200,7 @@ impl Committer {
             state: self.state.clone(),
             log: self.log.clone(),
             blocks: Vec::new(),
-            tiles: Vec::new(),
+            derived: Vec::new(),
             held: HashMap::new(),
             orders: Vec::new(),
             answers: Vec::new(),
@@ -232,6 +233,7 @@ impl Committer {
             Ok(s) => s,
             Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
         };
+        let mut epoch = Vec::new();
         let (leaf_inputs, body, tags) = match (&statement, body) {
             (Statement::Records(records), Some((bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
@@ -240,6 +242,7 @@ impl Committer {
                 for l in &commitment.leaf_inputs {
                     inputs.extend_from_slice(&l.to_bytes());
                 }
+                epoch = epoch_rows(&*self.store, &cycle.derived, cycle.state.height(), &commitment.header)?;
                 (inputs, Some(bytes), commitment.tags)
             }
             (Statement::Records(_), None) => return Err(LedgerError::BodyMissing),
@@ -261,8 +264,9 @@ impl Committer {
         let receipt =
             Receipt { block: block.height, first_record: block.first_record, records, repeated: false };
         for (id, tile) in cycle.log.append(block.hash()) {
-            cycle.tiles.push((tile_key(id), tile));
+            cycle.derived.push((tile_key(id), tile));
         }
+        cycle.derived.extend(epoch);
         cycle.held.insert((signer.clone(), sequence), (note_hash, Receipt { repeated: true, ..receipt }));
         cycle.blocks.push(NewBlock {
             height: block.height,
@@ -306,7 +310,7 @@ impl Committer {
     }
 
     fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
-        let Cycle { state, log, blocks, tiles, answers, orders, .. } = cycle;
+        let Cycle { state, log, blocks, derived, answers, orders, .. } = cycle;
         // Signed now, shown only after the transaction: a signature that fails to become durable never leaves this function.
         let checkpoint =
             Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }
@@ -319,7 +323,7 @@ impl Committer {
             checkpoint: checkpoint.clone().into_bytes(),
             state: seal_state(&state, &checkpoint, &self.key),
         };
-        let result = self.store.append(self.log.size(), &blocks, &tiles, &head);
+        let result = self.store.append(self.log.size(), &blocks, &derived, &head);
         match result {
             // From here on nobody gets a record that this cycle orders to be erased.
             Ok(()) if !orders.is_empty() => {
@@ -396,7 +400,7 @@ impl Committer {
 }
 
 /// Whose sequence a statement is numbered in: its writer's, or the authority sequence, which has no name.
-fn sequence_of(statement: &Statement, note: &Note) -> String {
+pub fn sequence_of(statement: &Statement, note: &Note) -> String {
     match statement {
         Statement::Records(_) | Statement::Heartbeat(_) => note.signer_name().to_owned(),
         Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) | Statement::Hold(_) => {

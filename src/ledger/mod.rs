@@ -11,6 +11,7 @@ mod error;
 mod guard;
 mod read;
 mod recover;
+mod search;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,9 +34,12 @@ use crate::chain::retention::Retention;
 use crate::chain::statement::Statement;
 use crate::store::Store;
 
+pub use commit::sequence_of;
 pub use error::LedgerError;
 pub use guard::{Guard, GuardError};
-pub use read::{BlockBody, RecordBytes};
+pub use read::{BlockBody, Prover, RecordBytes};
+pub use recover::{StoredTiles, restore_log, tile_key};
+pub use search::{TagQuery, epoch_rows, epochs, find_tagged};
 
 /// A signed statement on its way into the chain, with its body if it is a batch.
 #[derive(Debug)]
@@ -95,7 +99,8 @@ pub struct View {
     pub checkpoint: String,
     /// The chain's state.
     pub state: State,
-    pub(crate) log: Log,
+    /// The log's tree.
+    pub log: Log,
 }
 
 /// How the last write cycles went, for health and metrics.

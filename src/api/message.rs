@@ -139,6 +139,9 @@ pub struct RecordMessage {
     /// What was granted of it to the reader who asks, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantMessage>,
+    /// If it is erased, the height of the block that ordered it, for finding that: believe the block, with its proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_by: Option<u64>,
 }
 
 /// Asks for several records with their proofs.
@@ -229,4 +232,7 @@ pub struct HealthMessage {
     pub blocks: u64,
     /// Number of records.
     pub records: u64,
+    /// Erasure orders whose records are not all gone from the store yet.
+    #[serde(default)]
+    pub erasures_pending: u64,
 }

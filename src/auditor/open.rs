@@ -6,12 +6,13 @@ use zeroize::Zeroizing;
 
 use crate::api::message::GrantMessage;
 use crate::base::batch::Header;
+use crate::base::clock::Timestamp;
 use crate::base::hash::{Hash, from_base64};
 use crate::base::record::Record;
 use crate::chain::batch::header_hash;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
-use crate::chain::proof::{Proof, ProofError, Verified};
+use crate::chain::proof::{Proof, ProofError, Verified, record_id, verify_block};
 use crate::chain::statement::Statement;
 use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
@@ -41,6 +42,23 @@ pub enum OpenRecordError {
          whether an erasure was ordered; if none was, this is a fault"
     )]
     Erased(u64),
+    /// Gone by order of an erasure statement; that its block is in the ledger was checked.
+    #[error(
+        "{id} was erased by order at block {block} ({reason}, {legal_basis}), committed {committed}. The record existed, and its proof still holds; nobody can open it any more",
+        id = record_id(*.record)
+    )]
+    ErasedByOrder {
+        /// The record.
+        record: u64,
+        /// Height of the block with the order.
+        block: u64,
+        /// When the ledger committed that.
+        committed: Timestamp,
+        /// Reason code.
+        reason: String,
+        /// Legal basis.
+        legal_basis: String,
+    },
     /// The opener refused.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -85,7 +103,7 @@ pub fn open_record(
     let proof = Proof::parse(&client.proof(index)?)?;
     let place = check_place(&header, &bytes, &proof, key, writer, index)?;
     if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
-        return Err(OpenRecordError::Erased(index));
+        return Err(erased(client, key, index, message.erased_by)?);
     }
     let granted = granted(&message.grants)?;
     let opener = BatchOpener::new(
@@ -200,6 +218,34 @@ pub fn open_proven(
         out.push((record, proof));
     }
     Ok(out)
+}
+
+/// What to say of an erased record: the order, if the server names one that is in the log. That officers signed it the ledger
+/// vouches for; `audit verify` checks it.
+fn erased(
+    client: &Client,
+    key: &VerifierKey,
+    record: u64,
+    by: Option<u64>,
+) -> Result<OpenRecordError, OpenRecordError> {
+    let Some(height) = by else { return Ok(OpenRecordError::Erased(record)) };
+    let (block, _) = verify_block(&client.block(height)?, &client.block_proof(height)?, key)?;
+    let statement = Statement::parse(&block.statement.text).ok();
+    let order = match statement {
+        Some(Statement::Erasure(order)) if block.height == height && order.ledger == key.name() => order,
+        _ => return Err(OpenRecordError::Malformed("the block named as the order erases nothing".into())),
+    };
+    if !order.records.iter().any(|r| (r.first..=r.last).contains(&record)) {
+        return Err(OpenRecordError::Malformed("the order does not name the record".into()));
+    }
+    let (reason, legal_basis) = (order.reason, order.legal_basis);
+    Ok(OpenRecordError::ErasedByOrder {
+        record,
+        block: height,
+        committed: block.committed,
+        reason,
+        legal_basis,
+    })
 }
 
 /// Opens record bytes whose place in the chain has been checked. Returns the event and the names of withheld sections.

@@ -12,9 +12,9 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
 use crate::api::bulk;
 use crate::api::message::{
-    EpochsMessage, EventReceipts, GrantList, GrantMessage, LedgerInfo, RecordMessage, RecordsMessage,
-    RecordsRequest, SearchRequest, SearchResult, SessionChallenge, SessionRequest, StatementReceipt,
-    WriterHead,
+    EpochsMessage, EventReceipts, GrantList, GrantMessage, HealthMessage, LedgerInfo, RecordMessage,
+    RecordsMessage, RecordsRequest, SearchRequest, SearchResult, SessionChallenge, SessionRequest,
+    StatementReceipt, WriterHead,
 };
 use crate::api::problem::Problem;
 use crate::api::route;
@@ -212,6 +212,16 @@ impl Client {
     /// A block's text.
     pub fn block(&self, height: u64) -> Result<String, ClientError> {
         self.text(&format!("{}/{height}", route::BLOCKS))
+    }
+
+    /// The tlog-proof of a block.
+    pub fn block_proof(&self, height: u64) -> Result<String, ClientError> {
+        self.text(&format!("{}/{height}/proof", route::BLOCKS))
+    }
+
+    /// How the server is doing; an error while it cannot store.
+    pub fn health(&self) -> Result<HealthMessage, ClientError> {
+        self.json(route::HEALTH, &self.get(route::HEALTH)?)
     }
 
     /// A tile or entry bundle, by its path below `/tile/`.

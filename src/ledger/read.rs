@@ -4,7 +4,7 @@
 
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_BATCH_BYTES;
-use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::batch::record_leaf;
 use crate::chain::log::Log;
 use crate::chain::proof::Proof;
@@ -28,6 +28,13 @@ pub struct RecordBytes {
     pub header: Vec<u8>,
     /// The encoded record.
     pub record: Vec<u8>,
+}
+
+impl RecordBytes {
+    /// Whether only its leaf inputs remain.
+    pub fn is_erased(&self) -> bool {
+        matches!(Record::decode(&self.record), Ok(Record::Erased(_)))
+    }
 }
 
 /// The body of one block as stored, but for the slots of a grant to somebody who is no longer a reader; empty for blocks without

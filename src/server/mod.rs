@@ -184,6 +184,7 @@ fn router(app: Arc<App>) -> Router {
         .route(route::LEDGER, get(public::ledger))
         .route("/v1/blocks/{height}", get(public::block))
         .route("/v1/blocks/{height}/leaves", get(public::leaves))
+        .route("/v1/blocks/{height}/proof", get(public::block_proof))
         .route(route::PROOFS, get(public::find_proof))
         .route("/v1/proofs/{index}", get(public::proof))
         .route(route::WRITERS, get(public::writer))

@@ -103,8 +103,10 @@ pub(super) async fn record(
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let index = record_index(&index)?;
-    let (found, granted) = block_in_place(|| {
-        Ok::<_, Failure>((app.ledger.record(index)?, app.ledger.granted(index, &reader.recipient)?))
+    let (found, erased_by, granted) = block_in_place(|| {
+        let found = app.ledger.record(index)?;
+        let erased = found.is_erased().then(|| app.ledger.erased_by(index)).transpose()?.flatten();
+        Ok::<_, Failure>((found, erased, app.ledger.granted(index, &reader.recipient)?))
     })?;
     log_access(&app, &reader, peer, index, 1, found.block).await?;
     let message = RecordMessage {
@@ -114,6 +116,7 @@ pub(super) async fn record(
         header: to_base64(&found.header),
         bytes: to_base64(&found.record),
         grants: granted.into_iter().map(granted_message).collect(),
+        erased_by,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }

@@ -8,4 +8,5 @@ pub mod record;
 pub mod record_testing;
 pub mod session;
 pub mod source;
+pub mod sql;
 pub mod verify;

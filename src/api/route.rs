@@ -20,8 +20,12 @@ pub const PROOFS: &str = "/v1/proofs";
 pub const WRITERS: &str = "/v1/writers";
 /// Opens a reader's session.
 pub const SESSIONS: &str = "/v1/sessions";
-/// A record's ciphertext and slots, for readers.
+/// A record's ciphertext and slots, for readers: `/v1/records/{index}`; posting a list gives several with their proofs.
 pub const RECORDS: &str = "/v1/records";
+/// Batch headers that begin a search epoch, for readers: `?from=`.
+pub const EPOCHS: &str = "/v1/epochs";
+/// Records by blind tags, for readers.
+pub const SEARCH: &str = "/v1/search";
 /// Bodies of many blocks in one answer, for readers: `?from=&count=`.
 pub const BODIES: &str = "/v1/bodies";
 /// Health, with the age of the last durable append.

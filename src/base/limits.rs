@@ -42,6 +42,10 @@ pub const MIN_PADDED_BYTES: usize = 128;
 /// Largest signed statement with its signatures, in bytes: a block must fit a 16-bit length of the
 /// tlog-tiles entry bundle.
 pub const MAX_STATEMENT_BYTES: usize = 60_000;
+/// Most holds in force at a time: the ledger writes them down with every append.
+pub const MAX_HOLDS: usize = 256;
+/// Most record ranges in all holds in force.
+pub const MAX_HOLD_RANGES: usize = 4096;
 /// Largest block text, in bytes.
 pub const MAX_BLOCK_BYTES: usize = 65_535;
 /// Most signature lines of one note (C2SP signed-note asks for at least 16).
@@ -52,6 +56,18 @@ pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 pub const MAX_PATH_HASHES: usize = 64;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
+/// Largest evidence file, in bytes.
+pub const MAX_EVIDENCE_BYTES: usize = 256 * 1024 * 1024;
+/// Most records of one evidence file.
+pub const MAX_EVIDENCE_RECORDS: usize = 100_000;
+/// Longest line of an exporter's own words in an evidence file, in characters.
+pub const MAX_EVIDENCE_TEXT_CHARS: usize = 1000;
+/// Most lines of notes in an evidence file's manifest.
+pub const MAX_EVIDENCE_NOTES: usize = 100;
+/// Largest witness policy file, in bytes.
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;
+/// Most logs, most witnesses and most groups of a witness policy (C2SP tlog-policy asks for at least 32).
+pub const MAX_POLICY_ENTRIES: usize = 64;
 /// Largest key file, in bytes.
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 /// Largest settings file, in bytes.
@@ -88,6 +104,18 @@ pub const HEADER_SECONDS: u64 = 15;
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 /// Largest answer the client library reads into memory, in bytes.
 pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
+/// Most clauses of one search: fields that must all match.
+pub const MAX_SEARCH_CLAUSES: usize = 16;
+/// Most blind tags of one search, over all clauses.
+pub const MAX_SEARCH_TAGS: usize = 4096;
+/// Most records one answer to a search names.
+pub const MAX_SEARCH_HITS: usize = 10_000;
+/// Most records fetched by one request with a list.
+pub const MAX_RECORDS_PER_REQUEST: usize = 500;
+/// Most batch headers one answer to the search epochs holds.
+pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
+/// Largest request body of a search or of a list of records, in bytes.
+pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
 
 /// Most memory that SQLite may take for a query, in bytes: sorting and grouping happen in memory, never on a disk. It holds
 /// for the whole process.

@@ -61,7 +61,7 @@ enum Command {
     Log(log::Args),
     /// Fetch the existence proof of a record into a file
     Prove(prove::Args),
-    /// Verify a proof file offline, with nothing but the ledger's public key
+    /// Verify a proof or evidence file offline, with nothing but the ledger's public key
     Verify(verify::Args),
     /// The auditor's commands: open a record, verify the whole ledger
     #[command(subcommand)]

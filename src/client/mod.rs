@@ -12,7 +12,8 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
 use crate::api::bulk;
 use crate::api::message::{
-    EventReceipts, LedgerInfo, RecordMessage, SessionChallenge, SessionRequest, StatementReceipt, WriterHead,
+    EpochsMessage, EventReceipts, LedgerInfo, RecordMessage, RecordsMessage, RecordsRequest, SearchRequest,
+    SearchResult, SessionChallenge, SessionRequest, StatementReceipt, WriterHead,
 };
 use crate::api::problem::Problem;
 use crate::api::route;
@@ -271,6 +272,31 @@ impl Client {
     pub fn record(&self, record: u64) -> Result<RecordMessage, ClientError> {
         let path = format!("{}/{record}", route::RECORDS);
         self.json(&path, &self.get(&path)?)
+    }
+
+    /// Several records with their proofs; needs a session.
+    pub fn records(&self, records: &[u64]) -> Result<RecordsMessage, ClientError> {
+        self.ask(route::RECORDS, &RecordsRequest { records: records.to_vec() })
+    }
+
+    /// Records by blind tags; needs a session.
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchResult, ClientError> {
+        self.ask(route::SEARCH, request)
+    }
+
+    /// The batch headers that begin a search epoch, from epoch number `from` on; needs a session.
+    pub fn epochs(&self, from: u64) -> Result<EpochsMessage, ClientError> {
+        let path = format!("{}?from={from}", route::EPOCHS);
+        self.json(&path, &self.get(&path)?)
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl serde::Serialize,
+    ) -> Result<T, ClientError> {
+        let request = serde_json::to_vec(request).unwrap_or_default();
+        self.json(path, &self.post(path, "application/json", &request)?)
     }
 
     /// Block bodies from `from` on, as many as the server gives at once; needs a session.

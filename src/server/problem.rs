@@ -81,6 +81,11 @@ pub fn chain_code(e: &ChainError) -> Code {
         ChainError::Statement(_) | ChainError::BeyondLedger { .. } | ChainError::LedgerKey { .. } => {
             Code::RequestInvalid
         }
+        ChainError::Held { .. }
+        | ChainError::NotExpired { .. }
+        | ChainError::HoldInForce { .. }
+        | ChainError::NoSuchHold { .. }
+        | ChainError::TooManyHolds => Code::HoldConflict,
         ChainError::NoRoster
         | ChainError::Exhausted
         | ChainError::Height { .. }

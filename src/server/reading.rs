@@ -63,16 +63,29 @@ async fn log_access(
     count: u64,
     block: u64,
 ) -> Result<(), Failure> {
+    let resource = json!({ "type": "audit_record", "id": record_id(first), "count": count, "block": block });
+    log_event(app, reader, peer, "read", resource).await?;
+    Counters::add(&app.counters.records_read, count);
+    Ok(())
+}
+
+/// Seals the fact that a reader did something.
+pub(super) async fn log_event(
+    app: &App,
+    reader: &SessionReader,
+    peer: SocketAddr,
+    action: &str,
+    resource: serde_json::Value,
+) -> Result<(), Failure> {
     let event = json!({
         "event_type": "audit_log_access",
         "actor": { "user_id": reader.name, "role": "reader", "key": reader.recipient, "ip_address": peer.ip().to_string() },
-        "action": "read",
-        "resource": { "type": "audit_record", "id": record_id(first), "count": count, "block": block },
+        "action": action,
+        "resource": resource,
         "result": "allowed",
         "timestamp": Timestamp::now().to_string(),
     });
     app.gateway.log(Purpose::AccessLog, vec![Bytes::from(event.to_string())]).await?;
-    Counters::add(&app.counters.records_read, count);
     Ok(())
 }
 

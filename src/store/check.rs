@@ -1,5 +1,7 @@
 //! What every back end requires of an append, in one place so that all refuse alike.
 
+use std::ops::Range;
+
 use super::{Head, NewBlock, StoreError};
 use crate::base::batch::Body;
 use crate::base::limits::{MAX_BATCH_RECORDS, MAX_BLOCK_BYTES, MAX_NAME_BYTES};
@@ -75,4 +77,15 @@ pub(super) fn check_continues(
         return invalid(format!("it starts at record {first}, but {stored_records} records are stored"));
     }
     Ok(())
+}
+
+/// Checks what is to be erased against the number of records stored.
+pub(super) fn check_erase(stored_records: u64, records: &[Range<u64>]) -> Result<(), StoreError> {
+    match records.iter().find(|r| r.is_empty() || r.end > stored_records) {
+        None => Ok(()),
+        Some(r) => invalid(format!(
+            "records {}..{} are to be erased, but {stored_records} are stored",
+            r.start, r.end
+        )),
+    }
 }

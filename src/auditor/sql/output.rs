@@ -216,3 +216,7 @@ fn json_text(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;

@@ -62,7 +62,7 @@ fn mixed() -> Sql {
             ),
             Content::NotForYou,
             opened(r#"{"actor":{"$sealed":"staff"},"action":"delete","result":"denied"}"#, &["staff"]),
-            Content::Erased { by_block: 7 },
+            Content::Erased { by_block: Some(7) },
             Content::Unreadable { why: "no JSON".to_owned() },
             opened(
                 "{\"/actor/user_id\":\"bob\",\"/agent/2\":\"x\"}\n{\"/context/purpose\":\"TREAT\"}",

@@ -189,9 +189,11 @@ impl Row {
             "note" => match &r.content {
                 Content::Opened { .. } => Value::Null,
                 Content::NotForYou => Value::Text("sealed for other readers".to_owned()),
-                Content::Erased { by_block } => {
-                    Value::Text(format!("erased by the order in block {by_block}"))
+                Content::Erased { by_block: Some(block) } => {
+                    Value::Text(format!("erased by the order in block {block}"))
                 }
+                Content::Erased { by_block: None } => Value::Text("erased".to_owned()),
+
                 Content::Unreadable { why } => Value::Text(why.clone()),
             },
             "event" => text(self.event()),

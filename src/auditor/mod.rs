@@ -14,6 +14,7 @@ pub mod record_testing;
 pub mod search;
 pub mod session;
 pub mod source;
+pub mod sql;
 pub mod vault;
 pub mod verify;
 pub mod watch;

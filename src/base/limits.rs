@@ -162,3 +162,18 @@ pub const MAX_ALERT_VALUE: usize = 200;
 pub const MAX_CURSOR_BYTES: usize = 1024 * 1024;
 /// How long a webhook or a syslog server may take to accept alerts, in seconds.
 pub const SINK_SECONDS: u64 = 15;
+/// Most memory that SQLite may take for a query, in bytes: sorting and grouping happen in memory, never on a disk. It holds
+/// for the whole process.
+pub const MAX_SQL_HEAP_BYTES: i64 = 1024 * 1024 * 1024;
+/// Longest value that a query may make, in bytes.
+pub const MAX_SQL_VALUE_BYTES: i32 = 64 * 1024 * 1024;
+/// Longest query, in bytes.
+pub const MAX_SQL_BYTES: i32 = 256 * 1024;
+/// Most streams of records that a query keeps open; a query with more sub-queries reads some records again.
+pub const SQL_STREAMS: usize = 4;
+/// How many records a query reads and throws away rather than open a new stream; also how many it reads at once going backwards.
+pub const SQL_GAP_RECORDS: u64 = 256;
+/// Most characters of a cell in a table for people.
+pub const SQL_CELL_CHARS: usize = 40;
+/// Rows after which the widths of a table for people are fixed.
+pub const SQL_WIDTH_ROWS: usize = 200;

@@ -4,6 +4,7 @@
 pub mod facts;
 pub mod open;
 pub mod record;
+pub mod report;
 pub mod session;
 pub mod source;
 pub mod verify;

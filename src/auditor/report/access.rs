@@ -106,9 +106,12 @@ impl Collector for Access {
         let of = |wanted: &Option<String>| wanted.clone().unwrap_or_default();
         if self.patient {
             let patient = of(&request.patient);
-            report.question = format!("Who accessed the record of patient {patient} in {period}, and for what purpose?");
+            report.question =
+                format!("Who accessed the record of patient {patient} in {period}, and for what purpose?");
             report.answer = match done {
-                0 => format!("No event that could be read shows that anyone accessed the record of patient {patient} in {period}"),
+                0 => format!(
+                    "No event that could be read shows that anyone accessed the record of patient {patient} in {period}"
+                ),
                 _ => format!(
                     "In {period}, {rest}{} accessed the record of patient {patient} in {}",
                     count(named, "named user", "different named users"),
@@ -129,7 +132,9 @@ impl Collector for Access {
         }
         report.answer.push_str(&match refused {
             0 => String::new(),
-            n if self.patient => format!("; {} denied or failed", count(n, "further attempt was", "further attempts were")),
+            n if self.patient => {
+                format!("; {} denied or failed", count(n, "further attempt was", "further attempts were"))
+            }
             n => format!("; {} of the attempts were denied or failed", thousands(n)),
         });
         close_answer(report);
@@ -139,9 +144,12 @@ impl Collector for Access {
         }
         if self.emergency > 0 {
             let n = count(self.emergency, "event was", "events were");
-            report.findings.push(format!("{n} emergency access (\"break the glass\"); see the report break-glass for the reasons."));
+            report.findings.push(format!(
+                "{n} emergency access (\"break the glass\"); see the report break-glass for the reasons."
+            ));
         }
-        let alert = |label: &str, n: u64| Figure { label: label.to_owned(), value: thousands(n), alert: n > 0 };
+        let alert =
+            |label: &str, n: u64| Figure { label: label.to_owned(), value: thousands(n), alert: n > 0 };
         let plain = |label: &str, value: String| Figure { label: label.to_owned(), value, alert: false };
         let who = if self.patient { "users" } else { "patients" };
         report.figures = vec![
@@ -151,7 +159,11 @@ impl Collector for Access {
             alert("emergency access", self.emergency),
         ];
         report.charts.extend(self.days.chart("Events by day", request, true));
-        report.charts.push(self.names.bars(if self.patient { "Events by user" } else { "Events by patient" }));
+        report.charts.push(self.names.bars(if self.patient {
+            "Events by user"
+        } else {
+            "Events by patient"
+        }));
         if !self.patient {
             report.charts.push(self.week.chart("Events by weekday and hour", &every_hour()));
         }
@@ -161,7 +173,10 @@ impl Collector for Access {
             ("patients", "Whose records, in summary", "One row for each patient.")
         };
         let columns = [
-            Column::new(if self.patient { "user" } else { "patient" }, if self.patient { "User" } else { "Patient" }),
+            Column::new(
+                if self.patient { "user" } else { "patient" },
+                if self.patient { "User" } else { "Patient" },
+            ),
             Column::below(
                 if self.patient { "roles" } else { "resource_types" },
                 if self.patient { "roles" } else { "what" },

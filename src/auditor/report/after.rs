@@ -99,14 +99,17 @@ impl Collector for AfterHours {
                 count(self.unknown, "event gives", "events each give")
             ));
         }
-        let figure = |label: &str, n: u64, alert: bool| Figure { label: label.to_owned(), value: thousands(n), alert };
+        let figure =
+            |label: &str, n: u64, alert: bool| Figure { label: label.to_owned(), value: thousands(n), alert };
         report.figures = vec![
             figure("outside working hours", total, total > 0),
             figure("of them on days off", self.free_days, false),
             figure("of them denied or failed", self.refused, self.refused > 0),
             figure("users", users, false),
         ];
-        report.charts.push(self.week.chart("All events by weekday and hour; outside working hours framed", &self.hours));
+        report.charts.push(
+            self.week.chart("All events by weekday and hour; outside working hours framed", &self.hours),
+        );
         if total > 0 {
             report.charts.push(self.users.bars("Outside working hours, by user"));
             report.charts.extend(self.days.chart("Outside working hours, by day", request, true));
@@ -121,19 +124,25 @@ impl Collector for AfterHours {
             Column::new("first", "First"),
             Column::below("last", "last"),
         ];
-        report.tables.push(self.users.table(("users", "By user", "One row for each user."), &columns, request.rows, |name, g| {
-            vec![
-                Cell::text(Some(name)),
-                g.lists[0].cell(),
-                Cell::Number(g.events),
-                Cell::Number(g.refused()),
-                self.patients.cell(g.different[0]),
-                g.lists[1].cell(),
-                Cell::time(g.first),
-                Cell::time(g.last),
-            ]
-        }));
-        let mut table = self.events.table("events", "Every event outside working hours", "One row for each event.");
+        report.tables.push(self.users.table(
+            ("users", "By user", "One row for each user."),
+            &columns,
+            request.rows,
+            |name, g| {
+                vec![
+                    Cell::text(Some(name)),
+                    g.lists[0].cell(),
+                    Cell::Number(g.events),
+                    Cell::Number(g.refused()),
+                    self.patients.cell(g.different[0]),
+                    g.lists[1].cell(),
+                    Cell::time(g.first),
+                    Cell::time(g.last),
+                ]
+            },
+        ));
+        let mut table =
+            self.events.table("events", "Every event outside working hours", "One row for each event.");
         table.main = true;
         report.tables.push(table);
         report.notes.push(

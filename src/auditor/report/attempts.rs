@@ -72,7 +72,8 @@ impl Collector for Attempts {
             *n += 1;
         }
         self.without_reason += u64::from(f.reason.as_deref().is_none_or(|r| r.trim().is_empty()));
-        let (user, address) = (e.who.as_deref().unwrap_or(NO_USER), f.address.as_deref().unwrap_or(NO_ADDRESS));
+        let (user, address) =
+            (e.who.as_deref().unwrap_or(NO_USER), f.address.as_deref().unwrap_or(NO_ADDRESS));
         let about = f.patient.as_deref().map(patient);
         if let Some(about) = about {
             self.named_patients += u64::from(self.patients.is_new(("", about)));
@@ -95,7 +96,8 @@ impl Collector for Attempts {
         let (period, total) = (request.period(), self.events.total());
         let [_, denied, failed, _] = self.all;
         let users = self.users.len() - u64::from(self.users.get(NO_USER).is_some());
-        let figure = |label: &str, value: String, alert: bool| Figure { label: label.to_owned(), value, alert };
+        let figure =
+            |label: &str, value: String, alert: bool| Figure { label: label.to_owned(), value, alert };
         if self.emergency {
             report.question = format!("Who used emergency access in {period}, to whose records, and why?");
             report.answer = match total {
@@ -109,10 +111,15 @@ impl Collector for Attempts {
             };
             close_answer(report);
             if self.without_reason > 0 {
-                report.findings.push(format!("{} of these events state no reason.", share(self.without_reason, total)));
+                report
+                    .findings
+                    .push(format!("{} of these events state no reason.", share(self.without_reason, total)));
             }
             if denied + failed > 0 {
-                report.findings.push(format!("{} denied or failed in spite of it.", count(denied + failed, "event was", "events were")));
+                report.findings.push(format!(
+                    "{} denied or failed in spite of it.",
+                    count(denied + failed, "event was", "events were")
+                ));
             }
             report.figures = vec![
                 figure("emergency events", thousands(total), total > 0),
@@ -121,7 +128,8 @@ impl Collector for Attempts {
                 figure("without a reason", thousands(self.without_reason), self.without_reason > 0),
             ];
         } else {
-            report.question = format!("Which attempts were denied or failed in {period}, whose were they, and from where?");
+            report.question =
+                format!("Which attempts were denied or failed in {period}, whose were they, and from where?");
             report.answer = match total {
                 0 => format!("No event that could be read shows a denied or failed attempt in {period}"),
                 _ => format!(
@@ -136,11 +144,22 @@ impl Collector for Attempts {
                 ),
             };
             close_answer(report);
-            if let Some((name, g)) = self.users.ranked().first().filter(|(_, g)| total >= 10 && g.events * 2 > total) {
-                report.findings.push(format!("User {name} alone accounts for {} of them.", share(g.events, total)));
+            if let Some((name, g)) =
+                self.users.ranked().first().filter(|(_, g)| total >= 10 && g.events * 2 > total)
+            {
+                report
+                    .findings
+                    .push(format!("User {name} alone accounts for {} of them.", share(g.events, total)));
             }
-            if let Some((name, g)) = self.addresses.ranked().first().filter(|(n, g)| *n != NO_ADDRESS && total >= 10 && g.events * 2 > total) {
-                report.findings.push(format!("Address {name} alone accounts for {} of them.", share(g.events, total)));
+            if let Some((name, g)) = self
+                .addresses
+                .ranked()
+                .first()
+                .filter(|(n, g)| *n != NO_ADDRESS && total >= 10 && g.events * 2 > total)
+            {
+                report
+                    .findings
+                    .push(format!("Address {name} alone accounts for {} of them.", share(g.events, total)));
             }
             let addresses = self.addresses.len() - u64::from(self.addresses.get(NO_ADDRESS).is_some());
             report.figures = vec![
@@ -151,7 +170,11 @@ impl Collector for Attempts {
             ];
         }
         if total > 0 {
-            report.charts.extend(self.days.chart(if self.emergency { "Emergency access by day" } else { "Denied and failed attempts by day" }, request, true));
+            report.charts.extend(self.days.chart(
+                if self.emergency { "Emergency access by day" } else { "Denied and failed attempts by day" },
+                request,
+                true,
+            ));
             report.charts.push(self.users.bars("By user"));
             if !self.emergency {
                 report.charts.push(self.addresses.bars("By address"));
@@ -170,20 +193,25 @@ impl Collector for Attempts {
             Column::new("first", "First"),
             Column::below("last", "last"),
         ];
-        report.tables.push(self.users.table(("users", "By user", "One row for each user."), &columns, request.rows, |name, g| {
-            vec![
-                Cell::text(Some(name)),
-                g.lists[0].cell(),
-                Cell::Number(g.events),
-                Cell::Number(g.outcomes[1]),
-                Cell::Number(g.outcomes[2]),
-                self.patients.cell(g.different[0]),
-                g.lists[1].cell(),
-                g.lists[2].cell(),
-                Cell::time(g.first),
-                Cell::time(g.last),
-            ]
-        }));
+        report.tables.push(self.users.table(
+            ("users", "By user", "One row for each user."),
+            &columns,
+            request.rows,
+            |name, g| {
+                vec![
+                    Cell::text(Some(name)),
+                    g.lists[0].cell(),
+                    Cell::Number(g.events),
+                    Cell::Number(g.outcomes[1]),
+                    Cell::Number(g.outcomes[2]),
+                    self.patients.cell(g.different[0]),
+                    g.lists[1].cell(),
+                    g.lists[2].cell(),
+                    Cell::time(g.first),
+                    Cell::time(g.last),
+                ]
+            },
+        ));
         if !self.emergency {
             let columns = [
                 Column::new("address", "Address"),
@@ -192,11 +220,23 @@ impl Collector for Attempts {
                 Column::new("first", "First"),
                 Column::below("last", "last"),
             ];
-            report.tables.push(self.addresses.table(("addresses", "By address", "One row for each network address."), &columns, request.rows, |name, g| {
-                vec![Cell::text(Some(name)), Cell::Number(g.events), g.lists[0].cell(), Cell::time(g.first), Cell::time(g.last)]
-            }));
+            report.tables.push(self.addresses.table(
+                ("addresses", "By address", "One row for each network address."),
+                &columns,
+                request.rows,
+                |name, g| {
+                    vec![
+                        Cell::text(Some(name)),
+                        Cell::Number(g.events),
+                        g.lists[0].cell(),
+                        Cell::time(g.first),
+                        Cell::time(g.last),
+                    ]
+                },
+            ));
         }
-        let title = if self.emergency { "Every use of emergency access" } else { "Every denied or failed attempt" };
+        let title =
+            if self.emergency { "Every use of emergency access" } else { "Every denied or failed attempt" };
         let mut table = self.events.table("events", title, "One row for each event.");
         table.main = true;
         report.tables.push(table);

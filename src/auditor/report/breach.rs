@@ -91,7 +91,8 @@ impl Collector for Breach {
         by.extend(request.actor.as_ref().map(|a| format!("user {a}")));
         by.extend(request.address.as_ref().map(|a| format!("address {a}")));
         let by = if by.is_empty() { String::new() } else { format!(" through {}", by.join(" at ")) };
-        report.question = format!("Which patients are affected{by} in {period}, through which users, and since when?");
+        report.question =
+            format!("Which patients are affected{by} in {period}, through which users, and since when?");
         let show = |t: Option<Timestamp>| t.map_or("never".to_owned(), |t| zone.show(t));
         report.answer = match self.events - self.refused {
             0 => format!("No event that could be read shows that anything was reached{by} in {period}"),
@@ -113,11 +114,15 @@ impl Collector for Breach {
         }
         if unnamed > 0 {
             let n = count(unnamed, "event that was not refused names", "events that were not refused name");
-            report.findings.push(format!("{n} no patient; whom they affect has to be found out from the systems."));
+            report
+                .findings
+                .push(format!("{n} no patient; whom they affect has to be found out from the systems."));
         }
         if tried > 0 {
             let n = count(tried, "further patient was", "further patients were");
-            report.findings.push(format!("{n} asked for, but every attempt was denied or failed; they stand at the end of the table."));
+            report.findings.push(format!(
+                "{n} asked for, but every attempt was denied or failed; they stand at the end of the table."
+            ));
         }
         // Without a user or address everything outside the period would count.
         let same = request.actor.is_some() || request.address.is_some();
@@ -135,7 +140,8 @@ impl Collector for Breach {
                 show(self.after)
             ));
         }
-        let figure = |label: &str, value: String, alert: bool| Figure { label: label.to_owned(), value, alert };
+        let figure =
+            |label: &str, value: String, alert: bool| Figure { label: label.to_owned(), value, alert };
         report.figures = vec![
             figure("patients affected", format!("{least}{}", thousands(affected)), affected > 0),
             figure("events not refused", thousands(self.events - self.refused), false),
@@ -176,19 +182,24 @@ impl Breach {
             Column::new("first", "First"),
             Column::below("last", "last"),
         ];
-        report.tables.push(self.users.table(("users", "Users involved", "One row for each user."), &columns, request.rows, |name, g| {
-            vec![
-                Cell::text(Some(name)),
-                g.lists[0].cell(),
-                Cell::Number(g.events),
-                Cell::Number(g.refused()),
-                self.pairs.cell(g.different[0]),
-                g.lists[1].cell(),
-                g.lists[2].cell(),
-                Cell::time(g.first),
-                Cell::time(g.last),
-            ]
-        }));
+        report.tables.push(self.users.table(
+            ("users", "Users involved", "One row for each user."),
+            &columns,
+            request.rows,
+            |name, g| {
+                vec![
+                    Cell::text(Some(name)),
+                    g.lists[0].cell(),
+                    Cell::Number(g.events),
+                    Cell::Number(g.refused()),
+                    self.pairs.cell(g.different[0]),
+                    g.lists[1].cell(),
+                    g.lists[2].cell(),
+                    Cell::time(g.first),
+                    Cell::time(g.last),
+                ]
+            },
+        ));
         let columns = [
             Column::new("patient", "Patient"),
             Column::new("affected", "Affected"),
@@ -202,32 +213,37 @@ impl Breach {
             Column::below("last", "last"),
         ];
         let about = "One row for each patient, for the notices.";
-        let mut table = self.patients.table(("patients", "Patients", about), &columns, usize::MAX, |name, g| {
-            let affected = match (name == NO_PATIENT, g.events > g.refused()) {
-                (true, _) => "not known",
-                (false, true) => "yes",
-                (false, false) => "attempt only",
-            };
-            vec![
-                Cell::text(Some(name)),
-                Cell::Text(affected.to_owned()),
-                Cell::Number(g.events),
-                Cell::Number(g.refused()),
-                self.pairs.cell(g.different[0]),
-                g.lists[0].cell(),
-                g.lists[1].cell(),
-                g.lists[2].cell(),
-                Cell::time(g.first),
-                Cell::time(g.last),
-            ]
-        });
+        let mut table =
+            self.patients.table(("patients", "Patients", about), &columns, usize::MAX, |name, g| {
+                let affected = match (name == NO_PATIENT, g.events > g.refused()) {
+                    (true, _) => "not known",
+                    (false, true) => "yes",
+                    (false, false) => "attempt only",
+                };
+                vec![
+                    Cell::text(Some(name)),
+                    Cell::Text(affected.to_owned()),
+                    Cell::Number(g.events),
+                    Cell::Number(g.refused()),
+                    self.pairs.cell(g.different[0]),
+                    g.lists[0].cell(),
+                    g.lists[1].cell(),
+                    g.lists[2].cell(),
+                    Cell::time(g.first),
+                    Cell::time(g.last),
+                ]
+            });
         // Those to be told come first; the sort keeps the order within.
         table.rows.sort_by_key(|row| match row.cells.get(1) {
             Some(Cell::Text(t)) if t == "yes" => 0,
             Some(Cell::Text(t)) if t == "not known" => 1,
             _ => 2,
         });
-        for row in table.rows.iter_mut().filter(|r| matches!(r.cells.get(1), Some(Cell::Text(t)) if t == "not known")) {
+        for row in table
+            .rows
+            .iter_mut()
+            .filter(|r| matches!(r.cells.get(1), Some(Cell::Text(t)) if t == "not known"))
+        {
             row.mark = Mark::Attention;
         }
         table.rows.truncate(request.rows);

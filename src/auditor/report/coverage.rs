@@ -59,9 +59,10 @@ impl Hidden {
     fn add(&mut self, index: u64, in_period: bool) {
         self.count += 1;
         self.sealed_in_period += u64::from(in_period);
+        let room = self.ranges.len() < MAX_REPORT_RANGES;
         match self.ranges.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(index) && !self.more => *last = index,
-            _ if self.ranges.len() < MAX_REPORT_RANGES => self.ranges.push((index, index)),
+            _ if room => self.ranges.push((index, index)),
             _ => self.more = true,
         }
     }
@@ -112,7 +113,10 @@ impl Coverage {
         let unseen = self.unseen();
         let mut parts = Vec::new();
         if unseen > 0 {
-            parts.push(format!("{} sealed in this time could not be read", count(unseen, "record", "records")));
+            parts.push(format!(
+                "{} sealed in this time could not be read",
+                count(unseen, "record", "records")
+            ));
         }
         if self.unassigned_partly > 0 {
             let n = count(self.unassigned_partly, "record", "records");
@@ -125,7 +129,10 @@ impl Coverage {
     pub fn sentences(&self) -> Vec<String> {
         let mut out = Vec::new();
         if !self.looked_at {
-            out.push("This report rests on the signed statements of the chain alone; no record was opened for it.".to_owned());
+            out.push(
+                "This report rests on the signed statements of the chain alone; no record was opened for it."
+                    .to_owned(),
+            );
             return out;
         }
         let all = count(self.records, "record", "records");
@@ -135,7 +142,10 @@ impl Coverage {
             thousands(self.in_period)
         ));
         if self.not_for_you.count > 0 {
-            out.push(closed_sentence(&self.not_for_you, "sealed for other readers and cannot be read with this identity"));
+            out.push(closed_sentence(
+                &self.not_for_you,
+                "sealed for other readers and cannot be read with this identity",
+            ));
         }
         if self.erased.count > 0 {
             let orders: Vec<String> = self.orders.keys().take(12).map(|b| format!("block {b}")).collect();
@@ -144,10 +154,14 @@ impl Coverage {
             out.push(closed_sentence(&self.erased, &what));
         }
         if self.unreadable.count > 0 {
-            out.push(closed_sentence(&self.unreadable, "unreadable: what the writer sealed does not open or is no event"));
+            out.push(closed_sentence(
+                &self.unreadable,
+                "unreadable: what the writer sealed does not open or is no event",
+            ));
         }
         if self.partly > 0 {
-            let names: Vec<String> = self.withheld.iter().map(|(n, c)| format!("{n} ({})", thousands(*c))).collect();
+            let names: Vec<String> =
+                self.withheld.iter().map(|(n, c)| format!("{n} ({})", thousands(*c))).collect();
             out.push(format!(
                 "{} could be read only in part; fields of these sections are sealed for others: {}.",
                 count(self.partly, "record", "records"),
@@ -157,7 +171,10 @@ impl Coverage {
         if self.unassigned > 0 {
             let partly = match self.unassigned_partly {
                 0 => String::new(),
-                n => format!(" In {} of them the name may stand in a section that is sealed for others.", thousands(n)),
+                n => format!(
+                    " In {} of them the name may stand in a section that is sealed for others.",
+                    thousands(n)
+                ),
             };
             out.push(format!(
                 "{} within the period do not name what was asked for and are left out.{partly}",
@@ -171,14 +188,18 @@ impl Coverage {
             ));
         }
         if self.outside > 0 {
-            out.push(format!("{} lie outside the period.", count(self.outside, "opened record", "opened records")));
+            out.push(format!(
+                "{} lie outside the period.",
+                count(self.outside, "opened record", "opened records")
+            ));
         }
         out
     }
 }
 
 fn closed_sentence(hidden: &Hidden, what: &str) -> String {
-    let (subject, verb) = (count(hidden.count, "record", "records"), if hidden.count == 1 { "is" } else { "are" });
+    let (subject, verb) =
+        (count(hidden.count, "record", "records"), if hidden.count == 1 { "is" } else { "are" });
     let within = match hidden.sealed_in_period {
         n if n == hidden.count => "all sealed within the period".to_owned(),
         n => format!("{} sealed within the period", thousands(n)),

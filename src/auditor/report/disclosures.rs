@@ -14,8 +14,16 @@ const NO_RECIPIENT: &str = "(no recipient named)";
 /// Parts of words that tell a disclosure when no recipient is named.
 const DISCLOSING: [&str; 5] = ["disclos", "export", "release", "share", "transmit"];
 /// Parts of words that tell a health oversight agency or law enforcement, who may ask for a suspension, 164.528(a)(2).
-const OFFICIAL: [&str; 8] =
-    ["police", "law enforcement", "law-enforcement", "oversight", "sheriff", "prosecut", "attorney general", "inspector general"];
+const OFFICIAL: [&str; 8] = [
+    "police",
+    "law enforcement",
+    "law-enforcement",
+    "oversight",
+    "sheriff",
+    "prosecut",
+    "attorney general",
+    "inspector general",
+];
 
 /// What 164.528(a)(1) leaves out: words of purpose or legal basis, the paragraph, and what it says.
 const EXCLUSIONS: [(&[&str], &str, &str); 8] = [
@@ -23,8 +31,16 @@ const EXCLUSIONS: [(&[&str], &str, &str); 8] = [
     (&["hpaymt", "payment", "billing", "claimatt", "covauth"], "(a)(1)(i)", "for payment"),
     (&["hoperat", "operations", "health-care-operations"], "(a)(1)(i)", "for health care operations"),
     (&["patrqt", "patient-request", "individual"], "(a)(1)(ii)", "to the individual"),
-    (&["authorization", "authorisation", "hipaa-authorization"], "(a)(1)(iv)", "under the individual's authorization"),
-    (&["directory", "family"], "(a)(1)(v)", "for the facility's directory or to persons involved in the care"),
+    (
+        &["authorization", "authorisation", "hipaa-authorization"],
+        "(a)(1)(iv)",
+        "under the individual's authorization",
+    ),
+    (
+        &["directory", "family"],
+        "(a)(1)(v)",
+        "for the facility's directory or to persons involved in the care",
+    ),
     (&["national-security", "intelligence"], "(a)(1)(vi)", "for national security or intelligence"),
     (&["limited-data-set"], "(a)(1)(viii)", "as part of a limited data set"),
 ];
@@ -46,7 +62,12 @@ const FIELDS: [Field; 11] = [
 pub(super) fn collector(request: &ReportRequest) -> Box<dyn Collector> {
     let with_why: Vec<Field> = std::iter::once(Field::Why).chain(FIELDS).collect();
     Box::new(Disclosures {
-        suspended: request.suspended.iter().map(|s| s.trim().to_lowercase()).filter(|s| !s.is_empty()).collect(),
+        suspended: request
+            .suspended
+            .iter()
+            .map(|s| s.trim().to_lowercase())
+            .filter(|s| !s.is_empty())
+            .collect(),
         events: Events::new(&FIELDS, request.rows, request.hide_staff),
         apart: Events::new(&with_why, request.rows, request.hide_staff),
         recipients: Groups::default(),
@@ -114,7 +135,9 @@ impl Collector for Disclosures {
     fn finish(self: Box<Self>, request: &ReportRequest, report: &mut Report) {
         let (period, total) = (request.period(), self.events.total());
         let about = request.patient.as_ref().map_or(String::new(), |p| format!(" about patient {p}"));
-        report.question = format!("To whom was health information{about} disclosed in {period}, what was it, and for what purpose?");
+        report.question = format!(
+            "To whom was health information{about} disclosed in {period}, what was it, and for what purpose?"
+        );
         let named = self.recipients.len() - u64::from(self.without_recipient > 0);
         report.answer = match total {
             0 => format!("No disclosure{about} that has to be accounted for was found in {period}"),
@@ -142,7 +165,11 @@ impl Collector for Disclosures {
         report.figures = vec![
             Figure { label: "disclosures".into(), value: thousands(total), alert: false },
             Figure { label: "recipients".into(), value: thousands(named), alert: false },
-            Figure { label: "patients".into(), value: thousands(self.patients.len() - u64::from(self.patients.get(NO_PATIENT).is_some())), alert: false },
+            Figure {
+                label: "patients".into(),
+                value: thousands(self.patients.len() - u64::from(self.patients.get(NO_PATIENT).is_some())),
+                alert: false,
+            },
             Figure { label: "left out by rule".into(), value: thousands(left_out), alert: false },
         ];
         if total > 0 {
@@ -159,17 +186,22 @@ impl Collector for Disclosures {
             Column::below("last", "last"),
         ];
         let about = "Repeated disclosures to one recipient for one purpose may be accounted for like this, with first, number and last: 164.528(b)(3).";
-        report.tables.push(self.recipients.table(("recipients", "By recipient", about), &columns, request.rows, |name, g| {
-            vec![
-                Cell::text(Some(name)),
-                Cell::Number(g.events),
-                self.purposes.cell(g.different[0]),
-                g.lists[0].cell(),
-                g.lists[1].cell(),
-                Cell::time(g.first),
-                Cell::time(g.last),
-            ]
-        }));
+        report.tables.push(self.recipients.table(
+            ("recipients", "By recipient", about),
+            &columns,
+            request.rows,
+            |name, g| {
+                vec![
+                    Cell::text(Some(name)),
+                    Cell::Number(g.events),
+                    self.purposes.cell(g.different[0]),
+                    g.lists[0].cell(),
+                    g.lists[1].cell(),
+                    Cell::time(g.first),
+                    Cell::time(g.last),
+                ]
+            },
+        ));
         let columns = [
             Column::new("reason", "Why it is left out"),
             Column::new("disclosures", "Disclosures"),
@@ -178,11 +210,25 @@ impl Collector for Disclosures {
         ];
         if left_out > 0 {
             let about = "Disclosures that the rule does not ask to be accounted for, by the purpose or legal basis their events state.";
-            report.tables.push(self.left_out.table(("left-out", "Left out, and why", about), &columns, request.rows, |name, g| {
-                vec![Cell::text(Some(name)), Cell::Number(g.events), Cell::time(g.first), Cell::time(g.last)]
-            }));
+            report.tables.push(self.left_out.table(
+                ("left-out", "Left out, and why", about),
+                &columns,
+                request.rows,
+                |name, g| {
+                    vec![
+                        Cell::text(Some(name)),
+                        Cell::Number(g.events),
+                        Cell::time(g.first),
+                        Cell::time(g.last),
+                    ]
+                },
+            ));
         }
-        let mut table = self.events.table("disclosures", "Every disclosure to be accounted for", "One row for each disclosure.");
+        let mut table = self.events.table(
+            "disclosures",
+            "Every disclosure to be accounted for",
+            "One row for each disclosure.",
+        );
         table.main = true;
         report.tables.push(table);
         if self.apart.total() > 0 {
@@ -222,7 +268,8 @@ pub(super) fn is_disclosure(f: &Facts) -> bool {
 
 /// Why the rule leaves a disclosure out, if it does.
 fn exclusion(f: &Facts) -> Option<String> {
-    let to_self = f.recipient.as_deref().zip(f.patient.as_deref()).is_some_and(|(r, p)| same(patient(r), patient(p)));
+    let to_self =
+        f.recipient.as_deref().zip(f.patient.as_deref()).is_some_and(|(r, p)| same(patient(r), patient(p)));
     if to_self {
         return Some("164.528(a)(1)(ii): to the individual".to_owned());
     }
@@ -260,13 +307,15 @@ mod tests {
         for kept in ["PUBHLTH", "research", "law enforcement", "entreaty", "treaty"] {
             assert_eq!(exclusion(&facts(kept, "")), None, "{kept}");
         }
-        let own = Facts { recipient: Some("Patient/P1".into()), patient: Some("P1".into()), ..Facts::default() };
+        let own =
+            Facts { recipient: Some("Patient/P1".into()), patient: Some("P1".into()), ..Facts::default() };
         assert!(is_disclosure(&own) && exclusion(&own).unwrap().contains("individual"));
     }
 
     #[test]
     fn what_counts_as_a_disclosure() {
-        let does = |action: &str| is_disclosure(&Facts { action: Some(action.to_owned()), ..Facts::default() });
+        let does =
+            |action: &str| is_disclosure(&Facts { action: Some(action.to_owned()), ..Facts::default() });
         assert!(does("Export") && does("record_disclosed") && !does("read"));
     }
 }

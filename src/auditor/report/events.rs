@@ -38,8 +38,6 @@ pub(super) enum Field {
     Outcome,
     /// The event's word for it.
     Result,
-    /// Severity.
-    Severity,
     /// Network address.
     Address,
     /// Application.
@@ -67,7 +65,6 @@ impl Field {
             Field::Reason => Column::below("reason", "reason"),
             Field::Outcome => Column::new("outcome", "Outcome"),
             Field::Result => Column::below("result", "in the event's word"),
-            Field::Severity => Column::new("severity", "Severity"),
             Field::Address => Column::new("address", "From"),
             Field::Application => Column::below("application", "application"),
             Field::Recipient => Column::new("recipient", "Recipient"),
@@ -100,7 +97,6 @@ impl Field {
                 (Some(r), Some(o)) if r.eq_ignore_ascii_case(o.as_str()) => Cell::Missing,
                 (r, _) => text(r),
             },
-            Field::Severity => text(&f.severity),
             Field::Application => text(&f.application),
             Field::Recipient => text(&f.recipient),
             Field::Blank(..) => Cell::Blank,
@@ -166,7 +162,8 @@ impl Events {
             Mark::None
         };
         let cells = self.fields.iter().map(|f| f.cell(e, why, self.hidden)).collect();
-        self.kept.push(Reverse(Kept { at, row: Row { cells, records: RecordSet::one(e.record.index), mark } }));
+        self.kept
+            .push(Reverse(Kept { at, row: Row { cells, records: RecordSet::one(e.record.index), mark } }));
     }
 
     /// How many events there were.

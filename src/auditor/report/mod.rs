@@ -8,6 +8,7 @@ mod access;
 mod after;
 mod attempts;
 mod breach;
+mod clocks;
 pub mod coverage;
 mod csv;
 mod disclosures;
@@ -35,8 +36,7 @@ pub use self::kind::ReportKind;
 pub use self::model::Report;
 pub use self::request::ReportRequest;
 
-use self::scan::{Collector, ReadFacts};
-use crate::auditor::facts::Facts;
+use self::scan::Collector;
 use crate::auditor::record::{Records, RecordsError};
 use crate::base::clock::Timestamp;
 
@@ -62,10 +62,14 @@ pub enum ReportError {
         option: &'static str,
     },
     /// One person of the staff is asked for, and names are to be hidden.
-    #[error("--hide-staff hides who did what, so it cannot be combined with --actor or --address: leave one of them out")]
+    #[error(
+        "--hide-staff hides who did what, so it cannot be combined with --actor or --address: leave one of them out"
+    )]
     NamesStaff,
     /// A breach without bounds.
-    #[error("breach-scope needs to know what the breach was: give --actor, --address, or a period with --from and --to")]
+    #[error(
+        "breach-scope needs to know what the breach was: give --actor, --address, or a period with --from and --to"
+    )]
     NoScope,
     /// The period ends before it begins.
     #[error("the period from {from} to {to} ends before it begins: exchange --from and --to")]
@@ -88,15 +92,6 @@ pub enum ReportError {
 
 /// Makes a report in one pass over `records`.
 pub fn build(records: &dyn Records, request: &ReportRequest) -> Result<Report, ReportError> {
-    build_with(records, request, &Facts::of)
-}
-
-/// [`build`] with another way to read events.
-fn build_with(
-    records: &dyn Records,
-    request: &ReportRequest,
-    facts_of: ReadFacts<'_>,
-) -> Result<Report, ReportError> {
     request.check()?;
     let mut collector: Box<dyn Collector> = match request.kind {
         ReportKind::PatientAccess | ReportKind::UserActivity => access::collector(request),
@@ -110,7 +105,7 @@ fn build_with(
         ReportKind::Statistics => statistics::collector(),
         ReportKind::Review => review::collector(request),
     };
-    let coverage = scan::scan(records, request, facts_of, collector.as_mut())?;
+    let coverage = scan::scan(records, request, collector.as_mut())?;
     let mut report = Report {
         kind: request.kind,
         title: request.kind.describe().title.to_owned(),
@@ -157,10 +152,8 @@ fn add_notes(report: &mut Report) {
         );
     }
     if !report.records_complete() {
-        report.notes.push("Summary rows name the first records they rest on; how many there are is exact.".to_owned());
+        report.notes.push(
+            "Summary rows name the first records they rest on; how many there are is exact.".to_owned(),
+        );
     }
 }
-
-#[cfg(test)]
-#[path = "report_tests.rs"]
-mod tests;

@@ -12,7 +12,9 @@ pub enum PeriodError {
     #[error("{0:?} is no date and no time: write 2026-01-31, 2026-01-31T14:30 or 2026-01-31T14:30:00+01:00")]
     Moment(String),
     /// No time zone.
-    #[error("{0:?} is no time zone known here: write a name such as Europe/Berlin or America/New_York, or UTC, or an offset such as +01:00")]
+    #[error(
+        "{0:?} is no time zone known here: write a name such as Europe/Berlin or America/New_York, or UTC, or an offset such as +01:00"
+    )]
     Zone(String),
     /// No working hours.
     #[error("{0:?} are no working hours: write for example 07:00-19:00")]
@@ -112,7 +114,8 @@ impl Zone {
     fn read_moment(&self, text: &str) -> Option<(Timestamp, Timestamp)> {
         if text.len() == 10 {
             let date: civil::Date = text.parse().ok()?;
-            let start = |d: civil::Date| Some(d.to_zoned(self.zone.clone()).ok()?.timestamp().as_millisecond());
+            let start =
+                |d: civil::Date| Some(d.to_zoned(self.zone.clone()).ok()?.timestamp().as_millisecond());
             return pair(start(date)?, start(date.tomorrow().ok()?)? - 1);
         }
         let first = match text.parse::<jiff::Timestamp>() {
@@ -267,9 +270,24 @@ mod tests {
         assert_eq!(utc.last("2026-01-31T14:30:05Z").unwrap(), at("2026-01-31T14:30:05.999Z"));
         assert_eq!(utc.last("2026-01-31T14:30:05.5+01:00").unwrap(), at("2026-01-31T13:30:05.500Z"));
         assert_eq!(utc.last("2026-01-31T14:30").unwrap(), at("2026-01-31T14:30:59.999Z"));
-        assert_eq!(Zone::parse("+02:00").unwrap().first("2026-01-31 14:30").unwrap(), at("2026-01-31T12:30:00.000Z"));
-        assert_eq!(Zone::parse("-05:30").unwrap().first("2026-01-31 14:30").unwrap(), at("2026-01-31T20:00:00.000Z"));
-        for bad in ["", "yesterday", "2026-02-30", "31.01.2026", "2026-1-31", "1969-12-31", "2026-01-31T25:00Z", "2026-01-31T14"] {
+        assert_eq!(
+            Zone::parse("+02:00").unwrap().first("2026-01-31 14:30").unwrap(),
+            at("2026-01-31T12:30:00.000Z")
+        );
+        assert_eq!(
+            Zone::parse("-05:30").unwrap().first("2026-01-31 14:30").unwrap(),
+            at("2026-01-31T20:00:00.000Z")
+        );
+        for bad in [
+            "",
+            "yesterday",
+            "2026-02-30",
+            "31.01.2026",
+            "2026-1-31",
+            "1969-12-31",
+            "2026-01-31T25:00Z",
+            "2026-01-31T14",
+        ] {
             assert!(utc.first(bad).is_err(), "{bad}");
         }
         for bad in ["Europe/Atlantis", "+25:00", "+1", "../etc/passwd", ""] {
@@ -286,7 +304,10 @@ mod tests {
         assert_eq!((local.weekday, local.minute), (5, 15));
         assert_eq!(date_of(local.day).to_string(), "2026-07-04");
         assert_eq!(berlin.show(t), "2026-07-04 00:15:00 +02:00");
-        assert_eq!((Zone::utc().show(t), Zone::utc().show_date(t)), ("2026-07-03 22:15:00".into(), "2026-07-03".into()));
+        assert_eq!(
+            (Zone::utc().show(t), Zone::utc().show_date(t)),
+            ("2026-07-03 22:15:00".into(), "2026-07-03".into())
+        );
         assert_eq!(Zone::utc().local(at("1970-01-01T00:00:00.000Z")).day, 0);
     }
 
@@ -296,14 +317,27 @@ mod tests {
         let usual = WorkingHours::default();
         assert_eq!(usual, WorkingHours::parse("07:00-19:00", "mon-fri").unwrap());
         assert!(usual.include(local(0, 420)) && !usual.include(local(0, 419)));
-        assert!(usual.include(local(4, 1139)) && !usual.include(local(4, 1140)) && !usual.include(local(5, 600)));
+        assert!(
+            usual.include(local(4, 1139)) && !usual.include(local(4, 1140)) && !usual.include(local(5, 600))
+        );
         // A night shift from Friday belongs to Friday.
         let night = WorkingHours::parse("22:00-06:00", "mon,FRI").unwrap();
         assert!(night.include(local(4, 1320)) && night.include(local(5, 359)));
-        assert!(!night.include(local(5, 1320)) && !night.include(local(0, 100)) && night.include(local(1, 100)));
-        assert_eq!(WorkingHours::parse("00:00-24:00", "fri-mon").unwrap().days, [true, false, false, false, true, true, true]);
+        assert!(
+            !night.include(local(5, 1320)) && !night.include(local(0, 100)) && night.include(local(1, 100))
+        );
+        assert_eq!(
+            WorkingHours::parse("00:00-24:00", "fri-mon").unwrap().days,
+            [true, false, false, false, true, true, true]
+        );
         assert_eq!(usual.to_string(), "07:00 to 19:00, Monday to Friday");
-        for (hours, days) in [("7-19", "all"), ("07:00-07:00", "all"), ("07:00-24:30", "all"), ("24:00-07:00", "all"), ("07:00-19:00", "weekend")] {
+        for (hours, days) in [
+            ("7-19", "all"),
+            ("07:00-07:00", "all"),
+            ("07:00-24:30", "all"),
+            ("24:00-07:00", "all"),
+            ("07:00-19:00", "weekend"),
+        ] {
             assert!(WorkingHours::parse(hours, days).is_err(), "{hours} {days}");
         }
     }

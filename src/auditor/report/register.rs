@@ -48,7 +48,8 @@ impl Collector for Register {
         group.lists[0].add(f.purpose.as_deref());
         group.lists[1].add(f.recipient.as_deref());
         group.lists[2].add(f.operation.or(f.action.as_deref()));
-        group.different[0] += u64::from(e.who.as_deref().is_some_and(|w| self.processors.is_new((key.as_str(), w))));
+        group.different[0] +=
+            u64::from(e.who.as_deref().is_some_and(|w| self.processors.is_new((key.as_str(), w))));
         group.different[1] += u64::from(about.is_some_and(|p| self.subjects.is_new((key.as_str(), p))));
         // The groups know a long key by its shortened form.
         self.keys.entry(clip(&key)).or_insert((basis, category));
@@ -58,8 +59,9 @@ impl Collector for Register {
         let period = request.period();
         let without = self.bases.get(NO_BASIS).map_or(0, |g| g.events);
         let bases = self.bases.len() - u64::from(without > 0);
-        report.question =
-            format!("Which categories of data were processed in {period}, on which legal basis, for what, and by how many people?");
+        report.question = format!(
+            "Which categories of data were processed in {period}, on which legal basis, for what, and by how many people?"
+        );
         report.answer = match self.events {
             0 => format!("No event of processing that could be read lies in {period}"),
             n => format!(
@@ -73,7 +75,8 @@ impl Collector for Register {
         if without > 0 {
             report.findings.push(format!("{} events state no legal basis.", share(without, self.events)));
         }
-        let figure = |label: &str, n: u64, alert: bool| Figure { label: label.to_owned(), value: thousands(n), alert };
+        let figure =
+            |label: &str, n: u64, alert: bool| Figure { label: label.to_owned(), value: thousands(n), alert };
         report.figures = vec![
             figure("events of processing", self.events, false),
             figure("legal bases", bases, false),

@@ -91,7 +91,11 @@ impl ReportRequest {
                 return Err(ReportError::Unused { report: about.name, option: parameter.option() });
             }
             if !given && about.needs.contains(&parameter) {
-                return Err(ReportError::Missing { report: about.name, option: parameter.option(), example: example(parameter) });
+                return Err(ReportError::Missing {
+                    report: about.name,
+                    option: parameter.option(),
+                    example: example(parameter),
+                });
             }
         }
         if self.hide_staff && (filled(&self.actor) || filled(&self.address)) {
@@ -185,10 +189,13 @@ impl ReportRequest {
         let takes = |p| about.needs.contains(&p) || about.takes.contains(&p);
         let mut out = Vec::new();
         let mut put = |name: &str, value: String| out.push((name.to_owned(), value));
-        put("Period", match self.period() {
-            all if self.from.is_none() && self.to.is_none() => all,
-            period => format!("{}, both ends included", period.trim_start_matches("the ")),
-        });
+        put(
+            "Period",
+            match self.period() {
+                all if self.from.is_none() && self.to.is_none() => all,
+                period => format!("{}, both ends included", period.trim_start_matches("the ")),
+            },
+        );
         put("Time zone", self.zone().name().to_owned());
         for (name, value) in [("Patient", &self.patient), ("User", &self.actor), ("Address", &self.address)] {
             if let Some(value) = value {
@@ -201,7 +208,10 @@ impl ReportRequest {
             put("Working hours", WorkingHours::default().to_string());
         }
         if takes(Parameter::HideStaff) {
-            put("Names of staff", if self.hide_staff { "replaced by numbers and roles" } else { "shown" }.to_owned());
+            put(
+                "Names of staff",
+                if self.hide_staff { "replaced by numbers and roles" } else { "shown" }.to_owned(),
+            );
         }
         if takes(Parameter::SilentAfter) {
             let hours = self.silent_millis() / 3_600_000;

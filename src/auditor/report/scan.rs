@@ -68,14 +68,10 @@ pub(super) trait Collector {
     fn finish(self: Box<Self>, request: &ReportRequest, report: &mut Report);
 }
 
-/// How the facts of an event are read.
-pub(super) type ReadFacts<'f> = &'f dyn Fn(&[u8]) -> Facts;
-
 /// Goes through the ledger once.
 pub(super) fn scan(
     records: &dyn Records,
     request: &ReportRequest,
-    facts_of: ReadFacts<'_>,
     collector: &mut dyn Collector,
 ) -> Result<Coverage, ReportError> {
     let as_of = records.as_of();
@@ -102,7 +98,7 @@ pub(super) fn scan(
         let record = record?;
         expect("record", index, record.index)?;
         index += 1;
-        one(&record, request, &zone, facts_of, &mut staff, &mut coverage, collector);
+        one(&record, request, &zone, &mut staff, &mut coverage, collector);
     }
     ends("records", as_of.records, index)?;
     Ok(coverage)
@@ -112,7 +108,6 @@ fn one(
     record: &AuditRecord,
     request: &ReportRequest,
     zone: &Zone,
-    facts_of: ReadFacts<'_>,
     staff: &mut Staff,
     coverage: &mut Coverage,
     collector: &mut dyn Collector,
@@ -122,7 +117,7 @@ fn one(
         collector.record(record, None);
         return;
     };
-    let facts = facts_of(event);
+    let facts = Facts::of(event);
     let own = facts.time.as_deref().and_then(Timestamp::parse);
     let time = own.unwrap_or(record.sealed);
     let (covered, withheld) = (request.covers(time), record.content.withheld());
@@ -150,7 +145,8 @@ fn one(
     coverage.selected += 1;
     coverage.without_time += u64::from(own.is_none());
     let who = staff.name(&facts);
-    let entry = Entry { record, facts: &facts, time, sealed_time: own.is_none(), local: zone.local(time), who };
+    let entry =
+        Entry { record, facts: &facts, time, sealed_time: own.is_none(), local: zone.local(time), who };
     collector.entry(&entry);
 }
 
@@ -158,12 +154,16 @@ fn expect(what: &str, expected: u64, found: u64) -> Result<(), RecordsError> {
     if expected == found {
         return Ok(());
     }
-    Err(RecordsError(format!("expected {what} {expected} and was given {found}; the copy of the ledger is not usable")))
+    Err(RecordsError(format!(
+        "expected {what} {expected} and was given {found}; the copy of the ledger is not usable"
+    )))
 }
 
 fn ends(what: &str, expected: u64, found: u64) -> Result<(), RecordsError> {
     if expected == found {
         return Ok(());
     }
-    Err(RecordsError(format!("the checkpoint covers {expected} {what} and only {found} were given; the copy of the ledger is not usable")))
+    Err(RecordsError(format!(
+        "the checkpoint covers {expected} {what} and only {found} were given; the copy of the ledger is not usable"
+    )))
 }

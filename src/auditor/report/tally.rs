@@ -8,7 +8,7 @@ use super::model::{Cell, Chart, Column, Mark, Outcomes, RecordSet, Row, Table};
 use super::period::{Local, WorkingHours};
 use super::request::ReportRequest;
 use super::scan::Entry;
-use super::text::clip;
+use super::text::{clip, count};
 use crate::base::clock::Timestamp;
 use crate::base::limits::{MAX_REPORT_DAYS, MAX_REPORT_INDEXES, MAX_REPORT_KEYS, MAX_REPORT_PAIRS};
 
@@ -117,12 +117,6 @@ impl Groups {
         self.map.len() as u64
     }
 
-    /// How many names, or at least how many.
-    pub fn counted(&self) -> String {
-        let n = super::text::thousands(self.len());
-        if self.rest > 0 { format!("at least {n}") } else { n }
-    }
-
     /// The group of a name.
     pub fn get(&self, name: &str) -> Option<&Group> {
         self.map.get(name)
@@ -156,7 +150,13 @@ impl Groups {
         Table {
             name,
             title: title.to_owned(),
-            about: about.to_owned(),
+            about: match self.rest {
+                0 => about.to_owned(),
+                n => format!(
+                    "{about} There are too many names: {} of further ones are not in it.",
+                    count(n, "event", "events")
+                ),
+            },
             order: "most events first",
             columns: columns.to_vec(),
             rows,
@@ -229,11 +229,6 @@ impl Days {
         if let Some(count) = self.days.entry(day).or_default().get_mut(outcome) {
             *count += n;
         }
-    }
-
-    /// The days with any event, ascending.
-    pub fn all(&self) -> impl Iterator<Item = (i32, &Outcomes)> {
-        self.days.iter().map(|(d, o)| (*d, o))
     }
 
     /// Events by day, from the first to the last day of the period or, where it is open, of the events.

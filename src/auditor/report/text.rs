@@ -33,6 +33,30 @@ pub fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// A length of time in milliseconds, in its two largest units.
+pub fn duration(ms: i64) -> String {
+    let seconds = ms.unsigned_abs() / 1000;
+    let units = [
+        (seconds / 86_400, "day", "days"),
+        (seconds / 3600 % 24, "hour", "hours"),
+        (seconds / 60 % 60, "minute", "minutes"),
+    ];
+    let first = units.iter().position(|(n, ..)| *n > 0);
+    match first {
+        None => count(seconds, "second", "seconds"),
+        Some(at) => {
+            let parts: Vec<String> = units
+                .iter()
+                .skip(at)
+                .take(2)
+                .filter(|(n, ..)| *n > 0)
+                .map(|(n, one, many)| count(*n, one, many))
+                .collect();
+            parts.join(" ")
+        }
+    }
+}
+
 /// Text for a cell or a name. What is too long is cut; its hash then keeps different texts different.
 pub fn clip(text: &str) -> String {
     let Some((cut, _)) = text.char_indices().nth(MAX_REPORT_CELL_CHARS) else { return text.to_owned() };
@@ -68,7 +92,8 @@ pub fn person(text: &str) -> &str {
 
 /// The patient's identifier without the kinds of prefix events put before it.
 pub fn patient(text: &str) -> &str {
-    let text = text.rfind("Patient/").and_then(|at| text.get(at + 8..)).filter(|t| !t.is_empty()).unwrap_or(text);
+    let text =
+        text.rfind("Patient/").and_then(|at| text.get(at + 8..)).filter(|t| !t.is_empty()).unwrap_or(text);
     text.strip_prefix("patient:").filter(|t| !t.is_empty()).unwrap_or(text)
 }
 
@@ -92,7 +117,8 @@ impl Staff {
 
     /// What to call who did it; `None` if the event does not say. Numbers follow the order of first appearance in the ledger.
     pub fn name(&mut self, facts: &Facts) -> Option<String> {
-        let actor = facts.actor.as_deref().or(facts.actor_name.as_deref()).filter(|a| !a.trim().is_empty())?;
+        let actor =
+            facts.actor.as_deref().or(facts.actor_name.as_deref()).filter(|a| !a.trim().is_empty())?;
         let id = person(actor.trim());
         if !self.hide {
             return Some(clip(id));
@@ -120,10 +146,18 @@ mod tests {
         assert_eq!((thousands(1000).as_str(), thousands(1_234_567).as_str()), ("1,000", "1,234,567"));
         assert_eq!(count(1, "record", "records"), "1 record");
         assert_eq!((share(1, 3).as_str(), share(0, 0).as_str()), ("1 of 3 (33%)", "0"));
+        assert_eq!((duration(59_000).as_str(), duration(86_400_000).as_str()), ("59 seconds", "1 day"));
+        assert_eq!(duration(2 * 86_400_000 + 3 * 3_600_000 + 1000), "2 days 3 hours");
         assert_eq!(person("Practitioner/dr-smith"), "dr-smith");
         assert_eq!(person("https://ehr.example/fhir/Practitioner/dr-smith"), "dr-smith");
-        assert_eq!((person("SomePractitioner/x"), person("Practitioner/")), ("SomePractitioner/x", "Practitioner/"));
-        assert_eq!((person("Patient/x"), patient("Patient/x"), patient("patient:PT-1")), ("Patient/x", "x", "PT-1"));
+        assert_eq!(
+            (person("SomePractitioner/x"), person("Practitioner/")),
+            ("SomePractitioner/x", "Practitioner/")
+        );
+        assert_eq!(
+            (person("Patient/x"), patient("Patient/x"), patient("patient:PT-1")),
+            ("Patient/x", "x", "PT-1")
+        );
         assert!(same(" PAT-1", "pat-1") && !same("PAT-1", "PAT-11"));
     }
 

@@ -246,6 +246,8 @@ fn event(m: &mut Meant, n: usize) -> Value {
         m.emergency || m.recipient.is_some() || m.severity.is_some() || !m.has_time || m.reason.is_some();
     if n % 3 == 1 && !special && m.actor.is_some() {
         (m.role, m.basis) = (None, None);
+        // FHIR R4 knows failures and no refusals.
+        m.outcome = if m.outcome == 1 { 2 } else { m.outcome };
         m.purpose = m.purpose.map(|p| match p {
             "treatment" => "TREAT",
             "payment" => "HPAYMT",

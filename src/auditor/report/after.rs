@@ -7,7 +7,7 @@ use super::period::WorkingHours;
 use super::request::ReportRequest;
 use super::scan::{Collector, Entry};
 use super::tally::{Days, Groups, Pairs, Week};
-use super::text::{count, patient, share, thousands};
+use super::text::{count, patient, thousands};
 
 const FIELDS: [Field; 13] = [
     Field::Time,
@@ -87,16 +87,17 @@ impl Collector for AfterHours {
         report.answer = match total {
             0 => format!("No event that could be read lies outside working hours in {period}"),
             n => format!(
-                "In {period}, {} events lie outside working hours, by {}",
-                share(n, self.looked_at),
+                "In {period}, {} of {} outside working hours, by {}",
+                thousands(n),
+                count(self.looked_at, "event lies", "events lie"),
                 count(users, "named user", "different named users")
             ),
         };
         close_answer(report);
         if self.unknown > 0 {
             report.findings.push(format!(
-                "{} no time of its own that can be read; whether it happened outside working hours is not known, and it is left out.",
-                count(self.unknown, "event gives", "events each give")
+                "{} no time that can be read. When that happened is not known, and it is left out.",
+                count(self.unknown, "event gives", "events give")
             ));
         }
         let figure =

@@ -12,6 +12,8 @@ use crate::chain::proof::record_id;
 pub struct Coverage {
     /// Records in the ledger.
     pub records: u64,
+    /// Whether the period has a beginning or an end.
+    pub limited: bool,
     /// Whether the records were gone through; `false` for a report about the chain alone.
     pub looked_at: bool,
     /// Records that were opened, wholly or in part.
@@ -127,37 +129,32 @@ impl Coverage {
 
     /// All of it, one sentence each.
     pub fn sentences(&self) -> Vec<String> {
-        let mut out = Vec::new();
         if !self.looked_at {
-            out.push(
+            return vec![
                 "This report rests on the signed statements of the chain alone; no record was opened for it."
                     .to_owned(),
-            );
-            return out;
+            ];
         }
-        let all = count(self.records, "record", "records");
-        out.push(format!(
-            "The ledger holds {all}; every one was looked at, and {} could be opened, {} of them within the period.",
+        let within = if self.limited { " within the period" } else { "" };
+        let mut out = vec![format!(
+            "The ledger holds {}; every one was looked at, and {} could be opened{}.",
+            count(self.records, "record", "records"),
             thousands(self.opened),
-            thousands(self.in_period)
-        ));
+            if self.limited { format!(", {}{within}", thousands(self.in_period)) } else { String::new() }
+        )];
         if self.not_for_you.count > 0 {
-            out.push(closed_sentence(
-                &self.not_for_you,
-                "sealed for other readers and cannot be read with this identity",
-            ));
+            let what = "sealed for other readers and cannot be read with this identity";
+            out.push(self.closed_sentence(&self.not_for_you, what));
         }
         if self.erased.count > 0 {
             let orders: Vec<String> = self.orders.keys().take(12).map(|b| format!("block {b}")).collect();
             let more = if self.orders.len() > orders.len() { " and more" } else { "" };
             let what = format!("erased by order ({}{more})", orders.join(", "));
-            out.push(closed_sentence(&self.erased, &what));
+            out.push(self.closed_sentence(&self.erased, &what));
         }
         if self.unreadable.count > 0 {
-            out.push(closed_sentence(
-                &self.unreadable,
-                "unreadable: what the writer sealed does not open or is no event",
-            ));
+            let what = "unreadable: what the writer sealed does not open or is no event";
+            out.push(self.closed_sentence(&self.unreadable, what));
         }
         if self.partly > 0 {
             let names: Vec<String> =
@@ -177,32 +174,32 @@ impl Coverage {
                 ),
             };
             out.push(format!(
-                "{} within the period do not name what was asked for and are left out.{partly}",
+                "{}{within}: what was asked for is not named, so whether it belongs here is not known, and it is left out.{partly}",
                 count(self.unassigned, "opened record", "opened records")
             ));
         }
         if self.without_time > 0 {
             out.push(format!(
-                "{} within the period carry no time that can be read; the time of sealing stands for it, marked †.",
-                count(self.without_time, "record", "records")
+                "{}{within} without a time that can be read; the time of sealing stands for it, marked †.",
+                count(self.without_time, "record is", "records are")
             ));
         }
         if self.outside > 0 {
             out.push(format!(
-                "{} lie outside the period.",
-                count(self.outside, "opened record", "opened records")
+                "{} outside the period.",
+                count(self.outside, "opened record lies", "opened records lie")
             ));
         }
         out
     }
-}
 
-fn closed_sentence(hidden: &Hidden, what: &str) -> String {
-    let (subject, verb) =
-        (count(hidden.count, "record", "records"), if hidden.count == 1 { "is" } else { "are" });
-    let within = match hidden.sealed_in_period {
-        n if n == hidden.count => "all sealed within the period".to_owned(),
-        n => format!("{} sealed within the period", thousands(n)),
-    };
-    format!("{subject} {verb} {what}; {within}: {}.", hidden.which())
+    fn closed_sentence(&self, hidden: &Hidden, what: &str) -> String {
+        let subject = count(hidden.count, "record is", "records are");
+        let within = match hidden.sealed_in_period {
+            _ if !self.limited => String::new(),
+            n if n == hidden.count => "; all sealed within the period".to_owned(),
+            n => format!("; {} sealed within the period", thousands(n)),
+        };
+        format!("{subject} {what}{within}: {}.", hidden.which())
+    }
 }

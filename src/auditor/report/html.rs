@@ -173,6 +173,11 @@ fn class_of(table: &Table, group: &[usize]) -> &'static str {
     };
     if is(|c| matches!(c, Cell::Number(_) | Cell::AtLeast(_))) {
         "n"
+    } else if group
+        .first()
+        .is_some_and(|i| table.rows.iter().any(|r| matches!(r.cells.get(*i), Some(Cell::Time { .. }))))
+    {
+        "t"
     } else if is(|c| *c == Cell::Blank) {
         "blank"
     } else {
@@ -213,8 +218,9 @@ fn cell(c: &Cell, zone: &Zone) -> Markup {
         Cell::AtLeast(n) => html! { "≥ " (thousands(*n)) },
         Cell::Time { at, sealed } => {
             let text = zone.show(*at);
-            let (date, rest) = text.split_once(' ').unwrap_or((&text, ""));
-            html! { span.nb { (date) } " " span.nb { (rest) @if *sealed { " †" } } }
+            // The offset, if there is one, stands apart: it matters in the hour that a clock shows twice.
+            let (clock, offset) = text.split_at_checked(19).unwrap_or((&text, ""));
+            html! { (clock) span.off { (offset) } @if *sealed { " †" } }
         }
         Cell::Outcome(o) => html! { span.{"o o-" (o)} { (o) } },
         Cell::Missing => html! { span.none { "–" } },

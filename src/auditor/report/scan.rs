@@ -76,7 +76,11 @@ pub(super) fn scan(
 ) -> Result<Coverage, ReportError> {
     let as_of = records.as_of();
     let zone = request.zone();
-    let mut coverage = Coverage { records: as_of.records, ..Coverage::default() };
+    let mut coverage = Coverage {
+        records: as_of.records,
+        limited: request.from.is_some() || request.to.is_some(),
+        ..Coverage::default()
+    };
     let (blocks, looked_at) = collector.goes_through();
     if blocks {
         let mut height = 0;

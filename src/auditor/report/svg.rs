@@ -10,45 +10,41 @@ use crate::base::clock::Timestamp;
 
 /// Classes of the four outcomes in the style sheet.
 const CLASSES: [&str; 4] = ["c-allowed", "c-denied", "c-failed", "c-unstated"];
-/// Width of every chart in its own units.
-const WIDTH: u64 = 720;
+/// Width of a chart that takes the whole width, in its own units, which are about the page's pixels.
+const WIDTH: u64 = 984;
+/// Width of a chart that takes half of it.
+const HALF: u64 = 476;
 /// Most bars of a chart by day.
 const MAX_COLUMNS: i32 = 92;
 /// Longest label of a bar, in characters.
-const LABEL_CHARS: usize = 30;
+const LABEL_CHARS: usize = 24;
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// A chart with its heading.
+/// A chart with its heading. Charts over time take the whole width, bars half of it.
 pub(super) fn chart(chart: &Chart, zone: &Zone) -> Markup {
+    let hidden = |more: u64| {
+        html! { @if more > 0 { p.small { (count(more, "more name is", "more names are")) " not shown here." } } }
+    };
     match chart {
         Chart::Days { title, span, days, by_outcome } => {
-            figure(title, days_chart(title, *span, days), legend_of(days.iter().map(|d| d.1), *by_outcome))
+            let legend = legend_of(days.iter().map(|d| d.1), *by_outcome);
+            figure(title, "full", days_chart(title, *span, days), legend)
         }
         Chart::Bars { title, bars, more, by_outcome } => {
-            let note = (*more > 0).then(|| format!("{} not shown.", count(*more, "more is", "more are")));
-            figure(
-                title,
-                bars_chart(title, bars),
-                html! {
-                    (legend_of(bars.iter().map(|b| b.1), *by_outcome))
-                    @if let Some(note) = note { p.small { (note) } }
-                },
-            )
+            let legend = legend_of(bars.iter().map(|b| b.1), *by_outcome);
+            figure(title, "half", bars_chart(title, bars), html! { (legend) (hidden(*more)) })
         }
-        Chart::Week { title, hours, working } => figure(title, week_chart(title, hours, working), html! {}),
+        Chart::Week { title, hours, working } => {
+            figure(title, "full", week_chart(title, hours, working), html! {})
+        }
         Chart::Lanes { title, span, lanes, more } => {
-            let note = (*more > 0).then(|| format!("{} not shown.", count(*more, "more is", "more are")));
-            figure(
-                title,
-                lanes_chart(title, *span, lanes, zone),
-                html! { @if let Some(note) = note { p.small { (note) } } },
-            )
+            figure(title, "full", lanes_chart(title, *span, lanes, zone), hidden(*more))
         }
     }
 }
 
-fn figure(title: &str, picture: Markup, below: Markup) -> Markup {
-    html! { figure { figcaption { (title) } (picture) (below) } }
+fn figure(title: &str, class: &str, picture: Markup, below: Markup) -> Markup {
+    html! { figure.(class) { figcaption { (title) } (picture) (below) } }
 }
 
 /// Which colour is which, for the outcomes that occur.
@@ -59,10 +55,10 @@ fn legend_of(all: impl Iterator<Item = Outcomes>, by_outcome: bool) -> Markup {
             *total += n;
         }
     }
-    let parts = OUTCOME_NAMES.iter().zip(CLASSES).zip(sum).filter(|(_, n)| *n > 0);
+    let parts = OUTCOME_NAMES.iter().zip(CLASSES).zip(sum).filter(|(_, n)| *n > 0).map(|(part, _)| part);
     html! {
         @if by_outcome {
-            p.legend { @for ((name, class), n) in parts { span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect class=(class) width="10" height="10" {} } " " (name) " " (thousands(n)) } } }
+            p.legend { @for (name, class) in parts { span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect class=(class) width="10" height="10" {} } " " (name) } } }
         }
     }
 }
@@ -152,7 +148,7 @@ fn days_chart(title: &str, span: (i32, i32), days: &[(i32, Outcomes)]) -> Markup
     let width = WIDTH as f64 - LEFT - 8.0;
     let step = width / cols.len().max(1) as f64;
     let bar = (step * 0.82).min(34.0);
-    let every = cols.len().div_ceil(8).max(1);
+    let every = cols.len().div_ceil(10).max(1);
     let busiest = cols.iter().max_by_key(|c| total(&c.1));
     let told =
         busiest.map_or(String::new(), |(l, n)| format!(" Most in the {unit} {l}: {}.", thousands(total(n))));
@@ -205,15 +201,15 @@ fn label(text: &str) -> String {
 
 fn bars_chart(title: &str, bars: &[(String, Outcomes)]) -> Markup {
     const ROW: u64 = 24;
-    const LEFT: f64 = 240.0;
-    const LENGTH: f64 = 400.0;
+    const LEFT: f64 = 178.0;
+    const LENGTH: f64 = 240.0;
     let top = bars.iter().map(|b| total(&b.1)).max().unwrap_or(0);
     let height = bars.len() as u64 * ROW + 4;
     let told = bars
         .first()
         .map_or(String::new(), |(name, n)| format!(" Most: {}, {}.", shown(name), thousands(total(n))));
     html! {
-        svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(format!("{title}.{told}")) {
+        svg viewBox=(format!("0 0 {HALF} {height}")) role="img" aria-label=(format!("{title}.{told}")) {
             @for (i, (name, n)) in bars.iter().enumerate() {
                 @let y = (i as u64 * ROW + 4) as f64;
                 text.name x=(px(LEFT - 8.0)) y=(px(y + 13.0)) text-anchor="end" { (label(name)) }
@@ -226,7 +222,7 @@ fn bars_chart(title: &str, bars: &[(String, Outcomes)]) -> Markup {
 
 fn week_chart(title: &str, hours: &[[u64; 24]; 7], working: &[[bool; 24]; 7]) -> Markup {
     const LEFT: f64 = 84.0;
-    const CELL: f64 = 26.0;
+    const CELL: f64 = 36.0;
     const ROW: f64 = 24.0;
     let top = hours.iter().flatten().copied().max().unwrap_or(0);
     let framed = working.iter().flatten().any(|w| !w);
@@ -242,10 +238,10 @@ fn week_chart(title: &str, hours: &[[u64; 24]; 7], working: &[[bool; 24]; 7]) ->
                     @let x = LEFT + CELL * h as f64;
                     // The lightest shade that is not "none" can still be seen; a square root keeps small counts apart.
                     @let shade = if *n == 0 { 0.0 } else { 0.12 + 0.88 * scaled(*n, top, 1.0).sqrt() };
-                    rect class=(if *inside { "heat" } else { "heat out" }) x=(px(x + 1.0)) y=(px(y + 1.0)) width="24" height="21" rx="2" {}
+                    rect class=(if *inside { "heat" } else { "heat out" }) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2" {}
                     @if *n > 0 {
-                        rect class=(if *inside { "heat-in" } else { "heat-out" }) x=(px(x + 1.0)) y=(px(y + 1.0)) width="24" height="21" rx="2" fill-opacity=(format!("{shade:.2}")) {}
-                        text class=(if shade > 0.6 { "count light" } else { "count" }) x=(px(x + 13.0)) y=(px(y + 15.5)) text-anchor="middle" { (short(*n)) }
+                        rect class=(if *inside { "heat-in" } else { "heat-out" }) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2" fill-opacity=(format!("{shade:.2}")) {}
+                        text class=(if shade > 0.6 { "count light" } else { "count" }) x=(px(x + 18.0)) y=(px(y + 15.5)) text-anchor="middle" { (short(*n)) }
                     }
                 }
             }
@@ -271,7 +267,7 @@ type Lane = (String, Vec<(Timestamp, Timestamp)>);
 fn lanes_chart(title: &str, (first, last): (Timestamp, Timestamp), lanes: &[Lane], zone: &Zone) -> Markup {
     const ROW: u64 = 24;
     const LEFT: f64 = 240.0;
-    const LENGTH: f64 = 460.0;
+    const LENGTH: f64 = 730.0;
     let whole = (last.millis() - first.millis()).max(1) as f64;
     let x = |t: Timestamp| LEFT + ((t.millis() - first.millis()) as f64 / whole).clamp(0.0, 1.0) * LENGTH;
     let height = lanes.len() as u64 * ROW + 26;

@@ -5,6 +5,7 @@
 mod support;
 
 use sealtrail::api::problem::Code;
+use sealtrail::auditor::batch::BatchOpener;
 use sealtrail::auditor::grant::{GrantOrder, MadeGrant, make_grants};
 use sealtrail::auditor::granted::Granted;
 use sealtrail::auditor::open::{OpenRecordError, open_record, open_with};
@@ -201,6 +202,7 @@ fn the_granted_search_secrets_are_those_the_tags_were_made_with() {
             let wanted = if searches { secrets(&own) } else { vec![] };
             let mine: Vec<[u8; 32]> = if header.readers.len() > 1 { continue } else { secrets(&opener) };
             assert_eq!(mine, wanted, "{name} {height}");
+            let opener = BatchOpener::from(opener);
             for (position, record) in (0..).zip(body.records()) {
                 open_with(&opener, position, record).unwrap();
             }
@@ -230,7 +232,7 @@ fn a_changed_slot_is_refused_by_everyone_who_looks() {
         let decode = |t: &str| sealtrail::base::hash::from_base64(t).unwrap();
         let header = Header::decode(&decode(&message.header)).unwrap();
         let opener = granted.opener(&ledger.identity("carol"), &header, message.block).unwrap();
-        let found = open_with(&opener, message.position, &decode(&message.bytes));
+        let found = open_with(&opener.into(), message.position, &decode(&message.bytes));
         if record == 4 {
             let Err(OpenRecordError::Open(e @ OpenError::GrantedSlot(_))) = found else {
                 panic!("{found:?}")
@@ -480,7 +482,7 @@ fn a_removed_reader_is_refused_at_once_and_its_slots_are_no_longer_served() {
     let decode = |t: &str| sealtrail::base::hash::from_base64(t).unwrap();
     let header = Header::decode(&decode(&message.header)).unwrap();
     let opener = kept.opener(&ledger.identity("carol"), &header, message.block).unwrap();
-    assert!(open_with(&opener, message.position, &decode(&message.bytes)).is_ok());
+    assert!(open_with(&opener.into(), message.position, &decode(&message.bytes)).is_ok());
     // A grant to it is refused while it is out.
     let said = ledger.fails(2, &grant_args(&server, &to, "0..1", &["--admin-key", "keys/admin.key"]));
     assert!(said.contains("reader add carol"), "{said}");

@@ -70,6 +70,29 @@ pub struct SequenceMessage {
     pub previous: String,
 }
 
+/// A grant of the ledger, for finding it: what it says is in its block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantMessage {
+    /// Height of its block.
+    pub block: u64,
+    /// Index of the first record granted.
+    pub first_record: u64,
+    /// Index of the last record granted.
+    pub last_record: u64,
+    /// Recipient of the reader that granted.
+    pub from: String,
+    /// What it gives of one record, base64, in the answer for that record: a grant body that covers this record alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+}
+
+/// The grants to one recipient, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantList {
+    /// The grants.
+    pub grants: Vec<GrantMessage>,
+}
+
 /// Where a writer's sequence stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriterHead {
@@ -113,6 +136,9 @@ pub struct RecordMessage {
     pub header: String,
     /// The encoded record, base64.
     pub bytes: String,
+    /// What was granted of it to the reader who asks, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<GrantMessage>,
     /// If it is erased, the height of the block that ordered it, for finding that: believe the block, with its proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased_by: Option<u64>,
@@ -146,6 +172,9 @@ pub struct ProvenRecord {
     pub bytes: String,
     /// The text of its proof file.
     pub proof: String,
+    /// What was granted of it to the asking reader, beside the slots it has for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<GrantMessage>,
 }
 
 /// A search by blind tags: records that carry, for every clause, at least one of its tags.

@@ -4,6 +4,8 @@
 pub const EVENTS: &str = "/v1/events";
 /// A sealed batch from a remote writer: statement and body.
 pub const BATCHES: &str = "/v1/batches";
+/// A grant: signed statement and slots; and the list of grants to a recipient, `?to=`.
+pub const GRANTS: &str = "/v1/grants";
 /// A signed statement without a body: roster, heartbeat, erasure, hold.
 pub const STATEMENTS: &str = "/v1/statements";
 /// The signed head of the log.

@@ -13,6 +13,8 @@ mod words;
 
 use tree::Node;
 
+pub(super) use time::parse as parse_time;
+
 /// How something ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Outcome {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+use crate::api::message::GrantMessage;
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
 use crate::base::hash::{Hash, from_base64};
@@ -20,6 +21,7 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 
 use super::batch::{BatchOpener, OpenBatchError};
+use super::granted::Granted;
 use super::record::{AuditRecord, Content};
 
 /// Why a record could not be opened.
@@ -103,8 +105,23 @@ pub fn open_record(
     if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
         return Err(erased(client, key, index, message.erased_by)?);
     }
-    let (event, withheld) = open_bytes(identity, &place.header, place.position, &bytes)?;
+    let granted = granted(&message.grants)?;
+    let opener = BatchOpener::new(
+        std::slice::from_ref(identity),
+        &place.header,
+        &granted.batch(place.verified.block_height),
+    )?;
+    let (event, withheld) = open_with(&opener, place.position, &bytes)?;
     Ok(OpenedRecord { event, withheld, verified: place.verified, proof })
+}
+
+/// What the server sent of grants.
+fn granted(messages: &[GrantMessage]) -> Result<Granted, OpenRecordError> {
+    let mut granted = Granted::default();
+    match messages.iter().all(|grant| granted.add_message(grant)) {
+        true => Ok(granted),
+        false => Err(malformed("what was granted of it is no part of a grant")),
+    }
 }
 
 fn malformed(what: &str) -> OpenRecordError {
@@ -151,13 +168,13 @@ fn check_place(
 }
 
 /// Fetches, verifies and opens some records, ascending and each once, for all of `identities` at once. Gives as many of the first ones as
-/// the server sent, at least one. Records that are erased or not for these identities come without content.
+/// the server sent, at least one. Of an erased record there is only the proof; one that is not for these identities has no content.
 pub fn open_proven(
     client: &Client,
     identities: &[Identity],
     key: &VerifierKey,
     records: &[u64],
-) -> Result<Vec<(AuditRecord, Proof)>, OpenRecordError> {
+) -> Result<Vec<(Option<AuditRecord>, Proof)>, OpenRecordError> {
     let message = client.records(records)?;
     if message.records.is_empty() || message.records.len() > records.len() {
         return Err(malformed("it sent none of the records asked for, or more than those"));
@@ -172,9 +189,18 @@ pub fn open_proven(
         let proof = Proof::parse(sent.proof.as_bytes())?;
         let place = check_place(&header, &bytes, &proof, key, None, *index)?;
         let block = place.verified.block_height;
-        let opener = openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header));
+        let own;
+        let opener = if sent.grants.is_empty() {
+            &*openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header, &[]))
+        } else {
+            own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
+            &own
+        };
         let content = match (opener, Record::decode(&bytes)) {
-            (_, Ok(Record::Erased(_))) => Content::Erased { by_block: None },
+            (_, Ok(Record::Erased(_))) => {
+                out.push((None, proof));
+                continue;
+            }
             (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
@@ -192,7 +218,7 @@ pub fn open_proven(
             retain_until: place.retain_until.as_str().into(),
             content,
         };
-        out.push((record, proof));
+        out.push((Some(record), proof));
     }
     Ok(out)
 }
@@ -232,7 +258,15 @@ pub fn open_bytes(
     position: u32,
     record: &[u8],
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
-    let opener = BatchOpener::new(std::slice::from_ref(identity), header)?;
+    open_with(&BatchOpener::new(std::slice::from_ref(identity), header, &[])?, position, record)
+}
+
+/// [`open_bytes`] with an opener of the record's batch, which may use grants.
+pub fn open_with(
+    opener: &BatchOpener,
+    position: u32,
+    record: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
     let opened = opener.open(&mut Parser::new(), position, record)?;
     Ok((opened.event, opened.withheld))
 }

@@ -185,7 +185,7 @@ fn plan(
         if earliest.as_ref().is_some_and(|month| header.period.get(..7).is_some_and(|p| p < month.as_str())) {
             continue;
         }
-        let opener = match BatchOpener::new(identities, &header) {
+        let opener = match BatchOpener::new(identities, &header, &[]) {
             Ok(opener) => opener,
             Err(OpenError::NotAReader(_)) => {
                 found.epochs_not_for_you += 1;
@@ -288,6 +288,10 @@ pub fn search_server(
                 let got = open_proven(client, identities, key, wanted)?;
                 rest = rest.get(got.len()..).unwrap_or_default();
                 for (record, proof) in got {
+                    let Some(record) = record else {
+                        found.erased.push(proof.record);
+                        continue;
+                    };
                     if !take(&mut parser, criteria, &mut found, record, || Ok(proof))? {
                         break 'plans;
                     }

@@ -10,13 +10,14 @@ use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::grant;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::record_id;
 use crate::chain::recipient::recipient_text;
 use crate::chain::replay::State;
 use crate::chain::retention::Retention;
-use crate::chain::statement::{RecordsStatement, Statement};
+use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
 use crate::chain::tree;
 
 use super::source::{Source, SourceError};
@@ -75,6 +76,8 @@ pub struct Report {
     pub erasures: Vec<ErasureReport>,
     /// Names of the holds in force.
     pub holds: Vec<String>,
+    /// Grants to later readers.
+    pub grants: u64,
     /// Bytes of bodies hashed.
     pub bytes: u64,
     /// Root of the log, base64.
@@ -165,6 +168,7 @@ pub fn verify(
         outsiders: BTreeMap::new(),
         rehashed: 0,
         bytes: 0,
+        grants: 0,
         erased: Vec::new(),
         ordered: Vec::new(),
     };
@@ -213,8 +217,8 @@ pub fn verify(
                     run.ordered.extend(&e.records);
                     erasures.push(ErasureReport::of(&block, e));
                 }
-                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Grant(_) | Statement::Hold(_) => {
-                }
+                Statement::Grant(grant) => run.grant(height, grant, size)?,
+                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Hold(_) => {}
             }
             progress(state.height(), size);
         }
@@ -248,6 +252,7 @@ pub fn verify(
         not_yet_erased: RecordRange::total(&not_yet),
         erasures,
         holds: state.holds().map(|(name, _)| name.to_owned()).collect(),
+        grants: run.grants,
         bytes: run.bytes,
         root: checkpoint.root.base64(),
         genesis,
@@ -263,12 +268,27 @@ struct Run<'a> {
     outsiders: BTreeMap<String, u64>,
     rehashed: u64,
     bytes: u64,
+    grants: u64,
     /// Ascending.
     erased: Vec<RecordRange>,
     ordered: Vec<RecordRange>,
 }
 
 impl Run<'_> {
+    /// A grant: its slots, as far as they are not erased, must be those its statement names.
+    fn grant(&mut self, height: u64, statement: &GrantStatement, size: u64) -> Result<(), VerifyError> {
+        self.grants += 1;
+        if !self.source.has_bodies() {
+            return Ok(());
+        }
+        let body = self.source.body(height, size)?;
+        if body.is_empty() {
+            return Err(wrong(height, None, "the slots of its grant are missing"));
+        }
+        self.bytes += body.len() as u64;
+        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))
+    }
+
     /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
     fn records(
         &mut self,

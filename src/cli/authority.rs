@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::api::message::LedgerInfo;
 use crate::auditor::source::{ServerSource, Source};
 use crate::base::hash::Hash;
 use crate::chain::block::Block;
@@ -82,18 +83,7 @@ impl Authority {
     fn of_server(client: Client) -> Result<Authority, Failure> {
         let info = client.ledger()?;
         let roster = roster_of(&client.block(info.roster_block)?)?;
-        let head = match info.authority {
-            Some(a) => Head {
-                next_sequence: a.next_sequence,
-                previous: Hash::from_base64(&a.previous)
-                    .ok_or_else(|| Failure::Unavailable("the server sent a malformed answer".into()))?,
-            },
-            // An older server knows of nothing but rosters.
-            None => Head {
-                next_sequence: roster.sequence + 1,
-                previous: statement_hash(&Statement::Roster(roster.clone()).to_text()),
-            },
-        };
+        let head = head_of(&info, &roster)?;
         Ok(Authority { ledger: info.ledger, roster, head, blocks: info.blocks, via: Via::Server(client) })
     }
 
@@ -150,8 +140,25 @@ impl Authority {
     }
 }
 
+/// Where the authority sequence stands, by the server's word: with a wrong one a statement is refused, no more.
+pub fn head_of(info: &LedgerInfo, roster: &Roster) -> Result<Head, Failure> {
+    match &info.authority {
+        Some(a) => {
+            let previous = Hash::from_base64(&a.previous).ok_or_else(|| {
+                Failure::Unavailable("the server's answer about its sequence is malformed".into())
+            })?;
+            Ok(Head { next_sequence: a.next_sequence, previous })
+        }
+        // An older server knows of nothing but rosters.
+        None => Ok(Head {
+            next_sequence: roster.sequence + 1,
+            previous: statement_hash(&Statement::Roster(roster.clone()).to_text()),
+        }),
+    }
+}
+
 /// A client for the server of these settings.
-fn client(settings: &Settings) -> Result<Client, Failure> {
+pub fn client(settings: &Settings) -> Result<Client, Failure> {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let url = std::env::var("SEALTRAIL_SERVER")
         .ok()
@@ -170,7 +177,8 @@ fn client(settings: &Settings) -> Result<Client, Failure> {
     Ok(client)
 }
 
-fn roster_of(block: &str) -> Result<Roster, Failure> {
+/// The roster in a block's text.
+pub fn roster_of(block: &str) -> Result<Roster, Failure> {
     let block = Block::parse(block).map_err(Failure::unavailable)?;
     match Statement::parse(&block.statement.text) {
         Ok(Statement::Roster(roster)) => Ok(roster),

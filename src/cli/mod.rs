@@ -5,6 +5,8 @@ mod authority;
 mod demo;
 mod erase;
 mod failure;
+mod grant;
+mod grant_file;
 mod hold;
 mod init;
 mod journal;
@@ -61,6 +63,9 @@ enum Command {
     /// Add, remove or list the writers that may sign batches
     #[command(subcommand)]
     Writer(roster::WriterCommand),
+    /// Let a later reader open old records: check and sign what an auditor re-wrapped with `audit grant`
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
     /// Add, remove or list the officers that may order erasures
     #[command(subcommand)]
     Officer(officer::OfficerCommand),
@@ -94,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(args),
         Command::Reader(command) => roster::reader(&settings, command),
         Command::Writer(command) => roster::writer(&settings, command),
+        Command::Grant(command) => grant::run(&settings, command),
         Command::Officer(command) => officer::run(&settings, command),
         Command::Erase(args) => erase::run(&settings, args),
         Command::Retain(args) => retain::run(&settings, args),

@@ -12,8 +12,9 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
 use crate::api::bulk;
 use crate::api::message::{
-    EpochsMessage, EventReceipts, HealthMessage, LedgerInfo, RecordMessage, RecordsMessage, RecordsRequest,
-    SearchRequest, SearchResult, SessionChallenge, SessionRequest, StatementReceipt, WriterHead,
+    EpochsMessage, EventReceipts, GrantList, GrantMessage, HealthMessage, LedgerInfo, RecordMessage,
+    RecordsMessage, RecordsRequest, SearchRequest, SearchResult, SessionChallenge, SessionRequest,
+    StatementReceipt, WriterHead,
 };
 use crate::api::problem::Problem;
 use crate::api::route;
@@ -263,6 +264,19 @@ impl Client {
     pub fn send_batch(&self, statement: &str, body: &[u8]) -> Result<StatementReceipt, ClientError> {
         let upload = bulk::encode_batch(statement, body);
         self.json(route::BATCHES, &self.post(route::BATCHES, route::BATCH_TYPE, &upload)?)
+    }
+
+    /// Sends a grant with its slots.
+    pub fn send_grant(&self, statement: &str, body: &[u8]) -> Result<StatementReceipt, ClientError> {
+        let upload = bulk::encode_batch(statement, body);
+        self.json(route::GRANTS, &self.post(route::GRANTS, route::BATCH_TYPE, &upload)?)
+    }
+
+    /// The grants to a recipient, oldest first.
+    pub fn grants(&self, recipient: &str) -> Result<Vec<GrantMessage>, ClientError> {
+        let path = format!("{}?to={}", route::GRANTS, query_escape(recipient));
+        let list: GrantList = self.json(&path, &self.get(&path)?)?;
+        Ok(list.grants)
     }
 
     /// Sends a signed statement.

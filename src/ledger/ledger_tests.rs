@@ -93,6 +93,9 @@ impl Store for Faulty {
     fn erase(&self, records: &[std::ops::Range<u64>]) -> Result<u64, StoreError> {
         if self.unerasable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner.erase(records) }
     }
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        self.inner.replace_body(height, body)
+    }
     fn scrub(&self) -> Result<(), StoreError> {
         self.inner.scrub()
     }

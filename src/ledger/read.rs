@@ -37,7 +37,8 @@ impl RecordBytes {
     }
 }
 
-/// The body of one block as stored; empty for blocks without records.
+/// The body of one block as stored, but for the slots of a grant to somebody who is no longer a reader; empty for blocks without
+/// a body.
 #[derive(Debug, Clone)]
 pub struct BlockBody {
     /// Height of the block.
@@ -166,7 +167,9 @@ impl Ledger {
         }
         let erasing = self.shared.erasing();
         let body = self.store.body(height)?.unwrap_or_default();
-        Ok(BlockBody { height, body: self.without_erased(&erasing, height, body)? })
+        let mut body = self.without_erased(&erasing, height, body)?;
+        self.hide_slots(height, &mut body)?;
+        Ok(BlockBody { height, body })
     }
 
     /// Index of the first record of a block and the number of its records.

@@ -177,6 +177,7 @@ fn router(app: Arc<App>) -> Router {
                 .layer(middleware::from_fn_with_state(app.clone(), ingest::token_first)),
         )
         .route(route::BATCHES, post(ingest::batches))
+        .route(route::GRANTS, get(public::grants).post(ingest::grants))
         .route(route::STATEMENTS, post(ingest::statements).layer(limit(MAX_STATEMENT_BYTES)))
         .route(route::CHECKPOINT, get(public::checkpoint))
         .route("/tile/{*path}", get(public::tile))

@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::task::block_in_place;
 
-use crate::api::message::{HealthMessage, LedgerInfo, SequenceMessage, WriterHead};
+use crate::api::message::{GrantList, GrantMessage, HealthMessage, LedgerInfo, SequenceMessage, WriterHead};
 use crate::api::problem::Code;
 use crate::api::route::{BINARY_TYPE, TEXT_TYPE};
 use crate::base::clock;
 use crate::base::hash::Hash;
-use crate::base::limits::MAX_NAME_BYTES;
+use crate::base::limits::{MAX_GRANTS_LISTED, MAX_NAME_BYTES};
 use crate::chain::tile::{TileId, parse_index_path};
 
 use super::problem::Failure;
@@ -162,6 +162,28 @@ pub(super) async fn writer(
         next_sequence: head.next_sequence,
         previous: head.previous.base64(),
     }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct GrantsQuery {
+    to: String,
+}
+
+/// `GET /v1/grants?to=age1…`: where to find what was granted to a recipient. The blocks are public; so is this.
+pub(super) async fn grants(
+    State(app): State<Arc<App>>,
+    Query(query): Query<GrantsQuery>,
+) -> Result<Json<GrantList>, Failure> {
+    let all = block_in_place(|| app.ledger.grants_to(&query.to))?;
+    let newest = all.iter().skip(all.len().saturating_sub(MAX_GRANTS_LISTED));
+    let grants = newest.map(|g| GrantMessage {
+        block: g.block,
+        first_record: g.range.first,
+        last_record: g.range.last,
+        from: g.from.clone(),
+        part: None,
+    });
+    Ok(Json(GrantList { grants: grants.collect() }))
 }
 
 /// `GET /healthz`: 200 while appends succeed, 503 from the first write cycle that fails until one succeeds.

@@ -1,5 +1,5 @@
 //! Puts an evidence file together, record by record. Everything is verified on the way in, so that what comes out verifies.
-//! `docs/FORMAT.md` §12.
+//! `docs/FORMAT.md` §13.
 
 use std::collections::BTreeMap;
 

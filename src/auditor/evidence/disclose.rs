@@ -1,5 +1,5 @@
 //! What of a record goes into an evidence file: whole sections, or single fields with nothing but their own salts.
-//! `docs/FORMAT.md` §12.
+//! `docs/FORMAT.md` §13.
 
 use zeroize::Zeroizing;
 

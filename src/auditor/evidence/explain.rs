@@ -221,13 +221,13 @@ impl ShownReport {
             .iter()
             .map(|(n, name)| {
                 let fields = count(u64::from(*n), "other field", "other fields");
-                if one { fields } else { format!("{fields} of its section {name:?}") }
+                if one { fields } else { format!("{fields} in its section {name:?}") }
             })
             .collect();
         lines.push(if parts.is_empty() {
             "These are all its fields.".to_owned()
         } else {
-            format!("Nothing is shown about the {}.", parts.join(" and the "))
+            format!("Nothing is shown about {}.", parts.join(" and "))
         });
     }
 }

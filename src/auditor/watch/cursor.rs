@@ -30,6 +30,8 @@ pub struct Position {
     pub next_record: u64,
     /// Hash of the block before; zero if there is none.
     pub last_hash: Hash,
+    /// Index of the first record the watch is about; what lies before only fills the rules' memory.
+    pub began: u64,
     /// When each writer was last heard of.
     pub writers: Writers,
 }
@@ -87,6 +89,7 @@ struct OnDisk {
     next_block: u64,
     next_record: u64,
     last_hash: String,
+    began: u64,
     writers: Vec<WriterOnDisk>,
 }
 
@@ -115,7 +118,11 @@ impl Cursor {
     /// none. A cursor that does not exist yet has no position.
     pub fn open(path: &Path, ledger: &str) -> Result<Cursor, CursorError> {
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(folder).map_err(failed("make the folder", folder))?;
         }
         let lock_path = beside(path, ".lock");
         let lock = owner_only(OpenOptions::new().write(true).create(true).truncate(false))
@@ -162,6 +169,7 @@ impl Cursor {
             next_block: position.next_block,
             next_record: position.next_record,
             last_hash: position.last_hash.hex(),
+            began: position.began,
             writers: position.writers.iter().map(writer).collect(),
         })
         .map_err(|e| failed("write", &self.path)(io::Error::other(e)))?;
@@ -225,6 +233,7 @@ fn parse(text: &str, path: &Path, ledger: &str) -> Result<Position, CursorError>
         next_block: disk.next_block,
         next_record: disk.next_record,
         last_hash: Hash::from_hex(&disk.last_hash).ok_or_else(|| malformed("the hash is malformed"))?,
+        began: disk.began,
         writers,
     })
 }
@@ -285,7 +294,7 @@ mod tests {
             told: ["silent-writer".to_owned()].into(),
         };
         writers.insert("w.example/a".into(), last);
-        Position { next_block: 8, next_record: 4711, last_hash: Hash::of(&[b"x"]), writers }
+        Position { next_block: 8, next_record: 4711, last_hash: Hash::of(&[b"x"]), began: 7, writers }
     }
 
     #[test]

@@ -145,6 +145,11 @@ impl Engine {
         self.writers.observe(block, statement);
     }
 
+    /// Alerts raised so far were nobody's: the watch begins with the next record, and may raise them.
+    pub fn forget_alerts(&mut self) {
+        self.seen = Seen::default();
+    }
+
     /// The records observed so far were a replay: they do not count in [`Engine::coverage`].
     pub fn end_replay(&mut self) {
         self.coverage = Coverage::default();
@@ -418,8 +423,8 @@ impl Raiser<'_> {
                 let night =
                     (i64::from(night.year()) * 100 + i64::from(night.month())) * 100 + i64::from(night.day());
                 let message = format!(
-                    "{}{}: {} at {}, outside working hours.",
-                    says(self.rule, "After hours"),
+                    "{}{}: {} at {}.",
+                    says(self.rule, "Outside working hours"),
                     self.about(key),
                     record_id(index),
                     hours.local(times.happened)

@@ -274,6 +274,7 @@ impl Watch<'_> {
                     position = after(&block, &statement);
                 }
                 position.writers = self.engine.writers().clone();
+                position.began = position.next_record;
                 (self.say)(&format!(
                     "a new watch: it begins after block {}. With --from-start it goes through what is there",
                     size.saturating_sub(1)
@@ -336,11 +337,17 @@ impl Watch<'_> {
         let next = self.replayed.unwrap_or(first.first_record);
         for record in records.records(next..position.next_record) {
             let record = record?;
+            if record.index == position.began {
+                self.engine.forget_alerts();
+            }
             self.engine.observe(&record, &facts(&record));
             self.replayed = Some(record.index + 1);
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
+        }
+        if position.began == position.next_record {
+            self.engine.forget_alerts();
         }
         self.engine.end_replay();
         Ok(())
@@ -350,6 +357,7 @@ impl Watch<'_> {
     fn read_on(&mut self, records: &dyn Records) -> Result<(), Trouble> {
         let as_of = records.as_of();
         let Some(position) = &self.position else { return Ok(()) };
+        let began = position.began;
         if as_of.blocks <= position.next_block {
             return Ok(());
         }
@@ -372,7 +380,7 @@ impl Watch<'_> {
                 self.raise(alerts);
             }
             self.summary.blocks += 1;
-            self.position = Some(after(&block, &statement));
+            self.position = Some(Position { began, ..after(&block, &statement) });
             if !self.outbox.is_empty() || block.height % SAVE_EVERY == 0 {
                 self.mark();
                 self.settle()?;
@@ -479,12 +487,13 @@ fn facts(record: &AuditRecord) -> Facts {
     record.content.event().map_or_else(Facts::default, Facts::of)
 }
 
-/// The position behind a block; the writers are the engine's to add.
+/// The position behind a block; writers and beginning are the caller's to add.
 fn after(block: &Block, statement: &Statement) -> Position {
     Position {
         next_block: block.height + 1,
         next_record: block.first_record + statement.record_count(),
         last_hash: block.hash(),
+        began: 0,
         writers: writers::Writers::default(),
     }
 }

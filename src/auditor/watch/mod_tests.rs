@@ -191,6 +191,24 @@ fn a_new_watch_begins_at_the_end_but_knows_what_came_before() {
 }
 
 #[test]
+fn what_was_full_before_a_watch_began_is_still_told_when_it_goes_on() {
+    let fail = |t: i64| event(t, "m", "10.0.0.9", "denied");
+    let mut sample = Sample::with_writers(&[WRITER]);
+    sample.events(0, &[fail(0), fail(1), fail(2)]);
+    sample.events(SECOND, &[fail(SECOND)]);
+    sample.events(2 * SECOND, &[fail(2 * SECOND)]);
+    let rules = RULES.split("    [[rule]]\n    name = \"spike\"").next().unwrap();
+    let mut setup = Setup::new();
+    setup.options.from_start = false;
+    // It begins after the first batch; the second goes on in the same slot and is told, the third is not told again.
+    for (blocks, told) in [(2, 0), (3, 1), (4, 0)] {
+        let sink = Memory::default();
+        setup.run(rules, &mut once(&sample, blocks), &[&sink]).unwrap();
+        assert_eq!(sink.ids().len(), told, "{blocks} blocks");
+    }
+}
+
+#[test]
 fn a_silence_is_told_once_whatever_the_restarts() {
     let sample = Sample::with_writers(&[WRITER]);
     let mut setup = Setup::new();

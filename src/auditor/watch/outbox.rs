@@ -127,8 +127,8 @@ impl Outbox {
         self.alerts.drain(..((done - base) as usize).min(self.alerts.len()));
         self.base = done;
         let mut reached = None;
-        while let Some((_, position)) = self.marks.pop_front_if(|(number, _)| *number <= done) {
-            reached = Some(position);
+        while self.marks.front().is_some_and(|(number, _)| *number <= done) {
+            reached = self.marks.pop_front().map(|(_, position)| position);
         }
         reached
     }

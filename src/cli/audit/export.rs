@@ -221,9 +221,9 @@ pub fn run(args: ExportArgs) -> Outcome {
     for (n, what) in [
         (tally.shown, "shown whole"),
         (tally.partly, "shown without the sections sealed to other readers"),
-        (tally.existence, "by its hashes only"),
-        (tally.not_for_you, "by its hashes only: not sealed to this identity"),
-        (tally.erased, "erased, with the order"),
+        (tally.existence, "with nothing of their content, as asked"),
+        (tally.not_for_you, "with nothing of their content: not sealed to this identity"),
+        (tally.erased, "erased: existence and the order"),
     ] {
         if n > 0 {
             eprintln!("  {n} {what}");

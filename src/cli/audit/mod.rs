@@ -2,8 +2,10 @@
 
 mod disclose;
 mod export;
+mod grant;
 mod open;
 mod search;
+mod sql;
 mod sync;
 mod vault;
 mod verify;
@@ -19,6 +21,10 @@ pub enum AuditCommand {
     Sync(sync::SyncArgs),
     /// Find records by who, what, which: the ledger compares blind tags and learns no value
     Search(search::SearchArgs),
+    /// Re-wrap the keys of records you can read for a later reader
+    Grant(grant::GrantArgs),
+    /// Ask questions in SQL over the records you may open
+    Sql(sql::SqlArgs),
     /// Fetch a record, prove that it is the one committed, and open it with your identity
     Open(open::OpenArgs),
     /// Verify the whole ledger from its bytes: every hash, link, signature, sequence and the checkpoint
@@ -35,6 +41,8 @@ pub fn run(command: AuditCommand) -> Outcome {
     match command {
         AuditCommand::Sync(args) => sync::run(args),
         AuditCommand::Search(args) => search::run(args),
+        AuditCommand::Grant(args) => grant::run(args),
+        AuditCommand::Sql(args) => sql::run(args),
         AuditCommand::Open(args) => open::run(args),
         AuditCommand::Verify(args) => verify::run(args),
         AuditCommand::Export(args) => export::run(args),

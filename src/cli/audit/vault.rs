@@ -272,7 +272,7 @@ impl From<VaultError> for Failure {
             VaultError::Missing(_) | VaultError::OtherLedger { .. } | VaultError::Unfinished(_) => {
                 Failure::usage(e)
             }
-            VaultError::Busy(_) => Failure::unavailable(e),
+            VaultError::Busy(_) | VaultError::Reading(_) => Failure::unavailable(e),
             VaultError::Damaged { .. } => Failure::Wrong(e.to_string()),
             VaultError::Store(e) => e.into(),
         }

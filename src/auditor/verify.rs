@@ -2,10 +2,12 @@
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
 use crate::base::batch::Body;
+use crate::base::grant::GrantBody;
 use std::collections::BTreeMap;
 
 use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
+use crate::chain::authority::RecordRange;
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -129,6 +131,7 @@ pub fn verify(
         bytes: 0,
         grants: 0,
         erased: Vec::new(),
+        slots: Vec::new(),
         ordered: Vec::new(),
     };
     while state.height() < size {
@@ -195,6 +198,15 @@ pub fn verify(
             ));
         }
     }
+    for (height, range) in &run.slots {
+        if let Some(record) = run.erased.iter().find(|r| (range.first..=range.last).contains(r)) {
+            return Err(wrong(
+                *height,
+                *record,
+                "the record is erased, and a slot granted of it is still there",
+            ));
+        }
+    }
     Ok(Report {
         ledger: key.name().to_owned(),
         blocks: state.height(),
@@ -219,6 +231,8 @@ struct Run<'a> {
     bytes: u64,
     grants: u64,
     erased: Vec<u64>,
+    /// Records that a grant has slots of, with the grant's block.
+    slots: Vec<(u64, RecordRange)>,
     ordered: Vec<(u64, u64)>,
 }
 
@@ -234,7 +248,21 @@ impl Run<'_> {
             return Err(wrong(height, None, "the slots of its grant are missing"));
         }
         self.bytes += body.len() as u64;
-        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))
+        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))?;
+        // Its checks have passed: it decodes.
+        let body = GrantBody::decode(&body).map_err(|e| wrong(height, None, e.to_string()))?;
+        let mut record = statement.range.first;
+        for part in body.parts() {
+            for (record, entry) in (record..).zip(part.entries()) {
+                match self.slots.last_mut() {
+                    _ if !entry.gives_something() => {}
+                    Some((h, range)) if *h == height && range.last + 1 == record => range.last = record,
+                    _ => self.slots.push((height, RecordRange { first: record, last: record })),
+                }
+            }
+            record += u64::from(part.head.records);
+        }
+        Ok(())
     }
 
     /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
-use crate::chain::authority::RecordRange;
+use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -17,6 +17,7 @@ use crate::chain::log::Log;
 use crate::chain::proof::record_id;
 use crate::chain::recipient::recipient_text;
 use crate::chain::replay::State;
+use crate::chain::retention::Retention;
 use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
 use crate::chain::tree;
 
@@ -68,8 +69,14 @@ pub struct Report {
     pub records: u64,
     /// Records whose stored bytes were hashed again.
     pub records_rehashed: u64,
-    /// Records that are gone by order of an erasure statement.
+    /// Records that are gone by order of an erasure statement; 0 if stored bytes were not read.
     pub erased: u64,
+    /// Records that were ordered to be erased, and that are stored all the same.
+    pub not_yet_erased: u64,
+    /// The orders, oldest first.
+    pub erasures: Vec<ErasureReport>,
+    /// Names of the holds in force.
+    pub holds: Vec<String>,
     /// Grants to later readers.
     pub grants: u64,
     /// Bytes of bodies hashed.
@@ -87,6 +94,39 @@ pub struct Report {
     pub checkpoint: String,
     /// When the last block was committed.
     pub last_committed: Option<String>,
+}
+
+/// An erasure order of the ledger.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ErasureReport {
+    /// Height of its block.
+    pub block: u64,
+    /// When that was committed.
+    pub committed: String,
+    /// Its records, as `A..B`.
+    pub records: Vec<String>,
+    /// How many they are.
+    pub count: u64,
+    /// Reason code.
+    pub reason: String,
+    /// Legal basis.
+    pub legal_basis: String,
+    /// Who signed it.
+    pub officers: Vec<String>,
+}
+
+impl ErasureReport {
+    fn of(block: &Block, order: &ErasureStatement) -> ErasureReport {
+        ErasureReport {
+            block: block.height,
+            committed: block.committed.to_string(),
+            records: order.records.iter().map(RecordRange::to_string).collect(),
+            count: RecordRange::total(&order.records),
+            reason: order.reason.clone(),
+            legal_basis: order.legal_basis.clone(),
+            officers: block.statement.signatures.iter().map(|s| s.name.clone()).collect(),
+        }
+    }
 }
 
 /// What the verifier knows beforehand. The ledger's key alone shows that the ledger is consistent with itself; a checkpoint
@@ -134,6 +174,8 @@ pub fn verify(
         slots: Vec::new(),
         ordered: Vec::new(),
     };
+    let mut retention = Retention::new();
+    let mut erasures = Vec::new();
     while state.height() < size {
         let texts = run.source.blocks(state.height(), size)?;
         if texts.is_empty() {
@@ -150,6 +192,7 @@ pub fn verify(
             }
             let block = Block::parse(&text).map_err(|e| wrong(height, None, e.to_string()))?;
             let statement = state.apply(&block).map_err(|e| wrong(height, None, e.to_string()))?;
+            retention.apply(&block, &statement).map_err(|e| wrong(height, None, e.to_string()))?;
             log.append(block.hash());
             if height == 0 {
                 genesis = block.hash().base64();
@@ -172,9 +215,12 @@ pub fn verify(
             }
             match &statement {
                 Statement::Records(records) => run.records(&state, &block, records, size)?,
-                Statement::Erasure(e) => run.ordered.extend(e.records.iter().map(|r| (r.first, r.last))),
+                Statement::Erasure(e) => {
+                    run.ordered.extend(&e.records);
+                    erasures.push(ErasureReport::of(&block, e));
+                }
                 Statement::Grant(grant) => run.grant(height, grant, size)?,
-                Statement::Heartbeat(_) | Statement::Roster(_) => {}
+                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Hold(_) => {}
             }
             progress(state.height(), size);
         }
@@ -189,30 +235,26 @@ pub fn verify(
     if state.roster().is_none_or(|r| r.ledger_key != *key) {
         return Err(wrong(None, None, "the roster in force names another ledger key than the one given"));
     }
-    for record in &run.erased {
-        if !run.ordered.iter().any(|(first, last)| (first..=last).contains(&record)) {
-            return Err(wrong(
-                None,
-                *record,
-                "its ciphertext is missing and no erasure statement orders that",
-            ));
-        }
+    let ordered = RecordRange::normalise(run.ordered);
+    if let Some(missing) = RecordRange::without(&run.erased, &ordered).first() {
+        return Err(wrong(
+            None,
+            missing.first,
+            "its ciphertext is missing and no erasure statement orders that",
+        ));
     }
-    for (height, range) in &run.slots {
-        if let Some(record) = run.erased.iter().find(|r| (range.first..=range.last).contains(r)) {
-            return Err(wrong(
-                *height,
-                *record,
-                "the record is erased, and a slot granted of it is still there",
-            ));
-        }
-    }
+    // A record is gone when its granted slots are, too.
+    let gone = RecordRange::without(&run.erased, &RecordRange::normalise(run.slots));
+    let not_yet = if run.source.has_bodies() { RecordRange::without(&ordered, &gone) } else { Vec::new() };
     Ok(Report {
         ledger: key.name().to_owned(),
         blocks: state.height(),
         records: state.next_record(),
         records_rehashed: run.rehashed,
-        erased: run.erased.len() as u64,
+        erased: RecordRange::total(&run.erased),
+        not_yet_erased: RecordRange::total(&not_yet),
+        erasures,
+        holds: state.holds().map(|(name, _)| name.to_owned()).collect(),
         grants: run.grants,
         bytes: run.bytes,
         root: checkpoint.root.base64(),
@@ -230,10 +272,11 @@ struct Run<'a> {
     rehashed: u64,
     bytes: u64,
     grants: u64,
-    erased: Vec<u64>,
-    /// Records that a grant has slots of, with the grant's block.
-    slots: Vec<(u64, RecordRange)>,
-    ordered: Vec<(u64, u64)>,
+    /// Ascending.
+    erased: Vec<RecordRange>,
+    /// Records that a grant still has slots of.
+    slots: Vec<RecordRange>,
+    ordered: Vec<RecordRange>,
 }
 
 impl Run<'_> {
@@ -249,17 +292,12 @@ impl Run<'_> {
         }
         self.bytes += body.len() as u64;
         grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))?;
-        // Its checks have passed: it decodes.
         let body = GrantBody::decode(&body).map_err(|e| wrong(height, None, e.to_string()))?;
         let mut record = statement.range.first;
         for part in body.parts() {
-            for (record, entry) in (record..).zip(part.entries()) {
-                match self.slots.last_mut() {
-                    _ if !entry.gives_something() => {}
-                    Some((h, range)) if *h == height && range.last + 1 == record => range.last = record,
-                    _ => self.slots.push((height, RecordRange { first: record, last: record })),
-                }
-            }
+            let with_slots = (record..).zip(part.entries()).filter(|(_, entry)| entry.gives_something());
+            let slots = with_slots.map(|(r, _)| RecordRange { first: r, last: r }).collect();
+            self.slots.extend(RecordRange::normalise(slots));
             record += u64::from(part.head.records);
         }
         Ok(())
@@ -339,7 +377,12 @@ impl Run<'_> {
             let gone = (block.first_record..)
                 .zip(records)
                 .filter(|(_, r)| matches!(Record::decode(r), Ok(Record::Erased(_))));
-            self.erased.extend(gone.map(|(record, _)| record));
+            for (record, _) in gone {
+                match self.erased.last_mut() {
+                    Some(r) if r.last + 1 == record => r.last = record,
+                    _ => self.erased.push(RecordRange { first: record, last: record }),
+                }
+            }
         }
         self.rehashed += statement.records - found.erased;
         Ok(())

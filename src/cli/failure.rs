@@ -90,6 +90,7 @@ impl From<OpenRecordError> for Failure {
             OpenRecordError::Client(e) => e.into(),
             OpenRecordError::Open(crate::seal::open::OpenError::NotAReader { .. }) => Failure::usage(e),
             OpenRecordError::Erased(_)
+            | OpenRecordError::ErasedByOrder { .. }
             | OpenRecordError::Proof(_)
             | OpenRecordError::Malformed(_)
             | OpenRecordError::Open(_)

@@ -12,13 +12,13 @@ use crate::chain::key::SigningKey;
 use crate::chain::proof::record_id;
 use crate::chain::replay::Head;
 use crate::chain::roster::Roster;
-use crate::chain::statement::{Statement, statement_hash};
+use crate::chain::statement::Statement;
 use crate::client::Client;
 
+use super::authority;
 use super::grant_file::GrantFileReader;
 use super::operator::{ADMIN_KEY, OpenLedger, open_ledger, settings as load_settings};
 use super::operator::{signing_key, signing_key_file};
-use super::roster;
 use super::{Failure, Outcome};
 
 #[derive(clap::Subcommand)]
@@ -67,7 +67,7 @@ pub fn run(settings: &Path, command: GrantCommand) -> Outcome {
             };
             let target = match open_ledger(&settings, false)? {
                 Some(open) => Target::Open(open),
-                None => Target::Server(roster::client(&settings)?),
+                None => Target::Server(authority::client(&settings)?),
             };
             let mut reader = GrantFileReader::open(&file)?;
             let mut submitter = Submitter::new(&target, &admin)?;
@@ -111,7 +111,10 @@ impl Target {
     fn head(&self) -> Result<Head, Failure> {
         match self {
             Target::Open(open) => Ok(open.ledger.view().state.authority()),
-            Target::Server(client) => authority_head(client),
+            Target::Server(client) => {
+                let info = client.ledger()?;
+                authority::head_of(&info, &authority::roster_of(&client.block(info.roster_block)?)?)
+            }
         }
     }
 
@@ -124,7 +127,7 @@ impl Target {
                 .roster()
                 .cloned()
                 .ok_or_else(|| Failure::Usage("the ledger has no roster".into())),
-            Target::Server(client) => roster::roster_of(&client.block(client.ledger()?.roster_block)?),
+            Target::Server(client) => authority::roster_of(&client.block(client.ledger()?.roster_block)?),
         }
     }
 
@@ -153,25 +156,6 @@ impl Target {
             }
         }
         Ok(found)
-    }
-}
-
-/// Where the authority sequence stands, by the server's word: with a wrong one a statement is refused, no more.
-pub fn authority_head(client: &Client) -> Result<Head, Failure> {
-    let info = client.ledger()?;
-    match info.authority {
-        Some(a) => {
-            let previous = Hash::from_base64(&a.previous).ok_or_else(|| {
-                Failure::Unavailable("the server's answer about its sequence is malformed".into())
-            })?;
-            Ok(Head { next_sequence: a.next_sequence, previous })
-        }
-        // A server from before there were grants: its roster is the last of the sequence.
-        None => {
-            let roster = roster::roster_of(&client.block(info.roster_block)?)?;
-            let text = Statement::Roster(roster.clone()).to_text();
-            Ok(Head { next_sequence: roster.sequence + 1, previous: statement_hash(&text) })
-        }
     }
 }
 

@@ -94,7 +94,7 @@ impl Known {
             }
             Statement::Roster(r) => self.readers.extend(r.readers.into_iter().map(|r| r.recipient)),
             Statement::Erasure(e) => self.erased.extend(e.records),
-            Statement::Records(_) | Statement::Heartbeat(_) => {}
+            Statement::Records(_) | Statement::Heartbeat(_) | Statement::Hold(_) => {}
         }
     }
 }

@@ -43,6 +43,18 @@ pub struct EncryptionKey(pub(super) Secret<KEY_LEN>);
 #[derive(Debug)]
 pub struct SaltKey(pub(super) Secret<KEY_LEN>);
 
+impl SaltKey {
+    /// From the bytes an evidence file gives; `None` if there are not exactly 32.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        Secret::from_slice(bytes).map(SaltKey)
+    }
+
+    /// The key's bytes, for a file that shows this whole section on purpose. They open no ciphertext.
+    pub fn expose(&self) -> &[u8; KEY_LEN] {
+        self.0.expose()
+    }
+}
+
 /// Wraps the record keys of one batch for one reader.
 #[derive(Debug)]
 pub struct WrappingKey(pub(super) Secret<KEY_LEN>);

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::block_in_place;
 
 use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
 use crate::api::problem::Code;
@@ -216,11 +217,13 @@ pub(super) async fn grants(State(app): State<Arc<App>>, request: Request) -> Res
     Ok(accepted(queue(move || ledger.submit_grant(note, body)).await?.done().await?))
 }
 
-/// `POST /v1/statements`: a statement without a body, as a signed note.
+/// `POST /v1/statements`: a roster, heartbeat, erasure or hold, as a signed note.
 pub(super) async fn statements(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Failure> {
     let text = std::str::from_utf8(&body)
         .map_err(|_| Failure::new(Code::RequestInvalid, "the statement is not UTF-8"))?;
     let note = parse_note(text)?;
     check_signature(&app, &note)?;
-    Ok(accepted(app.ledger.submit(Submission::statement(note))?.done().await?))
+    // How long the records of an erasure must be kept is looked up first.
+    let pending = block_in_place(|| app.ledger.submit(Submission::statement(note)))?;
+    Ok(accepted(pending.done().await?))
 }

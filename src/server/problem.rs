@@ -83,6 +83,11 @@ pub fn chain_code(e: &ChainError) -> Code {
         | ChainError::BeyondLedger { .. }
         | ChainError::GranteeNotReader { .. }
         | ChainError::LedgerKey { .. } => Code::RequestInvalid,
+        ChainError::Held { .. }
+        | ChainError::NotExpired { .. }
+        | ChainError::HoldInForce { .. }
+        | ChainError::NoSuchHold { .. }
+        | ChainError::TooManyHolds => Code::HoldConflict,
         ChainError::NoRoster
         | ChainError::Exhausted
         | ChainError::Height { .. }

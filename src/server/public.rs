@@ -80,6 +80,14 @@ pub(super) async fn block(State(app): State<Arc<App>>, Path(height): Path<u64>) 
     Ok(text(IMMUTABLE, block_in_place(|| app.ledger.block(height))?))
 }
 
+/// `GET /v1/blocks/{height}/proof`: the C2SP tlog-proof of the block against the current checkpoint.
+pub(super) async fn block_proof(
+    State(app): State<Arc<App>>,
+    Path(height): Path<u64>,
+) -> Result<Response, Failure> {
+    Ok(text(FRESH, block_in_place(|| app.ledger.block_proof(height))?.to_string()))
+}
+
 /// `GET /v1/blocks/{height}/leaves`: 96 bytes a record, the hashes its leaf is made of.
 pub(super) async fn leaves(
     State(app): State<Arc<App>>,
@@ -191,6 +199,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
         failing: health.failing.map(|_| "the last write cycle failed; the server's log says why".to_owned()),
         blocks: view.state.height(),
         records: view.state.next_record(),
+        erasures_pending: health.erasures_pending,
     };
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(message)).into_response()

@@ -21,6 +21,7 @@ use crate::base::clock::Timestamp;
 use crate::base::hash::to_base64;
 use crate::base::limits::{MAX_BULK_BLOCKS, MAX_BULK_BYTES};
 use crate::chain::proof::record_id;
+use crate::ledger::GrantedRecord;
 use crate::seal::reader_key::Recipient;
 use crate::writer::Purpose;
 
@@ -68,16 +69,28 @@ async fn log_access(
         0 => json!({ "type": "audit_grant", "id": format!("block {block}"), "block": block }),
         _ => json!({ "type": "audit_record", "id": record_id(first), "count": count, "block": block }),
     };
+    log_event(app, reader, peer, "read", resource).await?;
+    Counters::add(&app.counters.records_read, count);
+    Ok(())
+}
+
+/// Seals the fact that a reader did something.
+pub(super) async fn log_event(
+    app: &App,
+    reader: &SessionReader,
+    peer: SocketAddr,
+    action: &str,
+    resource: serde_json::Value,
+) -> Result<(), Failure> {
     let event = json!({
         "event_type": "audit_log_access",
         "actor": { "user_id": reader.name, "role": "reader", "key": reader.recipient, "ip_address": peer.ip().to_string() },
-        "action": "read",
+        "action": action,
         "resource": resource,
         "result": "allowed",
         "timestamp": Timestamp::now().to_string(),
     });
     app.gateway.log(Purpose::AccessLog, vec![Bytes::from(event.to_string())]).await?;
-    Counters::add(&app.counters.records_read, count);
     Ok(())
 }
 
@@ -90,26 +103,32 @@ pub(super) async fn record(
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let index = record_index(&index)?;
-    let (found, granted) = block_in_place(|| {
-        Ok::<_, Failure>((app.ledger.record(index)?, app.ledger.granted(index, &reader.recipient)?))
+    let (found, erased_by, granted) = block_in_place(|| {
+        let found = app.ledger.record(index)?;
+        let erased = found.is_erased().then(|| app.ledger.erased_by(index)).transpose()?.flatten();
+        Ok::<_, Failure>((found, erased, app.ledger.granted(index, &reader.recipient)?))
     })?;
     log_access(&app, &reader, peer, index, 1, found.block).await?;
-    let grants = granted.into_iter().map(|g| GrantMessage {
-        block: g.grant.block,
-        first_record: g.grant.range.first,
-        last_record: g.grant.range.last,
-        from: g.grant.from,
-        part: Some(to_base64(&g.part)),
-    });
     let message = RecordMessage {
         record: index,
         block: found.block,
         position: found.position,
         header: to_base64(&found.header),
         bytes: to_base64(&found.record),
-        grants: grants.collect(),
+        grants: granted.into_iter().map(granted_message).collect(),
+        erased_by,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+}
+
+pub(super) fn granted_message(g: GrantedRecord) -> GrantMessage {
+    GrantMessage {
+        block: g.grant.block,
+        first_record: g.grant.range.first,
+        last_record: g.grant.range.last,
+        from: g.grant.from,
+        part: Some(to_base64(&g.part)),
+    }
 }
 
 #[derive(Deserialize)]

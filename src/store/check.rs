@@ -1,5 +1,7 @@
 //! What every back end requires of an append, in one place so that all refuse alike.
 
+use std::ops::Range;
+
 use super::{Head, NewBlock, StoreError};
 use crate::base::batch::Body;
 use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_BLOCK_BYTES, MAX_NAME_BYTES};
@@ -38,6 +40,15 @@ pub(super) fn check_append(expected_size: u64, blocks: &[NewBlock], head: &Head)
         ));
     }
     Ok(())
+}
+
+/// Why a body is not replaced.
+pub(super) const NO_REPLACEMENT: &str =
+    "only the body of a block without records is replaced, by one of its length";
+
+/// Whether a block's body may be replaced by `new`.
+pub(super) fn check_replace(records: u32, old_len: usize, new: &[u8]) -> bool {
+    records == 0 && old_len > 0 && old_len == new.len()
 }
 
 fn check_block(b: &NewBlock) -> Result<(), StoreError> {
@@ -79,4 +90,15 @@ pub(super) fn check_continues(
         return invalid(format!("it starts at record {first}, but {stored_records} records are stored"));
     }
     Ok(())
+}
+
+/// Checks what is to be erased against the number of records stored.
+pub(super) fn check_erase(stored_records: u64, records: &[Range<u64>]) -> Result<(), StoreError> {
+    match records.iter().find(|r| r.is_empty() || r.end > stored_records) {
+        None => Ok(()),
+        Some(r) => invalid(format!(
+            "records {}..{} are to be erased, but {stored_records} are stored",
+            r.start, r.end
+        )),
+    }
 }

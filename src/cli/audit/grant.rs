@@ -13,10 +13,10 @@ use crate::chain::proof::parse_record_id;
 use crate::client::ClientError;
 use crate::seal::reader_key::{Identity, Recipient};
 
+use super::super::authority::roster_of;
 use super::super::grant::{Submitter, Target, range_text};
 use super::super::grant_file::GrantFileWriter;
 use super::super::operator::signing_key_file;
-use super::super::roster::roster_of;
 use super::super::trust::{ServerArgs, identities, verifier_key};
 use super::super::{Failure, Outcome};
 

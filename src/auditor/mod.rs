@@ -11,6 +11,7 @@ pub mod period;
 pub mod record;
 #[cfg(test)]
 pub mod record_testing;
+pub mod report;
 pub mod search;
 pub mod session;
 pub mod source;

@@ -168,13 +168,13 @@ fn check_place(
 }
 
 /// Fetches, verifies and opens some records, ascending and each once, for all of `identities` at once. Gives as many of the first ones as
-/// the server sent, at least one. Records that are erased or not for these identities come without content.
+/// the server sent, at least one. Of an erased record there is only the proof; one that is not for these identities has no content.
 pub fn open_proven(
     client: &Client,
     identities: &[Identity],
     key: &VerifierKey,
     records: &[u64],
-) -> Result<Vec<(AuditRecord, Proof)>, OpenRecordError> {
+) -> Result<Vec<(Option<AuditRecord>, Proof)>, OpenRecordError> {
     let message = client.records(records)?;
     if message.records.is_empty() || message.records.len() > records.len() {
         return Err(malformed("it sent none of the records asked for, or more than those"));
@@ -197,7 +197,10 @@ pub fn open_proven(
             &own
         };
         let content = match (opener, Record::decode(&bytes)) {
-            (_, Ok(Record::Erased(_))) => Content::Erased { by_block: None },
+            (_, Ok(Record::Erased(_))) => {
+                out.push((None, proof));
+                continue;
+            }
             (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
@@ -215,7 +218,7 @@ pub fn open_proven(
             retain_until: place.retain_until.as_str().into(),
             content,
         };
-        out.push((record, proof));
+        out.push((Some(record), proof));
     }
     Ok(out)
 }

@@ -288,6 +288,10 @@ pub fn search_server(
                 let got = open_proven(client, identities, key, wanted)?;
                 rest = rest.get(got.len()..).unwrap_or_default();
                 for (record, proof) in got {
+                    let Some(record) = record else {
+                        found.erased.push(proof.record);
+                        continue;
+                    };
                     if !take(&mut parser, criteria, &mut found, record, || Ok(proof))? {
                         break 'plans;
                     }

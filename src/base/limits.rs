@@ -180,3 +180,20 @@ pub const SQL_GAP_RECORDS: u64 = 256;
 pub const SQL_CELL_CHARS: usize = 40;
 /// Rows after which the widths of a table for people are fixed.
 pub const SQL_WIDTH_ROWS: usize = 200;
+
+/// Most rows a table of a report has unless more are asked for.
+pub const DEFAULT_REPORT_ROWS: usize = 5_000;
+/// Most rows a table of a report can be asked to have.
+pub const MAX_REPORT_ROWS: usize = 200_000;
+/// Most different names (people, patients, addresses) a report keeps apart; the rest is counted together.
+pub const MAX_REPORT_KEYS: usize = 200_000;
+/// Most pairs (such as user and patient) a report remembers to count different ones.
+pub const MAX_REPORT_PAIRS: usize = 1_000_000;
+/// Most record indexes the summary rows of one table hold; beyond it they only count.
+pub const MAX_REPORT_INDEXES: usize = 100_000;
+/// Longest text in a cell of a report, in characters; longer text is cut and says so.
+pub const MAX_REPORT_CELL_CHARS: usize = 300;
+/// Most different days a report counts by.
+pub const MAX_REPORT_DAYS: usize = 40_000;
+/// Most ranges of records named in the coverage of a report.
+pub const MAX_REPORT_RANGES: usize = 1_000;

@@ -493,7 +493,13 @@ fn hidden_staff_appear_nowhere() {
     let mut r = request(ReportKind::PatientAccess);
     (r.patient, r.hide_staff) = (Some(PATIENT.to_owned()), true);
     let report = build(&h, &r).unwrap();
-    let all = [html(&report).replace("<wbr>", ""), csv(&report), json(&report), csv_table(&report, "users").unwrap()].concat();
+    let all = [
+        html(&report).replace("<wbr>", ""),
+        csv(&report),
+        json(&report),
+        csv_table(&report, "users").unwrap(),
+    ]
+    .concat();
     let staff: BTreeSet<String> = h.meant.iter().filter_map(|m| m.actor.clone()).collect();
     for name in &staff {
         assert!(!all.contains(name), "{name}");

@@ -182,8 +182,19 @@ fn class_of(table: &Table, group: &[usize]) -> &'static str {
         Some(Cell::Time { .. }) => "t",
         Some(Cell::Blank) => "blank",
         _ if name == "why" => "why",
+        Some(Cell::Text(_))
+            if group.first().is_some_and(|i| table.rows.iter().all(|r| is_short(r.cells.get(*i)))) =>
+        {
+            "w"
+        }
         _ => "",
     }
+}
+
+/// Whether a cell can stand on one line in any table: an identifier rather than a sentence.
+fn is_short(cell: Option<&Cell>) -> bool {
+    const SHORT: usize = 20;
+    !matches!(cell, Some(Cell::Text(t)) if t.chars().nth(SHORT).is_some() || (t.contains(' ') && !t.starts_with('(')))
 }
 
 fn line(row: &Row, groups: &[Group], table: &Table, records: bool, zone: &Zone) -> Markup {
@@ -226,7 +237,7 @@ fn cell(c: &Cell, zone: &Zone) -> Markup {
             let text = zone.show(*at);
             // The offset, if there is one, stands apart: it matters in the hour that a clock shows twice.
             let (clock, offset) = text.split_at_checked(19).unwrap_or((&text, ""));
-            html! { (clock) span.off { (offset) } @if *sealed { " †" } }
+            html! { (clock) @if *sealed { " †" } span.off { (offset) } }
         }
         Cell::Outcome(o) => html! { span.{"o o-" (o)} { (o) } },
         Cell::Missing => html! { span.none { "–" } },
@@ -236,6 +247,10 @@ fn cell(c: &Cell, zone: &Zone) -> Markup {
 
 /// Long words may go on in the next line after the marks that join their parts.
 fn breakable(text: &str) -> Markup {
+    const WHOLE: usize = 16;
+    if text.split_whitespace().all(|word| word.len() <= WHOLE) {
+        return html! { (text) };
+    }
     let mut parts = Vec::new();
     let mut from = 0;
     for (at, c) in text.char_indices() {

@@ -11,6 +11,17 @@ use sealtrail::base::hash::Hash;
 use sealtrail::base::record::LEAF_INPUTS_LEN;
 use sealtrail::store::{Head, NewBlock, SqliteStore, Store};
 
+/// Five tags a record: two of few values, three of many.
+fn tags(first_record: u64, records: u64) -> Vec<(u64, u32)> {
+    let mix = |n: u64| (n ^ (n >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+    let of = |r: u64| {
+        [mix(r % 7), mix(100 + r % 5), mix(r / 3 + 1000), mix(mix(r) % 50_000), mix(mix(r + 9) % 999)]
+    };
+    let mut out: Vec<_> = (0..records).flat_map(|p| of(first_record + p).map(|t| (t, p as u32))).collect();
+    out.sort_unstable();
+    out
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |i: usize, default: u64| args.get(i).map_or(default, |a| a.parse().unwrap());
@@ -44,6 +55,7 @@ fn main() {
             signer: "example.org/writers/load".into(),
             sequence: height,
             body: Some(body.clone()),
+            tags: tags(first_record, per_block),
         };
         let head = Head {
             size: height + 1,

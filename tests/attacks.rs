@@ -84,7 +84,7 @@ impl World {
             ledger: ORIGIN.into(),
             policy: Policy::default(),
             retain_years: 6,
-            search: Box::new(|_| Ok(fixed_secret(7))),
+            search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
         };
         let mut w = World {
             store: Arc::new(MemoryStore::new(ORIGIN)),
@@ -279,7 +279,7 @@ fn a_reader_of_the_access_log_cannot_test_tags_of_events() {
             ledger: ORIGIN.into(),
             policy,
             retain_years: 6,
-            search: Box::new(|_| Ok(fixed_secret(7))),
+            search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
         },
         Head::default(),
     )
@@ -319,7 +319,7 @@ fn a_later_reader_cannot_test_earlier_tags() {
             ledger: ORIGIN.into(),
             policy: Policy::default(),
             retain_years: 6,
-            search: Box::new(|_| Ok(fixed_secret(7))),
+            search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
         },
         Head::default(),
     )

@@ -38,7 +38,7 @@ impl Remote {
             ledger: ledger.into(),
             policy: Policy::default(),
             retain_years: 6,
-            search: Box::new(|_| Ok(SearchSecret::generate(&mut random::csprng().unwrap()))),
+            search: Box::new(|m| Ok((m.to_owned(), SearchSecret::generate(&mut random::csprng().unwrap())))),
         };
         let readers = vec![RosterReader { name: "alice".into(), recipient, required: false }];
         Remote { writer: Writer::new(options, Head::default()).unwrap(), readers }

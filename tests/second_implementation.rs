@@ -370,7 +370,9 @@ fn write_cases(cases: &Cases, number: usize, plan: &Plan) {
         ledger: LEDGER.into(),
         policy,
         retain_years: 6,
-        search: Box::new(|_| Ok(SearchSecret::from_secret(sealtrail::base::random::secret().unwrap()))),
+        search: Box::new(|m| {
+            Ok((m.to_owned(), SearchSecret::from_secret(sealtrail::base::random::secret().unwrap())))
+        }),
     };
     let writer_vkey = options.key.verifier();
     let mut writer = Writer::new(options, Head::default()).unwrap();

@@ -24,7 +24,7 @@ fn layers() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("ledger", vec!["base", "seal", "chain", "store"]),
         ("client", vec!["base", "seal", "chain", "api"]),
         ("server", vec!["base", "seal", "chain", "event", "writer", "api", "ledger"]),
-        ("auditor", vec!["base", "seal", "chain", "event", "store", "api", "client"]),
+        ("auditor", vec!["base", "seal", "chain", "event", "store", "api", "ledger", "client"]),
         (
             "config",
             vec![

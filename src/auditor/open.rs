@@ -1,21 +1,28 @@
 //! Opens one record with the auditor's own identity, after proving that it is the record the ledger committed.
 
+use std::collections::BTreeMap;
+
 use zeroize::Zeroizing;
 
+use crate::api::message::GrantMessage;
 use crate::base::batch::Header;
+use crate::base::clock::Timestamp;
 use crate::base::hash::{Hash, from_base64};
 use crate::base::record::Record;
 use crate::chain::batch::header_hash;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
-use crate::chain::proof::{Proof, ProofError, Verified};
+use crate::chain::proof::{Proof, ProofError, Verified, record_id, verify_block};
 use crate::chain::statement::Statement;
 use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
 use crate::event::json::Parser;
-use crate::event::prepare::{fields_of_payload, merge};
-use crate::seal::open::{OpenError, Opener};
+use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
+
+use super::batch::{BatchOpener, OpenBatchError};
+use super::granted::Granted;
+use super::record::{AuditRecord, Content};
 
 /// Why a record could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +42,38 @@ pub enum OpenRecordError {
          whether an erasure was ordered; if none was, this is a fault"
     )]
     Erased(u64),
+    /// Gone by order of an erasure statement; that its block is in the ledger was checked.
+    #[error(
+        "{id} was erased by order at block {block} ({reason}, {legal_basis}), committed {committed}. The record existed, and its proof still holds; nobody can open it any more",
+        id = record_id(*.record)
+    )]
+    ErasedByOrder {
+        /// The record.
+        record: u64,
+        /// Height of the block with the order.
+        block: u64,
+        /// When the ledger committed that.
+        committed: Timestamp,
+        /// Reason code.
+        reason: String,
+        /// Legal basis.
+        legal_basis: String,
+    },
     /// The opener refused.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// What was inside is not what the format says.
     #[error("the writer sealed something that is no valid event: {0}")]
     Event(#[from] EventError),
+}
+
+impl From<OpenBatchError> for OpenRecordError {
+    fn from(e: OpenBatchError) -> Self {
+        match e {
+            OpenBatchError::Open(e) => e.into(),
+            OpenBatchError::Event(e) => e.into(),
+        }
+    }
 }
 
 /// An opened record.
@@ -65,34 +98,157 @@ pub fn open_record(
     index: u64,
 ) -> Result<OpenedRecord, OpenRecordError> {
     let message = client.record(index)?;
-    let malformed = |what: &str| OpenRecordError::Malformed(what.to_owned());
-    let header_bytes = from_base64(&message.header).ok_or_else(|| malformed("header is not base64"))?;
-    let record_bytes = from_base64(&message.bytes).ok_or_else(|| malformed("record is not base64"))?;
+    let header = from_base64(&message.header).ok_or_else(|| malformed("header is not base64"))?;
+    let bytes = from_base64(&message.bytes).ok_or_else(|| malformed("record is not base64"))?;
     let proof = Proof::parse(&client.proof(index)?)?;
+    let place = check_place(&header, &bytes, &proof, key, writer, index)?;
+    if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
+        return Err(erased(client, key, index, message.erased_by)?);
+    }
+    let granted = granted(&message.grants)?;
+    let opener = BatchOpener::new(
+        std::slice::from_ref(identity),
+        &place.header,
+        &granted.batch(place.verified.block_height),
+    )?;
+    let (event, withheld) = open_with(&opener, place.position, &bytes)?;
+    Ok(OpenedRecord { event, withheld, verified: place.verified, proof })
+}
+
+/// What the server sent of grants.
+fn granted(messages: &[GrantMessage]) -> Result<Granted, OpenRecordError> {
+    let mut granted = Granted::default();
+    match messages.iter().all(|grant| granted.add_message(grant)) {
+        true => Ok(granted),
+        false => Err(malformed("what was granted of it is no part of a grant")),
+    }
+}
+
+fn malformed(what: &str) -> OpenRecordError {
+    OpenRecordError::Malformed(what.to_owned())
+}
+
+/// Where a record stands, after everything the server said about it was checked.
+struct Place {
+    header: Header,
+    position: u32,
+    verified: Verified,
+    retain_until: String,
+}
+
+/// Checks that the proof holds for record `index`, that the bytes are the proven ones, and that the header is the one the record's writer signed.
+fn check_place(
+    header_bytes: &[u8],
+    record: &[u8],
+    proof: &Proof,
+    key: &VerifierKey,
+    writer: Option<&VerifierKey>,
+    index: u64,
+) -> Result<Place, OpenRecordError> {
     let verified = proof.verify(key, writer)?;
     if verified.record != index {
         return Err(malformed("the proof is for another record"));
     }
-    proof.check_record(&record_bytes)?;
+    proof.check_record(record)?;
     let block = Block::parse(&proof.block).map_err(|e| malformed(&e.to_string()))?;
     let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else {
         return Err(malformed("the block holds no records"));
     };
-    if header_hash(&header_bytes) != statement.header_hash {
+    if header_hash(header_bytes) != statement.header_hash {
         return Err(malformed("the batch header is not the one the writer signed"));
     }
-    let header = Header::decode(&header_bytes).map_err(|e| malformed(&e.to_string()))?;
+    let header = Header::decode(header_bytes).map_err(|e| malformed(&e.to_string()))?;
     if (&header.ledger, &*header.writer, header.sequence)
         != (&statement.ledger, block.statement.signer_name(), statement.sequence)
     {
         return Err(malformed("the batch header is of another batch than its statement"));
     }
-    if let Ok(Record::Erased(_)) = Record::decode(&record_bytes) {
-        return Err(OpenRecordError::Erased(index));
-    }
     let position = (index - block.first_record) as u32;
-    let (event, withheld) = open_bytes(identity, &header, position, &record_bytes)?;
-    Ok(OpenedRecord { event, withheld, verified, proof })
+    Ok(Place { header, position, verified, retain_until: statement.retain_until })
+}
+
+/// Fetches, verifies and opens some records, ascending and each once, for all of `identities` at once. Gives as many of the first ones as
+/// the server sent, at least one. Of an erased record there is only the proof; one that is not for these identities has no content.
+pub fn open_proven(
+    client: &Client,
+    identities: &[Identity],
+    key: &VerifierKey,
+    records: &[u64],
+) -> Result<Vec<(Option<AuditRecord>, Proof)>, OpenRecordError> {
+    let message = client.records(records)?;
+    if message.records.is_empty() || message.records.len() > records.len() {
+        return Err(malformed("it sent none of the records asked for, or more than those"));
+    }
+    let mut openers: BTreeMap<u64, Result<BatchOpener, OpenError>> = BTreeMap::new();
+    let mut parser = Parser::new();
+    let mut out = Vec::with_capacity(message.records.len());
+    for (index, sent) in records.iter().zip(&message.records) {
+        let header = message.headers.get(&sent.block).and_then(|h| from_base64(h));
+        let header = header.ok_or_else(|| malformed("a header is missing"))?;
+        let bytes = from_base64(&sent.bytes).ok_or_else(|| malformed("record is not base64"))?;
+        let proof = Proof::parse(sent.proof.as_bytes())?;
+        let place = check_place(&header, &bytes, &proof, key, None, *index)?;
+        let block = place.verified.block_height;
+        let own;
+        let opener = if sent.grants.is_empty() {
+            &*openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header, &[]))
+        } else {
+            own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
+            &own
+        };
+        let content = match (opener, Record::decode(&bytes)) {
+            (_, Ok(Record::Erased(_))) => {
+                out.push((None, proof));
+                continue;
+            }
+            (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
+            (Err(e), _) => Content::Unreadable { why: e.to_string() },
+            (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
+                Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+                Err(e) => Content::Unreadable { why: e.to_string() },
+            },
+        };
+        let record = AuditRecord {
+            index: *index,
+            block,
+            position: place.position,
+            committed: place.verified.committed,
+            sealed: place.verified.sealed,
+            writer: place.verified.writer.as_str().into(),
+            retain_until: place.retain_until.as_str().into(),
+            content,
+        };
+        out.push((Some(record), proof));
+    }
+    Ok(out)
+}
+
+/// What to say of an erased record: the order, if the server names one that is in the log. That officers signed it the ledger
+/// vouches for; `audit verify` checks it.
+fn erased(
+    client: &Client,
+    key: &VerifierKey,
+    record: u64,
+    by: Option<u64>,
+) -> Result<OpenRecordError, OpenRecordError> {
+    let Some(height) = by else { return Ok(OpenRecordError::Erased(record)) };
+    let (block, _) = verify_block(&client.block(height)?, &client.block_proof(height)?, key)?;
+    let statement = Statement::parse(&block.statement.text).ok();
+    let order = match statement {
+        Some(Statement::Erasure(order)) if block.height == height && order.ledger == key.name() => order,
+        _ => return Err(OpenRecordError::Malformed("the block named as the order erases nothing".into())),
+    };
+    if !order.records.iter().any(|r| (r.first..=r.last).contains(&record)) {
+        return Err(OpenRecordError::Malformed("the order does not name the record".into()));
+    }
+    let (reason, legal_basis) = (order.reason, order.legal_basis);
+    Ok(OpenRecordError::ErasedByOrder {
+        record,
+        block: height,
+        committed: block.committed,
+        reason,
+        legal_basis,
+    })
 }
 
 /// Opens record bytes whose place in the chain has been checked. Returns the event and the names of withheld sections.
@@ -102,24 +258,17 @@ pub fn open_bytes(
     position: u32,
     record: &[u8],
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
-    let opener = Opener::new(identity, header)?;
-    let unchecked = opener.open(position, record)?;
-    let names: Vec<String> = header.sections.iter().map(|s| s.name.clone()).collect();
-    let mut parser = Parser::new();
-    let opened = unchecked.verify_disclosure(|section, payload, sink| {
-        for field in fields_of_payload(&mut parser, section, payload, &names)? {
-            sink.add(&field);
-        }
-        Ok::<_, OpenRecordError>(())
-    })?;
-    let payloads: Vec<Option<&[u8]>> = (0..opened.sections()).map(|s| opened.payload(s)).collect();
-    let withheld = names.iter().zip(&payloads).filter(|(_, p)| p.is_none()).map(|(n, _)| n.clone()).collect();
-    let event = match payloads.first() {
-        Some(Some(_)) => merge(&names, &payloads)?,
-        // Without the first section there is no frame to put the others into: each stands on a line.
-        _ => payloads.iter().flatten().copied().collect::<Vec<_>>().join(&b'\n'),
-    };
-    Ok((Zeroizing::new(event), withheld))
+    open_with(&BatchOpener::new(std::slice::from_ref(identity), header, &[])?, position, record)
+}
+
+/// [`open_bytes`] with an opener of the record's batch, which may use grants.
+pub fn open_with(
+    opener: &BatchOpener,
+    position: u32,
+    record: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
+    let opened = opener.open(&mut Parser::new(), position, record)?;
+    Ok((opened.event, opened.withheld))
 }
 
 /// SHA-256 of a record's ciphertext, by which anyone finds it in the ledger.

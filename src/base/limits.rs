@@ -36,12 +36,23 @@ pub const MAX_TAG_FIELDS: usize = 32;
 /// Largest batch header, in bytes.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
+/// Most batches one grant may cover; a larger range becomes several grants.
+pub const MAX_GRANT_BATCHES: usize = 16384;
+/// Most grants to one reader that come with one record, the newest first.
+pub const MAX_RECORD_GRANTS: usize = 8;
+/// Most grants in one answer of the grant list, the newest.
+pub const MAX_GRANTS_LISTED: usize = 4096;
+
 /// Smallest padded plaintext of a section, in bytes.
 pub const MIN_PADDED_BYTES: usize = 128;
 
 /// Largest signed statement with its signatures, in bytes: a block must fit a 16-bit length of the
 /// tlog-tiles entry bundle.
 pub const MAX_STATEMENT_BYTES: usize = 60_000;
+/// Most holds in force at a time: the ledger writes them down with every append.
+pub const MAX_HOLDS: usize = 256;
+/// Most record ranges in all holds in force.
+pub const MAX_HOLD_RANGES: usize = 4096;
 /// Largest block text, in bytes.
 pub const MAX_BLOCK_BYTES: usize = 65_535;
 /// Most signature lines of one note (C2SP signed-note asks for at least 16).
@@ -52,6 +63,18 @@ pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 pub const MAX_PATH_HASHES: usize = 64;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
+/// Largest evidence file, in bytes.
+pub const MAX_EVIDENCE_BYTES: usize = 256 * 1024 * 1024;
+/// Most records of one evidence file.
+pub const MAX_EVIDENCE_RECORDS: usize = 100_000;
+/// Longest line of an exporter's own words in an evidence file, in characters.
+pub const MAX_EVIDENCE_TEXT_CHARS: usize = 1000;
+/// Most lines of notes in an evidence file's manifest.
+pub const MAX_EVIDENCE_NOTES: usize = 100;
+/// Largest witness policy file, in bytes.
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;
+/// Most logs, most witnesses and most groups of a witness policy (C2SP tlog-policy asks for at least 32).
+pub const MAX_POLICY_ENTRIES: usize = 64;
 /// Largest key file, in bytes.
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 /// Largest settings file, in bytes.
@@ -88,6 +111,72 @@ pub const HEADER_SECONDS: u64 = 15;
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 /// Largest answer the client library reads into memory, in bytes.
 pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
+/// Most clauses of one search: fields that must all match.
+pub const MAX_SEARCH_CLAUSES: usize = 16;
+/// Most blind tags of one search, over all clauses.
+pub const MAX_SEARCH_TAGS: usize = 4096;
+/// Most records one answer to a search names.
+pub const MAX_SEARCH_HITS: usize = 10_000;
+/// Most records fetched by one request with a list.
+pub const MAX_RECORDS_PER_REQUEST: usize = 500;
+/// Most batch headers one answer to the search epochs holds.
+pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
+/// Largest request body of a search or of a list of records, in bytes.
+pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
+
+/// Largest rules file of `audit watch`, in bytes.
+pub const MAX_RULES_BYTES: usize = 256 * 1024;
+/// Most rules in it.
+pub const MAX_RULES: usize = 64;
+/// Longest rule name, in characters: the longest MSGID of RFC 5424 §6.
+pub const MAX_RULE_NAME: usize = 32;
+/// Longest description of a rule, in bytes.
+pub const MAX_RULE_DESCRIPTION: usize = 256;
+/// Most columns in the key of a rule.
+pub const MAX_RULE_KEY: usize = 4;
+/// Most values one condition of a rule may list.
+pub const MAX_RULE_VALUES: usize = 256;
+/// Longest window of a rule, in milliseconds: 31 days.
+pub const MAX_RULE_WINDOW: i64 = 31 * 86_400_000;
+/// Longest time by which an event may come late and still count in its own window, in milliseconds: 7 days.
+pub const MAX_RULE_LATE: i64 = 7 * 86_400_000;
+/// How far a sender's clock may run ahead of the ledger's and still be believed, in milliseconds: 5 minutes.
+pub const MAX_CLOCK_AHEAD: i64 = 300_000;
+/// Largest count of a threshold rule.
+pub const MAX_RULE_COUNT: u32 = 1000;
+/// Most earlier windows a volume rule may look back on.
+pub const MAX_RULE_HISTORY: u32 = 1000;
+/// Most keys (actors, addresses, …) one rule keeps track of; beyond that the ones idle longest are forgotten.
+pub const MAX_RULE_KEYS: usize = 50_000;
+/// Most times or windows one rule remembers over all keys, 24 to 32 bytes each; beyond that the keys idle longest are forgotten.
+pub const MAX_RULE_ENTRIES: usize = 500_000;
+/// Most of those of one key; beyond that its oldest are forgotten.
+pub const MAX_KEY_ENTRIES: usize = 16_384;
+/// Most alert ids remembered so as not to raise the same alert twice; beyond that the oldest are forgotten.
+pub const MAX_ALERTS_SEEN: usize = 65_536;
+/// Most alerts waiting for a sink that does not take them; beyond that the watch reads no further until it does.
+pub const MAX_ALERTS_WAITING: usize = 10_000;
+/// Most characters of a value from an event that an alert shows.
+pub const MAX_ALERT_VALUE: usize = 200;
+/// Largest cursor file of a watch, in bytes.
+pub const MAX_CURSOR_BYTES: usize = 1024 * 1024;
+/// How long a webhook or a syslog server may take to accept alerts, in seconds.
+pub const SINK_SECONDS: u64 = 15;
+/// Most memory that SQLite may take for a query, in bytes: sorting and grouping happen in memory, never on a disk. It holds
+/// for the whole process.
+pub const MAX_SQL_HEAP_BYTES: i64 = 1024 * 1024 * 1024;
+/// Longest value that a query may make, in bytes.
+pub const MAX_SQL_VALUE_BYTES: i32 = 64 * 1024 * 1024;
+/// Longest query, in bytes.
+pub const MAX_SQL_BYTES: i32 = 256 * 1024;
+/// Most streams of records that a query keeps open; a query with more sub-queries reads some records again.
+pub const SQL_STREAMS: usize = 4;
+/// How many records a query reads and throws away rather than open a new stream; also how many it reads at once going backwards.
+pub const SQL_GAP_RECORDS: u64 = 256;
+/// Most characters of a cell in a table for people.
+pub const SQL_CELL_CHARS: usize = 40;
+/// Rows after which the widths of a table for people are fixed.
+pub const SQL_WIDTH_ROWS: usize = 200;
 
 /// Most rows a table of a report has unless more are asked for.
 pub const DEFAULT_REPORT_ROWS: usize = 5_000;

@@ -79,6 +79,8 @@ pub struct BatchCommitment {
     pub records_root: Hash,
     /// Root over the sorted tags; `None` if a record is erased, since its tags are gone.
     pub tags_root: Option<Hash>,
+    /// Every tag, as a big-endian number, with the position of its record, sorted.
+    pub tags: Vec<(u64, u32)>,
     /// Length of the body in bytes.
     pub bytes: u64,
     /// How many records are erased.
@@ -141,12 +143,14 @@ pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
         leaves.push(record_leaf(&inputs));
         leaf_inputs.push(inputs);
     }
+    tag_entries.sort_unstable();
     Ok(BatchCommitment {
         header,
         header_hash: header_hash(body.header),
         leaf_inputs,
         records_root: tree::root(&leaves),
-        tags_root: (erased == 0).then(|| tags_root(tag_entries)),
+        tags_root: (erased == 0).then(|| tags_root(&tag_entries)),
+        tags: tag_entries.into_iter().map(|e| ((e >> 32) as u64, e as u32)).collect(),
         bytes,
         erased,
     })
@@ -157,9 +161,8 @@ fn tag_entry(tag: &[u8; TAG_LEN], position: u32) -> u128 {
     (u128::from(u64::from_be_bytes(*tag)) << 32) | u128::from(position)
 }
 
-/// `docs/FORMAT.md` §3, tags_root.
-fn tags_root(mut entries: Vec<u128>) -> Hash {
-    entries.sort_unstable();
+/// `docs/FORMAT.md` §3, tags_root, over sorted entries.
+fn tags_root(entries: &[u128]) -> Hash {
     let mut leaf = Vec::with_capacity(1 + TAGS_LABEL.len() + TAGS_PER_LEAF * TAG_ENTRY_LEN);
     let leaves: Vec<Hash> = entries
         .chunks(TAGS_PER_LEAF)

@@ -112,30 +112,32 @@ pub fn open_ledger(settings: &Settings, accept_database_head: bool) -> Result<Op
 }
 
 /// Keeps the search secret of one period in a file: two lines, `period NAME` and the secret in base64. When the
-/// period changes the old secret is overwritten: the writer then cannot make or test its tags any more.
+/// month changes the old secret is overwritten: the writer then cannot make or test its tags any more. A period's name is the month
+/// and four random bytes, so that a secret made because the file was lost is not mistaken for the lost one.
 pub fn search_keeper(path: PathBuf) -> SearchKeeper {
-    Box::new(move |period| {
+    Box::new(move |month| {
         use crate::base::hash::{from_base64, to_base64};
+        use crate::base::random;
         use crate::base::secret::Secret;
         if path.exists() {
             let text = keyfile::read_secret(&path).map_err(|e| e.to_string())?;
             let mut lines = text.lines();
             let kept = lines.next().and_then(|l| l.strip_prefix("period ")).unwrap_or_default();
-            if kept == period {
+            if kept.split_once('.').map_or(kept, |(m, _)| m) == month {
                 let bytes = zeroize::Zeroizing::new(lines.next().and_then(from_base64).unwrap_or_default());
-                return Secret::from_slice(&bytes).map(SearchSecret::from_secret).ok_or_else(|| {
-                    format!(
-                        "{} is damaged; remove it and a new secret is made (searches then need both)",
-                        path.display()
-                    )
+                let secret = Secret::from_slice(&bytes).map(SearchSecret::from_secret);
+                return secret.map(|s| (kept.to_owned(), s)).ok_or_else(|| {
+                    format!("{} is damaged; remove it and a new secret is made", path.display())
                 });
             }
         }
-        let secret = crate::base::random::secret().map_err(|e| e.to_string())?;
+        let secret = random::secret().map_err(|e| e.to_string())?;
+        let number = random::secret::<4>().map_err(|e| e.to_string())?;
+        let period = format!("{month}.{:08x}", u32::from_be_bytes(*number.expose()));
         let coded = zeroize::Zeroizing::new(to_base64(secret.expose()));
         let text = zeroize::Zeroizing::new(format!("period {period}\n{}\n", coded.as_str()));
         keyfile::replace_secret(&path, &text).map_err(|e| e.to_string())?;
-        Ok(SearchSecret::from_secret(secret))
+        Ok((period, SearchSecret::from_secret(secret)))
     })
 }
 

@@ -12,7 +12,9 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
 use crate::api::bulk;
 use crate::api::message::{
-    EventReceipts, LedgerInfo, RecordMessage, SessionChallenge, SessionRequest, StatementReceipt, WriterHead,
+    EpochsMessage, EventReceipts, GrantList, GrantMessage, HealthMessage, LedgerInfo, RecordMessage,
+    RecordsMessage, RecordsRequest, SearchRequest, SearchResult, SessionChallenge, SessionRequest,
+    StatementReceipt, WriterHead,
 };
 use crate::api::problem::Problem;
 use crate::api::route;
@@ -212,6 +214,16 @@ impl Client {
         self.text(&format!("{}/{height}", route::BLOCKS))
     }
 
+    /// The tlog-proof of a block.
+    pub fn block_proof(&self, height: u64) -> Result<String, ClientError> {
+        self.text(&format!("{}/{height}/proof", route::BLOCKS))
+    }
+
+    /// How the server is doing; an error while it cannot store.
+    pub fn health(&self) -> Result<HealthMessage, ClientError> {
+        self.json(route::HEALTH, &self.get(route::HEALTH)?)
+    }
+
     /// A tile or entry bundle, by its path below `/tile/`.
     pub fn tile(&self, path: &str) -> Result<Vec<u8>, ClientError> {
         self.get(&format!("{}{path}", route::TILE))
@@ -254,6 +266,19 @@ impl Client {
         self.json(route::BATCHES, &self.post(route::BATCHES, route::BATCH_TYPE, &upload)?)
     }
 
+    /// Sends a grant with its slots.
+    pub fn send_grant(&self, statement: &str, body: &[u8]) -> Result<StatementReceipt, ClientError> {
+        let upload = bulk::encode_batch(statement, body);
+        self.json(route::GRANTS, &self.post(route::GRANTS, route::BATCH_TYPE, &upload)?)
+    }
+
+    /// The grants to a recipient, oldest first.
+    pub fn grants(&self, recipient: &str) -> Result<Vec<GrantMessage>, ClientError> {
+        let path = format!("{}?to={}", route::GRANTS, query_escape(recipient));
+        let list: GrantList = self.json(&path, &self.get(&path)?)?;
+        Ok(list.grants)
+    }
+
     /// Sends a signed statement.
     pub fn send_statement(&self, statement: &str) -> Result<StatementReceipt, ClientError> {
         let answer = self.post(route::STATEMENTS, route::TEXT_TYPE, statement.as_bytes())?;
@@ -271,6 +296,31 @@ impl Client {
     pub fn record(&self, record: u64) -> Result<RecordMessage, ClientError> {
         let path = format!("{}/{record}", route::RECORDS);
         self.json(&path, &self.get(&path)?)
+    }
+
+    /// Several records with their proofs; needs a session.
+    pub fn records(&self, records: &[u64]) -> Result<RecordsMessage, ClientError> {
+        self.ask(route::RECORDS, &RecordsRequest { records: records.to_vec() })
+    }
+
+    /// Records by blind tags; needs a session.
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchResult, ClientError> {
+        self.ask(route::SEARCH, request)
+    }
+
+    /// The batch headers that begin a search epoch, from epoch number `from` on; needs a session.
+    pub fn epochs(&self, from: u64) -> Result<EpochsMessage, ClientError> {
+        let path = format!("{}?from={from}", route::EPOCHS);
+        self.json(&path, &self.get(&path)?)
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl serde::Serialize,
+    ) -> Result<T, ClientError> {
+        let request = serde_json::to_vec(request).unwrap_or_default();
+        self.json(path, &self.post(path, "application/json", &request)?)
     }
 
     /// Block bodies from `from` on, as many as the server gives at once; needs a session.

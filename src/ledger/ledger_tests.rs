@@ -11,6 +11,7 @@ use super::*;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::random;
+use crate::base::record::Tag;
 use crate::chain::key::VerifierKey;
 use crate::chain::roster::{Roster, RosterReader};
 use crate::chain::statement::Statement;
@@ -41,12 +42,15 @@ struct Faulty {
     inner: MemoryStore,
     fault: Mutex<Fault>,
     unreadable: AtomicBool,
+    /// Erasing fails, and nothing is erased.
+    unerasable: AtomicBool,
 }
 
 impl Faulty {
     fn new() -> Arc<Faulty> {
         let fault = Mutex::new(Fault::None);
-        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable: AtomicBool::new(false) })
+        let (unreadable, unerasable) = Default::default();
+        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable, unerasable })
     }
 
     fn set(&self, fault: Fault) {
@@ -59,6 +63,9 @@ fn uncertain() -> StoreError {
 }
 
 impl Store for Faulty {
+    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.inner.find_tag(tag, from, limit)
+    }
     fn origin(&self) -> &str {
         self.inner.origin()
     }
@@ -82,6 +89,15 @@ impl Store for Faulty {
             }
             Fault::Full => Err(StoreError::Full { place: "test".into(), why: "injected".into() }),
         }
+    }
+    fn erase(&self, records: &[std::ops::Range<u64>]) -> Result<u64, StoreError> {
+        if self.unerasable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner.erase(records) }
+    }
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        self.inner.replace_body(height, body)
+    }
+    fn scrub(&self) -> Result<(), StoreError> {
+        self.inner.scrub()
     }
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.block_text(height)
@@ -166,7 +182,7 @@ impl Bench {
             ledger: ORIGIN.into(),
             policy: Policy::default(),
             retain_years: 6,
-            search: Box::new(|_| Ok(SearchSecret::generate(&mut random::csprng().unwrap()))),
+            search: Box::new(|m| Ok((m.to_owned(), SearchSecret::generate(&mut random::csprng().unwrap())))),
         };
         let mut bench = Bench {
             store: Faulty::new(),

@@ -4,14 +4,15 @@
 
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_BATCH_BYTES;
-use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::batch::record_leaf;
+use crate::chain::log::Log;
 use crate::chain::proof::Proof;
 use crate::chain::replay::Head as SequenceHead;
 use crate::chain::tile::TileId;
 use crate::chain::tlog_proof::TlogProof;
 use crate::chain::tree;
-use crate::store::StoreStats;
+use crate::store::{BlockInfo, Store, StoreStats};
 
 use super::recover::StoredTiles;
 use super::{Ledger, LedgerError, View};
@@ -29,7 +30,15 @@ pub struct RecordBytes {
     pub record: Vec<u8>,
 }
 
-/// The body of one block as stored; empty for blocks without records.
+impl RecordBytes {
+    /// Whether only its leaf inputs remain.
+    pub fn is_erased(&self) -> bool {
+        matches!(Record::decode(&self.record), Ok(Record::Erased(_)))
+    }
+}
+
+/// The body of one block as stored, but for the slots of a grant to somebody who is no longer a reader; empty for blocks without
+/// a body.
 #[derive(Debug, Clone)]
 pub struct BlockBody {
     /// Height of the block.
@@ -100,33 +109,24 @@ impl Ledger {
 
     /// The existence proof of a record against the current checkpoint; also its receipt.
     pub fn proof(&self, record: u64) -> Result<Proof, LedgerError> {
+        let missing = || LedgerError::NotFound { what: "record", index: record, count: 0 };
+        self.proofs(&[record])?.pop().ok_or_else(missing)
+    }
+
+    /// Existence proofs of several records, all against one checkpoint.
+    pub fn proofs(&self, records: &[u64]) -> Result<Vec<Proof>, LedgerError> {
         let view = self.view();
-        let missing =
-            || LedgerError::NotFound { what: "record", index: record, count: view.state.next_record() };
-        if record >= view.state.next_record() {
-            return Err(missing());
+        let mut prover = Prover::new(&*self.store, &view.log, &view.checkpoint, view.state.next_record());
+        records.iter().map(|r| prover.proof(*r)).collect()
+    }
+
+    /// The proof that a block is in the log of the current checkpoint.
+    pub fn block_proof(&self, height: u64) -> Result<TlogProof, LedgerError> {
+        let view = self.view();
+        if height >= view.log.size() {
+            return Err(LedgerError::NotFound { what: "block", index: height, count: view.log.size() });
         }
-        let info = self.store.block_of_record(record)?.ok_or_else(missing)?;
-        let position = (record - info.first_record) as usize;
-        let bytes = self.store.leaf_inputs(info.height)?.unwrap_or_default();
-        let damaged = |what: &str| LedgerError::Damaged { what: format!("block {}: {what}", info.height) };
-        let inputs = bytes
-            .chunks(LEAF_INPUTS_LEN)
-            .map(LeafInputs::from_bytes)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| damaged("its leaf inputs are cut short"))?;
-        let leaves: Vec<Hash> = inputs.iter().map(record_leaf).collect();
-        let own = inputs.get(position).ok_or_else(|| damaged("it has fewer leaves than records"))?;
-        let record_path =
-            tree::inclusion_path(&leaves, position).ok_or_else(|| damaged("no path for the record"))?;
-        Ok(Proof {
-            ledger: self.origin().to_owned(),
-            record,
-            leaf_inputs: *own,
-            record_path,
-            block: self.block(info.height)?,
-            log_proof: self.log_proof(&view, info.height)?.to_string(),
-        })
+        self.log_proof(&view, height)
     }
 
     fn log_proof(&self, view: &View, height: u64) -> Result<TlogProof, LedgerError> {
@@ -150,7 +150,12 @@ impl Ledger {
         if record >= count {
             return Err(missing());
         }
-        let r = self.store.record(record)?.ok_or_else(missing)?;
+        // Asked before reading: what is not being erased by now has not been ordered to, or is gone already.
+        let erasing = self.shared.erasing();
+        let mut r = self.store.record(record)?.ok_or_else(missing)?;
+        if erasing.iter().any(|e| (e.first..=e.last).contains(&record)) {
+            r.record = self.remains(r.info.height, r.position)?;
+        }
         Ok(RecordBytes { block: r.info.height, position: r.position, header: r.header, record: r.record })
     }
 
@@ -160,7 +165,11 @@ impl Ledger {
         if height >= size {
             return Err(LedgerError::NotFound { what: "block", index: height, count: size });
         }
-        Ok(BlockBody { height, body: self.store.body(height)?.unwrap_or_default() })
+        let erasing = self.shared.erasing();
+        let body = self.store.body(height)?.unwrap_or_default();
+        let mut body = self.without_erased(&erasing, height, body)?;
+        self.hide_slots(height, &mut body)?;
+        Ok(BlockBody { height, body })
     }
 
     /// Index of the first record of a block and the number of its records.
@@ -179,5 +188,82 @@ impl Ledger {
     /// Bytes and rows of the store's parts.
     pub fn stats(&self) -> Result<StoreStats, LedgerError> {
         Ok(self.store.stats()?)
+    }
+}
+
+/// Makes existence proofs from stored blocks, for a ledger or a verified copy of one.
+pub struct Prover<'a> {
+    store: &'a dyn Store,
+    log: &'a Log,
+    checkpoint: &'a str,
+    records: u64,
+    /// The block of the last proof: its text, log proof, leaf inputs and leaves.
+    last: Option<ProvenBlock>,
+}
+
+struct ProvenBlock {
+    info: BlockInfo,
+    text: String,
+    log_proof: String,
+    inputs: Vec<LeafInputs>,
+    leaves: Vec<Hash>,
+}
+
+impl<'a> Prover<'a> {
+    /// For one store, its log, the checkpoint over that log, and the number of records the checkpoint covers.
+    pub fn new(store: &'a dyn Store, log: &'a Log, checkpoint: &'a str, records: u64) -> Prover<'a> {
+        Prover { store, log, checkpoint, records, last: None }
+    }
+
+    /// The proof of one record. Cheapest if the one before was of the same block.
+    pub fn proof(&mut self, record: u64) -> Result<Proof, LedgerError> {
+        let count = self.records;
+        let missing = || LedgerError::NotFound { what: "record", index: record, count };
+        if record >= count {
+            return Err(missing());
+        }
+        let is_in = |b: &ProvenBlock| {
+            (b.info.first_record..b.info.first_record + u64::from(b.info.records)).contains(&record)
+        };
+        if !self.last.as_ref().is_some_and(is_in) {
+            let info = self.store.block_of_record(record)?.ok_or_else(missing)?;
+            self.last = Some(self.block(info)?);
+        }
+        let block = self.last.as_ref().ok_or_else(missing)?;
+        let damaged =
+            |what: &str| LedgerError::Damaged { what: format!("block {}: {what}", block.info.height) };
+        let position = (record - block.info.first_record) as usize;
+        let own = block.inputs.get(position).ok_or_else(|| damaged("it has fewer leaves than records"))?;
+        let record_path =
+            tree::inclusion_path(&block.leaves, position).ok_or_else(|| damaged("no path for the record"))?;
+        Ok(Proof {
+            ledger: self.store.origin().to_owned(),
+            record,
+            leaf_inputs: *own,
+            record_path,
+            block: block.text.clone(),
+            log_proof: block.log_proof.clone(),
+        })
+    }
+
+    fn block(&self, info: BlockInfo) -> Result<ProvenBlock, LedgerError> {
+        let height = info.height;
+        let damaged = |what: String| LedgerError::Damaged { what: format!("block {height}: {what}") };
+        let bytes = self.store.leaf_inputs(height)?.unwrap_or_default();
+        let inputs = bytes
+            .chunks(LEAF_INPUTS_LEN)
+            .map(LeafInputs::from_bytes)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| damaged("its leaf inputs are cut short".into()))?;
+        let leaves = inputs.iter().map(record_leaf).collect();
+        let text = self.store.block_text(height)?.ok_or_else(|| damaged("it is missing".into()))?;
+        let text = String::from_utf8(text).map_err(|_| damaged("it is not text".into()))?;
+        let path = self
+            .log
+            .inclusion_path(&StoredTiles(self.store), height, self.log.size())
+            .map_err(|e| damaged(e.to_string()))?;
+        let checkpoint = self.checkpoint.to_owned();
+        let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
+        Ok(ProvenBlock { info, text, log_proof, inputs, leaves })
     }
 }

@@ -40,7 +40,7 @@ fn open_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> Option<Stat
 const TILE_WIDTH: u64 = 256;
 
 /// Full tiles as the store keeps them: disposable rows, written in the transaction that completed them.
-pub(super) struct StoredTiles<'a>(pub &'a dyn Store);
+pub struct StoredTiles<'a>(pub &'a dyn Store);
 
 impl TileReader for StoredTiles<'_> {
     fn full_tile(&self, id: TileId) -> Result<Option<Vec<u8>>, String> {
@@ -49,7 +49,7 @@ impl TileReader for StoredTiles<'_> {
 }
 
 /// The name under which a full tile is stored.
-pub(super) fn tile_key(id: TileId) -> String {
+pub fn tile_key(id: TileId) -> String {
     format!("tile/{}/{}", id.level, id.index)
 }
 
@@ -84,20 +84,7 @@ pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Rec
         // The snapshot only saves time: the blocks have everything.
         _ => replay(store, head.size)?,
     };
-    let first_of_edge = head.size - head.size % TILE_WIDTH;
-    let mut edge = Vec::new();
-    let mut at = first_of_edge;
-    while at < head.size {
-        let texts = store.block_texts(at, TILE_WIDTH as usize, MAX_BATCH_BYTES)?;
-        if texts.is_empty() {
-            return Err(damaged(format!("block {at} is missing")));
-        }
-        at += texts.len() as u64;
-        edge.extend(texts.iter().map(|t| merkle::leaf_hash(t)));
-    }
-    edge.truncate((head.size - first_of_edge) as usize);
-    let log = Log::restore(head.size, &edge, &StoredTiles(store))
-        .map_err(|e| damaged(format!("the log's tiles cannot be read: {e}")))?;
+    let log = restore_log(store, head.size)?;
     if log.root() != checkpoint.root {
         return Err(damaged("the blocks do not have the root that the stored checkpoint signs"));
     }
@@ -107,6 +94,24 @@ pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Rec
         return Err(damaged("the head does not match the last block"));
     }
     Ok(Some(Recovered { state, log, checkpoint: text }))
+}
+
+/// The log of the first `size` blocks, from stored tiles and the texts after the last full one.
+pub fn restore_log(store: &dyn Store, size: u64) -> Result<Log, LedgerError> {
+    let first_of_edge = size - size % TILE_WIDTH;
+    let mut edge = Vec::new();
+    let mut at = first_of_edge;
+    while at < size {
+        let texts = store.block_texts(at, TILE_WIDTH as usize, MAX_BATCH_BYTES)?;
+        if texts.is_empty() {
+            return Err(damaged(format!("block {at} is missing")));
+        }
+        at += texts.len() as u64;
+        edge.extend(texts.iter().map(|t| merkle::leaf_hash(t)));
+    }
+    edge.truncate((size - first_of_edge) as usize);
+    Log::restore(size, &edge, &StoredTiles(store))
+        .map_err(|e| damaged(format!("the log's tiles cannot be read: {e}")))
 }
 
 /// Replays every block from the first.

@@ -7,6 +7,7 @@ mod metrics;
 mod problem;
 mod public;
 mod reading;
+mod search;
 mod session;
 mod state;
 
@@ -176,17 +177,22 @@ fn router(app: Arc<App>) -> Router {
                 .layer(middleware::from_fn_with_state(app.clone(), ingest::token_first)),
         )
         .route(route::BATCHES, post(ingest::batches))
+        .route(route::GRANTS, get(public::grants).post(ingest::grants))
         .route(route::STATEMENTS, post(ingest::statements).layer(limit(MAX_STATEMENT_BYTES)))
         .route(route::CHECKPOINT, get(public::checkpoint))
         .route("/tile/{*path}", get(public::tile))
         .route(route::LEDGER, get(public::ledger))
         .route("/v1/blocks/{height}", get(public::block))
         .route("/v1/blocks/{height}/leaves", get(public::leaves))
+        .route("/v1/blocks/{height}/proof", get(public::block_proof))
         .route(route::PROOFS, get(public::find_proof))
         .route("/v1/proofs/{index}", get(public::proof))
         .route(route::WRITERS, get(public::writer))
         .route(route::SESSIONS, post(reading::open_session).layer(limit(MAX_SMALL_REQUEST_BYTES)))
         .route("/v1/records/{index}", get(reading::record))
+        .route(route::RECORDS, post(search::records).layer(limit(MAX_SEARCH_REQUEST_BYTES)))
+        .route(route::SEARCH, post(search::search).layer(limit(MAX_SEARCH_REQUEST_BYTES)))
+        .route(route::EPOCHS, get(search::epochs))
         .route(route::BODIES, get(reading::bodies))
         .route(route::HEALTH, get(public::health))
         .route(route::METRICS, get(metrics::metrics))

@@ -1,14 +1,16 @@
 //! The reference store: everything in memory, nothing clever. Tests of the layers above use it, and every
 //! other back end must answer as it does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use super::check::{check_append, check_continues};
-use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
+use super::check::{NO_REPLACEMENT, check_append, check_continues, check_erase, check_replace};
+use super::erase::erase_from_body;
+use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord, body_tags};
 use crate::base::batch::Body;
 use crate::base::hash::Hash;
-use crate::base::record::LEAF_INPUTS_LEN;
+use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A store that lasts as long as the process.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ struct Inner {
     statements: HashMap<(String, u64), u64>,
     /// First record of each ciphertext hash.
     ciphertexts: HashMap<[u8; 32], u64>,
+    /// Every (tag, record).
+    tags: BTreeSet<(u64, u64)>,
 }
 
 impl MemoryStore {
@@ -48,13 +52,15 @@ impl Inner {
         self.blocks.get(after)
     }
 
-    fn index_ciphertexts(&mut self, first_block: usize) {
+    fn index(&mut self, first_block: usize) {
         for b in self.blocks.iter().skip(first_block) {
             for (record, inputs) in (b.first_record..).zip(b.leaf_inputs.chunks_exact(LEAF_INPUTS_LEN)) {
                 if let Some(hash) = inputs.first_chunk() {
                     self.ciphertexts.entry(*hash).or_insert(record);
                 }
             }
+            let tags = body_tags(b.body.as_deref().unwrap_or_default()).unwrap_or_default();
+            self.tags.extend(tags.iter().map(|(t, position)| (*t, b.first_record + u64::from(*position))));
         }
     }
 }
@@ -108,9 +114,52 @@ impl Store for MemoryStore {
         inner.statements.extend(new);
         let first_new = inner.blocks.len();
         inner.blocks.extend_from_slice(blocks);
-        inner.index_ciphertexts(first_new);
+        inner.index(first_new);
         inner.derived.extend(derived.iter().cloned());
         inner.head = Some(head.clone());
+        Ok(())
+    }
+
+    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError> {
+        let mut guard = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *guard;
+        check_erase(inner.head.as_ref().map_or(0, |h| h.records), records)?;
+        let mut changed = Vec::new();
+        for (height, b) in inner.blocks.iter().enumerate() {
+            let Some(body) = &b.body else { continue };
+            let gone = |p: u32| records.iter().any(|r| r.contains(&(b.first_record + u64::from(p))));
+            if (0..b.records).any(gone) {
+                let erased =
+                    erase_from_body(body, &b.leaf_inputs, gone).map_err(|e| StoreError::Corrupt {
+                        place: "memory".to_owned(),
+                        why: format!("body of block {height}: {e}"),
+                    })?;
+                changed.push((height, erased));
+            }
+        }
+        let mut count = 0;
+        for (height, erased) in changed {
+            let Some(b) = inner.blocks.get_mut(height) else { continue };
+            count += erased.records;
+            b.body = Some(erased.body);
+            b.tags.retain(|t| !erased.tags.contains(t));
+            for (tag, position) in erased.tags {
+                inner.tags.remove(&(tag, b.first_record + u64::from(position)));
+            }
+        }
+        Ok(count)
+    }
+
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let block = usize::try_from(height).ok().and_then(|h| inner.blocks.get_mut(h));
+        let fits = block.filter(|b| check_replace(b.records, b.body.as_ref().map_or(0, Vec::len), body));
+        let block = fits.ok_or_else(|| StoreError::Invalid { why: NO_REPLACEMENT.to_owned() })?;
+        block.body = Some(body.to_vec());
+        Ok(())
+    }
+
+    fn scrub(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -172,6 +221,11 @@ impl Store for MemoryStore {
         Ok(self.read().ciphertexts.get(&hash.0).copied())
     }
 
+    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        let tag = u64::from_be_bytes(*tag);
+        Ok(self.read().tags.range((tag, from)..=(tag, u64::MAX)).map(|(_, r)| *r).take(limit).collect())
+    }
+
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
         Ok(self.read().statements.get(&(signer.to_owned(), sequence)).copied())
     }
@@ -198,7 +252,8 @@ impl Store for MemoryStore {
     fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         inner.ciphertexts.clear();
-        inner.index_ciphertexts(0);
+        inner.tags.clear();
+        inner.index(0);
         inner.statements = inner.blocks.iter().map(|b| ((b.signer.clone(), b.sequence), b.height)).collect();
         let records = inner.head.as_ref().map_or(0, |h| h.records);
         progress(records, records);

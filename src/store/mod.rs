@@ -6,19 +6,28 @@
 //! [`MemoryStore`], the reference. A further one implements [`Store`] and runs the same tests.
 
 mod check;
+mod erase;
 mod error;
 mod lock;
 mod memory;
 mod sqlite;
+mod tags;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::hash::Hash;
+use crate::base::record::Tag;
 
+pub use erase::{ErasedBody, erase_from_body};
 pub use error::StoreError;
 pub use lock::LockFile;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
+pub use tags::body_tags;
+
+/// A blind tag as a big-endian number, and the position in its batch of a record that carries it.
+pub type BlockTag = (u64, u32);
 
 /// One block to append, with everything that is kept about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,9 +46,11 @@ pub struct NewBlock {
     pub signer: String,
     /// The statement's number in that signer's sequence; no two blocks share signer and number.
     pub sequence: u64,
-    /// Encoded [`Body`](crate::base::batch::Body), which a later erasure may shorten; `None` exactly if
-    /// there are no records.
+    /// If there are records, their encoded [`Body`](crate::base::batch::Body); if there are none, bytes that belong to the
+    /// statement, such as a grant's slots, or `None`. Never empty. A later erasure may change it.
     pub body: Option<Vec<u8>>,
+    /// The tags in that body, sorted: [`body_tags`].
+    pub tags: Vec<BlockTag>,
 }
 
 /// The state of the ledger after its last block, replaced with every append.
@@ -100,7 +111,7 @@ pub struct StoreStats {
     pub derived_rows: u64,
     /// Bytes of those values.
     pub derived_bytes: u64,
-    /// Sorted runs of the ciphertext index; [`Store::maintain`] keeps them few.
+    /// Sorted runs of the ciphertext and tag indexes; [`Store::maintain`] keeps them few.
     pub index_runs: u64,
     /// Bytes of those runs.
     pub index_bytes: u64,
@@ -131,6 +142,19 @@ pub trait Store: Send + Sync {
         head: &Head,
     ) -> Result<(), StoreError>;
 
+    /// Replaces records by what remains of them (`docs/FORMAT.md` §5, kind 0x02): ciphertext, slots and tags leave the bodies
+    /// and the indexes; block texts and leaf inputs stay. All or nothing, durable on return, and harmless to repeat. Returns
+    /// how many records were changed. Copies may be left behind in a log until [`Store::scrub`] has returned.
+    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError>;
+
+    /// Overwrites the body of a block without records, a grant's, by one of the same length: what an erasure takes out of it. Durable on
+    /// return, and harmless to repeat; [`Store::scrub`] as after [`Store::erase`].
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError>;
+
+    /// Makes sure that nothing which was erased before lies in any file of the store. [`StoreError::Busy`] while a reader holds
+    /// on to an older state: try again.
+    fn scrub(&self) -> Result<(), StoreError>;
+
     /// The text of one block.
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
@@ -147,8 +171,15 @@ pub trait Store: Send + Sync {
     /// The leaf inputs of a block's records; empty for a block without records.
     fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The body of a block; `None` too for a block without records.
+    /// The body of a block; `None` too for a block without one.
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Bytes `offset..offset + len` of a block's body, without reading all of it if that can be avoided: fewer if it ends
+    /// before, none if there is no body.
+    fn body_part(&self, height: u64, offset: usize, len: usize) -> Result<Vec<u8>, StoreError> {
+        let body = self.body(height)?.unwrap_or_default();
+        Ok(body.into_iter().skip(offset).take(len).collect())
+    }
 
     /// One record, without reading all of its block's body.
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError>;
@@ -156,6 +187,9 @@ pub trait Store: Send + Sync {
     /// Index of the first record with this ciphertext hash. Looked up in an index, then compared with the
     /// leaf inputs.
     fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError>;
+
+    /// Records that carry this blind tag, from record `from` on, ascending: at most `limit`, and then the lowest ones.
+    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError>;
 
     /// Height of the block with this signer's statement number `sequence`.
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError>;
@@ -167,7 +201,7 @@ pub trait Store: Send + Sync {
     fn stats(&self) -> Result<StoreStats, StoreError>;
 
     /// Drops every index and computes it from the blocks. `progress` is told (records done, records in
-    /// all). Until it is over, and if it is interrupted until it is run again, look-ups by ciphertext may
+    /// all). Until it is over, and if it is interrupted until it is run again, look-ups by ciphertext or tag may
     /// fail with [`StoreError::IndexIncomplete`]; appends go on. Derived values are left alone.
     fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError>;
 

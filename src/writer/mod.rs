@@ -82,8 +82,9 @@ pub enum Purpose {
     AccessLog,
 }
 
-/// Loads the search secret of a period, or makes and keeps a new one.
-pub type SearchKeeper = Box<dyn FnMut(&str) -> Result<SearchSecret, String> + Send>;
+/// Given a month as `2026-11`, loads the search secret in use in it or makes and keeps a new one, and names its period: another
+/// secret of the same month has another name.
+pub type SearchKeeper = Box<dyn FnMut(&str) -> Result<(String, SearchSecret), String> + Send>;
 
 /// What a writer is made of.
 pub struct WriterOptions {
@@ -107,7 +108,8 @@ pub struct Writer {
     access_log: Rules,
     retain_years: u16,
     search: SearchKeeper,
-    period: Option<(String, SearchSecret)>,
+    /// Month, and the period with its secret.
+    period: Option<(String, String, SearchSecret)>,
     head: Head,
 }
 
@@ -207,12 +209,12 @@ impl Writer {
         };
         let sections = sections(&rules.sections, readers)?;
         let month: String = now.date().chars().take("2026-11".len()).collect();
-        if self.period.as_ref().is_none_or(|(name, _)| *name != month) {
-            let secret =
+        if self.period.as_ref().is_none_or(|(of, ..)| *of != month) {
+            let (period, secret) =
                 (self.search)(&month).map_err(|why| WriterError::Search { period: month.clone(), why })?;
-            self.period = Some((month, secret));
+            self.period = Some((month, period, secret));
         }
-        let Some((period, secret)) = &self.period else { return Err(WriterError::Broken) };
+        let Some((_, period, secret)) = &self.period else { return Err(WriterError::Broken) };
         let mut rng = random::csprng()?;
         let config = SealerConfig {
             ledger: self.ledger.clone(),

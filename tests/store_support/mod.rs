@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use sealtrail::base::batch::Body;
 use sealtrail::base::hash::Hash;
-use sealtrail::base::record::{LeafInputs, Record};
-use sealtrail::store::{Head, NewBlock};
+use sealtrail::base::record::{LeafInputs, Record, Tag};
+use sealtrail::store::{Head, NewBlock, body_tags};
 
 /// Origin of the ledger in all these tests.
 pub const ORIGIN: &str = "example.org/log";
@@ -34,11 +34,31 @@ pub fn record_bytes(record: u64) -> Vec<u8> {
     let mut out = Vec::new();
     if record.is_multiple_of(5) {
         Record::encode_erased(&leaf_inputs(record), &mut out);
-    } else {
-        let len = 40 + (record * 37 % 300) as usize;
-        out.extend((0..len).map(|i| (record as usize * 7 + i) as u8));
+        return out;
     }
+    // FORMAT §5, one section with one slot: kind, disclosure root, S, section, T, tags, ciphertext.
+    let len = 40 + (record * 37 % 300) as usize;
+    out.push(1);
+    out.extend([record as u8; 32]);
+    out.push(1);
+    out.extend((len as u32).to_be_bytes());
+    out.extend([record as u8 ^ 1; 32]);
+    out.push(1);
+    out.extend([record as u8 ^ 2; 32]);
+    let tags = record_tags(record);
+    out.push(tags.len() as u8);
+    tags.iter().for_each(|t| out.extend(t));
+    out.extend((0..len).map(|i| (record as usize * 7 + i) as u8));
     out
+}
+
+/// The tags of a record, ascending: one that a third of all records share, one of a few, one of its own.
+pub fn record_tags(record: u64) -> Vec<Tag> {
+    if record.is_multiple_of(5) {
+        return Vec::new();
+    }
+    let own = u64::from_be_bytes(*ciphertext_hash(record).0.last_chunk().unwrap()) | 1 << 63;
+    [record % 3, 1000 + record / 20, own].map(u64::to_be_bytes).to_vec()
 }
 
 /// Makes blocks that continue each other.
@@ -77,12 +97,20 @@ impl Chain {
             leaf_inputs: range.flat_map(|r| leaf_inputs(r).to_bytes()).collect(),
             signer: signer.to_owned(),
             sequence: *sequence,
+            tags: body.as_deref().map_or(Vec::new(), |b| body_tags(b).unwrap()),
             body,
         };
         *sequence += 1;
         self.size += 1;
         self.records += u64::from(records);
         block
+    }
+
+    /// The next block, without records and with a body of `len` bytes, as a grant has.
+    pub fn granting_block(&mut self, signer: &str, len: usize) -> NewBlock {
+        let block = self.block(signer, 0);
+        let body = (0..len).map(|i| (i * 31 + block.height as usize) as u8).collect();
+        NewBlock { body: Some(body), ..block }
     }
 
     /// The head after all blocks made so far.

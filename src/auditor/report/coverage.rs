@@ -91,7 +91,9 @@ impl Coverage {
             Content::Erased { by_block } => {
                 self.erased.add(record.index, sealed_in_period);
                 // One entry an order; there are as few as there are erasure blocks.
-                *self.orders.entry(*by_block).or_default() += 1;
+                if let Some(block) = by_block {
+                    *self.orders.entry(*block).or_default() += 1;
+                }
             }
             Content::Unreadable { .. } => self.unreadable.add(record.index, sealed_in_period),
         }

@@ -17,7 +17,7 @@ use crate::auditor::record::{AuditRecord, Content};
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_REPORT_KEYS, MAX_REPORT_RANGES};
-use crate::chain::authority::ErasureStatement;
+use crate::chain::authority::{ErasureStatement, HoldAction, HoldStatement};
 use crate::chain::block::Block;
 use crate::chain::statement::{Statement, statement_hash};
 
@@ -38,7 +38,8 @@ pub(super) fn collector(request: &ReportRequest) -> Box<dyn Collector> {
         unreadable_total: 0,
         clocks: Clocks::new(request),
         days: Days::default(),
-        kinds: [0; 5],
+        holds: Vec::new(),
+        kinds: [0; 6],
     })
 }
 
@@ -74,12 +75,13 @@ struct Integrity {
     uncounted: u64,
     silences: Vec<Row>,
     erasures: Vec<Row>,
+    holds: Vec<Row>,
     unreadable: Vec<Row>,
     unreadable_total: u64,
     clocks: Clocks,
     days: Days,
-    /// Statements: records, heartbeats, rosters, grants, erasures.
-    kinds: [u64; 5],
+    /// Statements: records, heartbeats, rosters, grants, erasures, holds.
+    kinds: [u64; 6],
 }
 
 impl Collector for Integrity {
@@ -98,6 +100,7 @@ impl Collector for Integrity {
             Statement::Roster(_) => 2,
             Statement::Grant(_) => 3,
             Statement::Erasure(_) => 4,
+            Statement::Hold(_) => 5,
         };
         if let Some(n) = self.kinds.get_mut(kind) {
             *n += 1;
@@ -117,6 +120,7 @@ impl Collector for Integrity {
                 }
             }
             Statement::Erasure(order) => self.erasure(block, order),
+            Statement::Hold(hold) => self.hold(block, hold),
             Statement::Grant(_) => {}
         }
     }
@@ -254,6 +258,31 @@ impl Integrity {
         self.erasures.push(Row { cells, records: RecordSet::default(), mark: Mark::None });
     }
 
+    fn hold(&mut self, block: &Block, hold: &HoldStatement) {
+        if !self.covers(block.committed) || self.holds.len() >= self.limit {
+            return;
+        }
+        let what = match &hold.action {
+            HoldAction::Release => "released".to_owned(),
+            HoldAction::Place(records) => {
+                let names: Vec<String> =
+                    records.iter().take(6).map(|r| range_name(&(r.first, r.last))).collect();
+                let more = if records.len() > names.len() { " and more" } else { "" };
+                format!("placed on {}{more}", names.join(", "))
+            }
+        };
+        let signers: Vec<&str> = block.statement.signatures.iter().map(|s| s.name.as_str()).collect();
+        let cells = vec![
+            Cell::time(Some(block.committed)),
+            Cell::Number(block.height),
+            Cell::text(Some(&hold.hold)),
+            Cell::Text(what),
+            Cell::text(Some(&hold.reason)),
+            Cell::text(Some(&signers.join(", "))),
+        ];
+        self.holds.push(Row { cells, records: RecordSet::default(), mark: Mark::None });
+    }
+
     fn conclude(self, request: &ReportRequest, report: &mut Report) {
         let now = report.as_of.committed.unwrap_or(request.created);
         let silent_now: Vec<String> = self
@@ -368,6 +397,9 @@ impl Integrity {
         let orders = self.kinds[4].max(self.erasures.len() as u64);
         let total = if self.period == (None, None) { orders } else { self.erasures.len() as u64 };
         put("erasures", "Erasures by order", about, &ERASURE, self.erasures, total, "oldest first");
+        let about = "Legal holds: what is held cannot be erased, by any order, until the hold is released.";
+        let total = self.kinds[5].max(self.holds.len() as u64);
+        put("holds", "Legal holds", about, &HOLD, self.holds, total, "oldest first");
         let (clock_rows, clock_total) = self.clocks.finish();
         let about = "Times of the event, of sealing and of committing that cannot all be right, beyond the tolerance stated in the notes.";
         put(
@@ -485,6 +517,14 @@ const UNREADABLE: [Column; 5] = [
     Column::new("why", "What is wrong"),
 ];
 
+const HOLD: [Column; 6] = [
+    Column::new("committed", "Committed"),
+    Column::below("block", "block"),
+    Column::new("hold", "Hold"),
+    Column::below("action", "what happened"),
+    Column::new("reason", "Reason"),
+    Column::new("signed_by", "Signed by"),
+];
 const ERASURE: [Column; 7] = [
     Column::new("committed", "Committed"),
     Column::below("block", "block"),

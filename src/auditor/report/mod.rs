@@ -18,7 +18,7 @@ mod integrity;
 mod json;
 pub mod kind;
 pub mod model;
-pub mod period;
+pub use crate::auditor::period;
 mod readers;
 mod register;
 pub mod request;

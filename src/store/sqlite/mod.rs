@@ -4,6 +4,7 @@
 //! are written as long rows at the end of tables (`chunks`), the look-up index as sorted runs (`runs`).
 
 mod chunks;
+mod erase;
 mod fault;
 mod open;
 mod pool;
@@ -12,6 +13,7 @@ mod runs;
 mod schema;
 mod writer;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,14 +23,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use self::chunks::{BODIES, LEAVES};
 use self::open::{ReadMode, beside};
 use self::pool::Pool;
-use self::runs::{Entry, KIND_CIPHERTEXT};
+use self::runs::{Entry, KIND_CIPHERTEXT, KIND_TAG, KINDS};
 use self::writer::{Append, Writer};
 use super::check::{MAX_INDEX, check_append};
-use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
+use super::{BlockInfo, BlockTag, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
 use crate::base::batch::Body;
 use crate::base::clock;
 use crate::base::hash::{HASH_LEN, Hash};
-use crate::base::record::LEAF_INPUTS_LEN;
+use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A ledger's database file.
 #[derive(Debug)]
@@ -78,6 +80,10 @@ impl SqliteStore {
         self.writer.as_ref().ok_or_else(|| StoreError::ReadOnly { place: self.place() })
     }
 
+    fn incomplete(&self, (covered, records): (u64, u64)) -> StoreError {
+        StoreError::IndexIncomplete { place: self.place(), covered, records }
+    }
+
     fn corrupt(&self, why: impl ToString) -> StoreError {
         StoreError::Corrupt { place: self.place(), why: why.to_string() }
     }
@@ -122,11 +128,29 @@ fn body_front(conn: &Connection, block: &BlockInfo) -> SqlResult<Vec<u8>> {
     Ok(front)
 }
 
+/// A block's body; empty if there is none. Erasing leaves some zero bytes behind it.
+fn body(conn: &Connection, height: i64) -> SqlResult<Vec<u8>> {
+    let mut bytes = BODIES.read_all(conn, height)?;
+    bytes.truncate(Body::encoded_len(&bytes).unwrap_or(bytes.len()));
+    Ok(bytes)
+}
+
+/// Whether an index covers every record; if not, how many it covers of how many.
+fn whole(conn: &Connection, kind: i64) -> SqlResult<Result<(), (u64, u64)>> {
+    let (covered, records) = (writer::index_covers(conn, kind)?, writer::read_size(conn)?.1);
+    Ok(if covered == records { Ok(()) } else { Err((covered, records)) })
+}
+
 /// Sorted index entries of consecutive records, from their leaf inputs.
 fn ciphertext_entries(first_record: u64, leaf_inputs: &[u8], out: &mut Vec<Entry>) {
     for (record, inputs) in (first_record..).zip(leaf_inputs.chunks_exact(LEAF_INPUTS_LEN)) {
         out.extend(inputs.first_chunk().map(|k| runs::entry(u64::from_be_bytes(*k), record)));
     }
+}
+
+/// Index entries of a block's tags.
+fn tag_entries(first_record: u64, tags: &[BlockTag], out: &mut Vec<Entry>) {
+    out.extend(tags.iter().map(|(tag, position)| runs::entry(*tag, first_record + u64::from(*position))));
 }
 
 impl Store for SqliteStore {
@@ -150,12 +174,31 @@ impl Store for SqliteStore {
     ) -> Result<(), StoreError> {
         let writer = self.writer()?;
         check_append(expected_size, blocks, head)?;
-        let mut entries = Vec::new();
+        let (mut ciphertexts, mut tags) = (Vec::new(), Vec::new());
         for b in blocks {
-            ciphertext_entries(b.first_record, &b.leaf_inputs, &mut entries);
+            ciphertext_entries(b.first_record, &b.leaf_inputs, &mut ciphertexts);
+            tag_entries(b.first_record, &b.tags, &mut tags);
         }
-        entries.sort_unstable();
+        ciphertexts.sort_unstable();
+        // Each block's come sorted: the stable sort merges them.
+        tags.sort();
+        let entries = [(KIND_CIPHERTEXT, ciphertexts), (KIND_TAG, tags)];
         writer.append(&Append { expected_size, blocks, derived, head, entries })
+    }
+
+    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError> {
+        let writer = self.writer()?;
+        // A merge that was prepared before would bring the tags back.
+        let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.erase(records)
+    }
+
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        self.writer()?.replace_body(height, body)
+    }
+
+    fn scrub(&self) -> Result<(), StoreError> {
+        self.writer()?.scrub()
     }
 
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -212,8 +255,17 @@ impl Store for SqliteStore {
 
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(height) = key(height) else { return Ok(None) };
-        let bytes = self.pool.read(|tx| BODIES.read_all(tx, height))?;
+        let bytes = self.pool.read(|tx| body(tx, height))?;
         Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn body_part(&self, height: u64, offset: usize, len: usize) -> Result<Vec<u8>, StoreError> {
+        let Some(height) = key(height) else { return Ok(Vec::new()) };
+        self.pool.read(|tx| {
+            let mut out = Vec::new();
+            BODIES.read(tx, height, offset, len, &mut out)?;
+            Ok(out)
+        })
     }
 
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
@@ -242,18 +294,11 @@ impl Store for SqliteStore {
     fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError> {
         let prefix = hash.0.first_chunk().map_or(0, |k| u64::from_be_bytes(*k));
         let found = self.pool.read(|tx| {
-            let (covered, records) = (writer::index_covers(tx)?, writer::read_size(tx)?.1);
-            if covered != records {
-                return Ok(Err((covered, records)));
+            if let Err(gap) = whole(tx, KIND_CIPHERTEXT)? {
+                return Ok(Err(gap));
             }
-            let mut candidates = Vec::new();
-            runs::find(tx, KIND_CIPHERTEXT, prefix, |record| {
-                candidates.push(record);
-                true
-            })?;
-            candidates.sort_unstable();
             let mut stored = Vec::with_capacity(HASH_LEN);
-            for record in candidates {
+            for record in runs::find(tx, KIND_CIPHERTEXT, prefix, 0, usize::MAX)? {
                 let Some(block) = block_of_record(tx, record as i64)? else { continue };
                 let offset = (record - block.first_record) as usize * LEAF_INPUTS_LEN;
                 stored.clear();
@@ -264,11 +309,15 @@ impl Store for SqliteStore {
             }
             Ok(Ok(None))
         })?;
-        found.map_err(|(covered, records)| StoreError::IndexIncomplete {
-            place: self.place(),
-            covered,
-            records,
-        })
+        found.map_err(|gap| self.incomplete(gap))
+    }
+
+    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        let found = self.pool.read(|tx| match whole(tx, KIND_TAG)? {
+            Err(gap) => Ok(Err(gap)),
+            Ok(()) => Ok(Ok(runs::find(tx, KIND_TAG, u64::from_be_bytes(*tag), from, limit)?)),
+        })?;
+        found.map_err(|gap| self.incomplete(gap))
     }
 
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
@@ -298,8 +347,11 @@ impl Store for SqliteStore {
             let sql = "SELECT count(*), ifnull(sum(length(value)), 0) FROM derived";
             (s.derived_rows, s.derived_bytes) =
                 tx.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-            let (runs, entries) = runs::totals(tx, KIND_CIPHERTEXT)?;
-            (s.index_runs, s.index_bytes) = (runs, entries * runs::ENTRY_BYTES as u64);
+            for kind in KINDS {
+                let (runs, entries) = runs::totals(tx, kind)?;
+                s.index_runs += runs;
+                s.index_bytes += entries * runs::ENTRY_BYTES as u64;
+            }
             Ok(s)
         })?;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
@@ -322,7 +374,10 @@ impl Store for SqliteStore {
                 return Ok(true);
             }
             // The reading and sorting is done beside the appends, only the writing takes their place.
-            match self.pool.read(|tx| runs::prepare_merge(tx, KIND_CIPHERTEXT))? {
+            let next = |tx: &Connection| {
+                KINDS.iter().find_map(|kind| runs::prepare_merge(tx, *kind).transpose()).transpose()
+            };
+            match self.pool.read(|tx| next(tx))? {
                 Some(merge) => writer.disposable(|tx| runs::finish_merge(tx, &merge))?,
                 None => break,
             }

@@ -13,9 +13,19 @@ fn database() -> Connection {
 }
 
 fn records_of(conn: &Connection, kind: i64, key: u64) -> BTreeSet<u64> {
-    let mut out = BTreeSet::new();
-    find(conn, kind, key, |r| out.insert(r)).unwrap();
-    out
+    let all = find(conn, kind, key, 0, usize::MAX).unwrap();
+    assert!(all.is_sorted());
+    // In pages, each beginning after the last of the one before.
+    let (mut paged, mut from) = (Vec::new(), 0);
+    loop {
+        let page = find(conn, kind, key, from, 3).unwrap();
+        assert!(page.len() <= 3);
+        paged.extend_from_slice(&page);
+        let Some(last) = page.last() else { break };
+        from = last + 1;
+    }
+    assert_eq!(paged, all);
+    all.into_iter().collect()
 }
 
 /// A fixed sequence that looks random (SplitMix64's step and mix).
@@ -101,14 +111,14 @@ fn a_merge_is_never_larger_than_its_limit_and_merging_ends() {
 }
 
 #[test]
-fn find_stops_when_told() {
+fn find_gives_the_lowest_records_of_all_runs() {
     let conn = database();
-    add(&conn, 1, &(0..10).map(|r| entry(4, r)).collect::<Vec<_>>()).unwrap();
-    let mut seen = 0;
-    find(&conn, 1, 4, |_| {
-        seen += 1;
-        seen < 3
-    })
-    .unwrap();
-    assert_eq!(seen, 3);
+    // The run of the later records comes first.
+    add(&conn, 1, &(5000..9000).map(|r| entry(4, r)).collect::<Vec<_>>()).unwrap();
+    add(&conn, 1, &(0..5000).map(|r| entry(4, r)).collect::<Vec<_>>()).unwrap();
+    assert_eq!(find(&conn, 1, 4, 0, 3).unwrap(), [0, 1, 2]);
+    assert_eq!(find(&conn, 1, 4, 4998, 4).unwrap(), [4998, 4999, 5000, 5001]);
+    assert_eq!(find(&conn, 1, 4, 8999, 4).unwrap(), [8999]);
+    assert_eq!(find(&conn, 1, 4, 9000, 4).unwrap(), [] as [u64; 0]);
+    assert_eq!(find(&conn, 1, 4, 0, usize::MAX).unwrap().len(), 9000);
 }

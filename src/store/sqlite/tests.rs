@@ -14,6 +14,7 @@ fn block(height: u64) -> (NewBlock, Head) {
         signer: "w".into(),
         sequence: height,
         body: Some(Body::encode(b"h", &[vec![1; 200_000]])),
+        tags: Vec::new(),
     };
     let head = Head { size: height + 1, records: height + 1, checkpoint: vec![1], state: vec![2] };
     (b, head)
@@ -80,6 +81,7 @@ fn the_largest_block_fits() {
         signer: "n".repeat(MAX_NAME_BYTES),
         sequence: i64::MAX as u64,
         body: Some(Body::encode(&[9; 1000], &vec![vec![5; each]; MAX_BATCH_RECORDS])),
+        tags: Vec::new(),
     };
     let head = Head { size: 1, records: u64::from(b.records), ..Head::default() };
     let dir = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -10,12 +11,15 @@ use super::super::check::check_continues;
 use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
-use super::open::{beside, writer};
-use super::runs::{self, Entry, KIND_CIPHERTEXT};
+use super::open::{BUSY_TIMEOUT, beside, writer};
+use super::runs::{self, Entry};
 
 /// Size of the write-ahead log at which appends wait for readers to let go of it, in bytes. Readers that
 /// always overlap would else keep it growing for ever.
 const WAL_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How long scrubbing waits for readers to let go of the log.
+const SCRUB_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -33,8 +37,8 @@ pub(super) struct Append<'a> {
     pub(super) blocks: &'a [NewBlock],
     pub(super) derived: &'a [(String, Vec<u8>)],
     pub(super) head: &'a Head,
-    /// Index entries of all blocks, sorted.
-    pub(super) entries: Vec<Entry>,
+    /// Index entries of all blocks with their kind, each list sorted.
+    pub(super) entries: [(i64, Vec<Entry>); 2],
 }
 
 impl Writer {
@@ -60,9 +64,17 @@ impl Writer {
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
+        self.repeatable(|tx| f(tx).map_err(|e| self.fault(&e)))
+    }
+
+    /// [`Writer::disposable`] for what has errors of its own.
+    pub(super) fn repeatable<T>(
+        &self,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut guard = self.lock();
         let conn = self.connection(&mut guard)?;
-        self.transaction(conn, |tx| f(tx).map_err(|e| self.fault(&e))).map_err(|e| match e {
+        self.transaction(conn, f).map_err(|e| match e {
             Failed::Before(e) => e,
             Failed::Commit(e) => self.fault(&e),
         })
@@ -149,6 +161,17 @@ impl Writer {
         conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| self.fault(&e))
     }
 
+    /// Copies the log into the database and cuts it to nothing: what it held of older states is gone.
+    pub(super) fn scrub(&self) -> Result<(), StoreError> {
+        let mut guard = self.lock();
+        let conn = self.connection(&mut guard)?;
+        // Appends wait for this: rather try again than wait long for a reader.
+        conn.busy_timeout(SCRUB_TIMEOUT).map_err(|e| self.fault(&e))?;
+        let emptied = empty_log(conn);
+        conn.busy_timeout(BUSY_TIMEOUT).map_err(|e| self.fault(&e))?;
+        emptied.map_err(|e| self.fault(&e))
+    }
+
     /// Keeps the log from growing for ever. What was appended is durable: an error here is none of it.
     fn bound_log(&self, conn: &Connection) {
         if self.log_bytes() > WAL_MAX_BYTES {
@@ -160,7 +183,11 @@ impl Writer {
         std::fs::metadata(beside(&self.path, "-wal")).map_or(0, |m| m.len())
     }
 
-    fn fault(&self, e: &rusqlite::Error) -> StoreError {
+    pub(super) fn corrupt(&self, why: String) -> StoreError {
+        StoreError::Corrupt { place: self.path.display().to_string(), why }
+    }
+
+    pub(super) fn fault(&self, e: &rusqlite::Error) -> StoreError {
         fault(&self.path, e)
     }
 }
@@ -228,9 +255,11 @@ fn write_block(tx: &Transaction<'_>, b: &NewBlock) -> Result<(), rusqlite::Error
 /// Everything but the blocks: index, derived values, head.
 fn write_rest(tx: &Transaction<'_>, a: &Append<'_>, old_records: u64) -> Result<(), rusqlite::Error> {
     // An index with a gap stays so, visibly, until it is rebuilt.
-    if index_covers(tx)? == old_records {
-        runs::add(tx, KIND_CIPHERTEXT, &a.entries)?;
-        set_index_covers(tx, a.head.records)?;
+    for (kind, entries) in &a.entries {
+        if index_covers(tx, *kind)? == old_records {
+            runs::add(tx, *kind, entries)?;
+            set_index_covers(tx, *kind, a.head.records)?;
+        }
     }
     let mut derived = tx.prepare_cached(
         "INSERT INTO derived (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
@@ -251,17 +280,17 @@ fn write_rest(tx: &Transaction<'_>, a: &Append<'_>, old_records: u64) -> Result<
     Ok(())
 }
 
-/// How many records, from the first on, are in the ciphertext index.
-pub(super) fn index_covers(conn: &Connection) -> Result<u64, rusqlite::Error> {
+/// How many records, from the first on, are in the index of a kind.
+pub(super) fn index_covers(conn: &Connection, kind: i64) -> Result<u64, rusqlite::Error> {
     let row = conn
         .prepare_cached("SELECT records FROM index_state WHERE kind = ?1")?
-        .query_row([KIND_CIPHERTEXT], |r| r.get(0))
+        .query_row([kind], |r| r.get(0))
         .optional()?;
     Ok(row.unwrap_or_default())
 }
 
-pub(super) fn set_index_covers(conn: &Connection, records: u64) -> Result<(), rusqlite::Error> {
+pub(super) fn set_index_covers(conn: &Connection, kind: i64, records: u64) -> Result<(), rusqlite::Error> {
     conn.prepare_cached("INSERT OR REPLACE INTO index_state (kind, records) VALUES (?1, ?2)")?
-        .execute(params![KIND_CIPHERTEXT, records])?;
+        .execute(params![kind, records])?;
     Ok(())
 }

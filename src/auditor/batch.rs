@@ -1,0 +1,116 @@
+//! Opens the records of one batch for whoever holds some identities: the one way from ciphertext to event in this layer.
+
+use zeroize::Zeroizing;
+
+use crate::base::batch::Header;
+use crate::event::error::EventError;
+use crate::event::json::Parser;
+use crate::event::prepare::{fields_of_payload, merge};
+use crate::seal::open::{BatchGrant, OpenError, Opened, Opener};
+use crate::seal::reader_key::Identity;
+use crate::seal::tag::SectionSecret;
+
+/// Why one record does not open although its place in the chain is right.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenBatchError {
+    /// The opener refused.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What was inside is not what the format says.
+    #[error("the writer sealed something that is no valid event: {0}")]
+    Event(#[from] EventError),
+}
+
+/// An event and what of it could not be read.
+pub struct OpenedEvent {
+    /// Exactly the bytes the application sent, if every section could be read; markers stand for sections that could not.
+    pub event: Zeroizing<Vec<u8>>,
+    /// Names of sections none of the identities may read.
+    pub withheld: Vec<String>,
+}
+
+/// Opens the records of one batch. The public-key work is done once, when it is made.
+pub struct BatchOpener {
+    names: Vec<String>,
+    openers: Vec<Opener>,
+}
+
+impl BatchOpener {
+    /// For all of `identities` that are readers of the batch, or were granted some of it. [`OpenError::NotAReader`] if none is.
+    pub fn new(
+        identities: &[Identity],
+        header: &Header,
+        grants: &[BatchGrant<'_>],
+    ) -> Result<BatchOpener, OpenError> {
+        let names = header.sections.iter().map(|s| s.name.clone()).collect();
+        let mut openers = Vec::new();
+        let mut refusal = None;
+        for identity in identities {
+            match Opener::with_grants(identity, header, grants) {
+                Ok(opener) => openers.push(opener),
+                Err(e) => refusal = Some(e),
+            }
+        }
+        match refusal {
+            Some(e) if openers.is_empty() => Err(e),
+            _ => Ok(BatchOpener { names, openers }),
+        }
+    }
+
+    /// Names of the batch's sections, in order.
+    pub fn section_names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Name and search secret of every section that can be read.
+    pub fn search_secrets(&self) -> Result<Vec<(&str, &SectionSecret)>, OpenError> {
+        let mut all: Vec<(&str, &SectionSecret)> = Vec::new();
+        for opener in &self.openers {
+            for (name, secret) in opener.section_search_secrets()? {
+                if !all.iter().any(|(n, _)| *n == name) {
+                    all.push((name, secret));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Opens a record with every identity that can, each check passed.
+    pub fn open_sections(
+        &self,
+        parser: &mut Parser,
+        position: u32,
+        record: &[u8],
+    ) -> Result<Vec<Opened>, OpenBatchError> {
+        let open = |opener: &Opener| {
+            opener.open(position, record)?.verify_disclosure(|section, payload, sink| {
+                for field in fields_of_payload(parser, section, payload, &self.names)? {
+                    sink.add(&field);
+                }
+                Ok::<_, OpenBatchError>(())
+            })
+        };
+        self.openers.iter().map(open).collect()
+    }
+
+    /// Opens a record and puts its event together again.
+    pub fn open(
+        &self,
+        parser: &mut Parser,
+        position: u32,
+        record: &[u8],
+    ) -> Result<OpenedEvent, OpenBatchError> {
+        let opened = self.open_sections(parser, position, record)?;
+        let payload = |s: usize| opened.iter().find_map(|o| o.payload(s));
+        let payloads: Vec<Option<&[u8]>> = (0..self.names.len()).map(payload).collect();
+        let hidden = self.names.iter().zip(&payloads).filter(|(_, p)| p.is_none());
+        let withheld: Vec<String> = hidden.map(|(n, _)| n.clone()).collect();
+        let event = match payloads.first() {
+            Some(Some(only)) if payloads.len() == 1 => only.to_vec(),
+            Some(Some(_)) => merge(&self.names, &payloads)?,
+            // Without the first section there is no frame to put the others into: each stands on a line.
+            _ => payloads.iter().flatten().copied().collect::<Vec<_>>().join(&b'\n'),
+        };
+        Ok(OpenedEvent { event: Zeroizing::new(event), withheld })
+    }
+}

@@ -1,0 +1,378 @@
+//! Searching by blind tags: the auditor makes the tags of the wanted values for every search epoch it holds the secret of, asks where they stand, and
+//! believes only what it then verifies and opens itself. Works on a server without downloading the ledger, and on a vault.
+
+use std::collections::BTreeSet;
+
+use crate::api::message::SearchRequest;
+use crate::base::batch::Header;
+use crate::base::clock::Timestamp;
+use crate::base::hash::from_base64;
+use crate::base::limits::{MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_TAGS};
+use crate::base::record::Tag;
+use crate::chain::key::VerifierKey;
+use crate::chain::proof::Proof;
+use crate::client::{Client, ClientError};
+use crate::event::error::EventError;
+use crate::event::json::Parser;
+use crate::event::normalise::{REFERENCE_TYPES, normalise_into, normalise_text};
+use crate::ledger::{LedgerError, epochs, find_tagged};
+use crate::seal::open::OpenError;
+use crate::seal::reader_key::Identity;
+use crate::seal::tag::blind_tag;
+use crate::store::{Store, StoreError};
+
+use super::batch::BatchOpener;
+use super::facts::Facts;
+use super::open::{OpenRecordError, open_proven};
+use super::record::{AuditRecord, Content, RecordsError};
+use super::vault::{Vault, VaultError, VaultRecords, View};
+
+/// Why a search could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// No field given, or none with a value.
+    #[error(
+        "nothing to search for: give at least one of --actor, --patient, --resource, --action, --result, --address \
+         or --tag NAME=VALUE"
+    )]
+    Nothing,
+    /// A value that no tag is made of.
+    #[error("{0:?} is empty after trimming, and empty values carry no tag")]
+    Empty(String),
+    /// The identity reads nothing here.
+    #[error(
+        "none of your identities is a reader of any batch of this ledger, so there is nothing you could search. \
+         Ask the admin to add you, or for a grant to older records"
+    )]
+    NotAReader,
+    /// A field no writer tags.
+    #[error(
+        "no writer of this ledger makes {0:?} searchable; the searchable fields are: {1}. `audit sql` finds any other value in a vault"
+    )]
+    UnknownField(String, String),
+    /// The server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Something the server sent does not hold.
+    #[error(transparent)]
+    Record(#[from] OpenRecordError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The vault's records.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// The vault's proofs.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A server's answer that has not the form it must have.
+    #[error("the server's answer cannot be used: {0}")]
+    Answer(String),
+}
+
+impl From<StoreError> for SearchError {
+    fn from(e: StoreError) -> Self {
+        VaultError::Store(e).into()
+    }
+}
+
+/// What to look for: every field must match.
+#[derive(Clone, Debug, Default)]
+pub struct Criteria {
+    /// Name of a searchable field and the value wanted.
+    pub fields: Vec<(String, String)>,
+    /// Events at this time or later; by the event's own time, or the sealing time if it has none.
+    pub from: Option<Timestamp>,
+    /// Events before this time.
+    pub to: Option<Timestamp>,
+    /// Most hits.
+    pub limit: usize,
+}
+
+impl Criteria {
+    /// Spellings under which a value may have been tagged, normalised: as given, and as a FHIR reference.
+    fn spellings(value: &str) -> Vec<String> {
+        let Some(plain) = normalise_text(value) else { return Vec::new() };
+        let bare = !plain.contains('/') && !plain.contains(':');
+        let references =
+            REFERENCE_TYPES.iter().filter(|_| bare).filter_map(|t| normalise_text(&format!("{t}/{plain}")));
+        let references: Vec<String> = references.collect();
+        [vec![plain], references].concat()
+    }
+
+    fn check(&self) -> Result<(), SearchError> {
+        if self.fields.is_empty() {
+            return Err(SearchError::Nothing);
+        }
+        match self.fields.iter().find(|(_, value)| normalise_text(value).is_none()) {
+            Some((_, value)) => Err(SearchError::Empty(value.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an event has every value somewhere, and its time in the range. Tags are 8 bytes and made by writers: what they say is checked.
+    fn matches(&self, parser: &mut Parser, record: &AuditRecord) -> Result<bool, EventError> {
+        let Some(event) = record.content.event() else { return Ok(false) };
+        let time = Facts::of(event).time.and_then(|t| Timestamp::parse(&t)).unwrap_or(record.sealed);
+        if self.from.is_some_and(|from| time < from) || self.to.is_some_and(|to| time >= to) {
+            return Ok(false);
+        }
+        let mut values = BTreeSet::new();
+        // An event without its first section stands as one section a line; JSON text itself has no line break left out of a string.
+        let lines: Vec<&[u8]> = match record.content.withheld() {
+            [] => vec![event],
+            _ if parser.parse(event).is_ok() => vec![event],
+            _ => event.split(|b| *b == b'\n').collect(),
+        };
+        for line in lines {
+            for field in parser.parse(line)? {
+                let mut text = String::new();
+                if normalise_into(&field.value, &mut text) {
+                    values.insert(text);
+                }
+            }
+        }
+        Ok(self.fields.iter().all(|(_, wanted)| Self::spellings(wanted).iter().any(|s| values.contains(s))))
+    }
+}
+
+/// A record that matches, with its proof.
+#[derive(Debug)]
+pub struct Hit {
+    /// The record, opened.
+    pub record: AuditRecord,
+    /// Its existence proof.
+    pub proof: Proof,
+}
+
+/// What a search found and what it could not look into.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The hits, in the order of the ledger.
+    pub hits: Vec<Hit>,
+    /// More than the limit matched; the rest was not looked at.
+    pub cut: bool,
+    /// Records that carry the tags and are erased by order: index and, in a vault, the order's block.
+    pub erased: Vec<u64>,
+    /// Epochs (one writer, period and circle of readers) of which no identity is a reader.
+    pub epochs_not_for_you: usize,
+    /// Epochs that were searched.
+    pub epochs: usize,
+    /// Sections of searched epochs that no identity may read: values there cannot be searched. Writer and section.
+    pub hidden: Vec<(String, String)>,
+    /// Epochs whose writer does not tag one of the fields: writer and field.
+    pub untagged: Vec<(String, String)>,
+}
+
+/// The tags to look for, clause by clause.
+struct Plan {
+    clauses: Vec<Vec<Tag>>,
+}
+
+/// Makes the tags of all criteria for every epoch.
+fn plan(
+    criteria: &Criteria,
+    identities: &[Identity],
+    headers: impl Iterator<Item = Result<Header, SearchError>>,
+    found: &mut Found,
+) -> Result<Vec<Plan>, SearchError> {
+    let mut plans: Vec<Plan> = Vec::new();
+    let mut known_fields = BTreeSet::new();
+    let earliest = criteria.from.map(|t| month_before(&t));
+    for header in headers {
+        let header = header?;
+        // An event cannot be sealed before it happens; a month of leeway covers clocks and time zones.
+        if earliest.as_ref().is_some_and(|month| header.period.get(..7).is_some_and(|p| p < month.as_str())) {
+            continue;
+        }
+        let opener = match BatchOpener::new(identities, &header, &[]) {
+            Ok(opener) => opener,
+            Err(OpenError::NotAReader(_)) => {
+                found.epochs_not_for_you += 1;
+                continue;
+            }
+            Err(e) => return Err(OpenRecordError::from(e).into()),
+        };
+        known_fields.extend(header.tag_fields.iter().cloned());
+        let missing: Vec<_> =
+            criteria.fields.iter().filter(|(f, _)| !header.tag_fields.contains(f)).collect();
+        if !missing.is_empty() {
+            found.untagged.extend(missing.iter().map(|(f, _)| (header.writer.clone(), f.clone())));
+            continue;
+        }
+        found.epochs += 1;
+        let secrets = opener.search_secrets().map_err(OpenRecordError::from)?;
+        let hidden = opener.section_names().iter().filter(|name| !secrets.iter().any(|(n, _)| n == name));
+        found.hidden.extend(hidden.map(|name| (header.writer.clone(), name.clone())));
+        let clause = |(field, value): &(String, String)| -> Vec<Tag> {
+            let spellings = Criteria::spellings(value);
+            let tags = |secret| spellings.iter().map(move |s| blind_tag(secret, field, s.as_bytes()));
+            secrets.iter().flat_map(|(_, secret)| tags(secret).collect::<Vec<_>>()).collect()
+        };
+        let clauses: Vec<Vec<Tag>> = criteria.fields.iter().map(clause).collect();
+        let size = |p: &Plan| p.clauses.iter().map(Vec::len).sum::<usize>();
+        let more: usize = clauses.iter().map(Vec::len).sum();
+        match plans.last_mut() {
+            Some(last) if size(last) + more <= MAX_SEARCH_TAGS => {
+                last.clauses.iter_mut().zip(clauses).for_each(|(old, new)| old.extend(new));
+            }
+            _ => plans.push(Plan { clauses }),
+        }
+    }
+    for list in [&mut found.untagged, &mut found.hidden] {
+        list.sort();
+        list.dedup();
+    }
+    if plans.is_empty() && found.epochs_not_for_you > 0 && known_fields.is_empty() {
+        return Err(SearchError::NotAReader);
+    }
+    let unknown = criteria.fields.iter().find(|(f, _)| !known_fields.contains(f));
+    if let (Some((field, _)), false) = (unknown, known_fields.is_empty()) {
+        let names: Vec<String> = known_fields.into_iter().collect();
+        return Err(SearchError::UnknownField(field.clone(), names.join(", ")));
+    }
+    Ok(plans)
+}
+
+fn month_before(t: &Timestamp) -> String {
+    let date = t.date();
+    let year: i32 = date.get(..4).and_then(|y| y.parse().ok()).unwrap_or(0);
+    let month: i32 = date.get(5..7).and_then(|m| m.parse().ok()).unwrap_or(1);
+    if month > 1 { format!("{year:04}-{:02}", month - 1) } else { format!("{:04}-12", year - 1) }
+}
+
+/// Searches a ledger behind a server. The client must have a session. What is found is proven; that the server named everything is
+/// not: for that, sync a vault.
+pub fn search_server(
+    client: &Client,
+    key: &VerifierKey,
+    identities: &[Identity],
+    criteria: &Criteria,
+) -> Result<Found, SearchError> {
+    criteria.check()?;
+    let mut found = Found::default();
+    let mut headers = Vec::new();
+    let mut from = 0;
+    loop {
+        let page = client.epochs(from)?;
+        headers.extend(page.epochs);
+        match page.next {
+            Some(next) if next > from => from = next,
+            _ => break,
+        }
+    }
+    let answer = |what: String| SearchError::Answer(what);
+    let headers = headers.into_iter().map(|e| {
+        let bytes = from_base64(&e.header).ok_or_else(|| answer("a header is not base64".into()))?;
+        let header = Header::decode(&bytes).map_err(|e| answer(e.to_string()))?;
+        if header.ledger != key.name() {
+            return Err(answer(format!("a header is of the ledger {}", header.ledger)));
+        }
+        Ok(header)
+    });
+    let plans = plan(criteria, identities, headers, &mut found)?;
+    let mut parser = Parser::new();
+    'plans: for plan in plans {
+        let hex = |tags: &Vec<Tag>| tags.iter().map(|t| format!("{:016x}", u64::from_be_bytes(*t))).collect();
+        let all: Vec<Vec<String>> = plan.clauses.iter().map(hex).collect();
+        let mut from = 0;
+        loop {
+            let limit = MAX_RECORDS_PER_REQUEST.min(MAX_SEARCH_HITS);
+            let page = client.search(&SearchRequest { all: all.clone(), from, limit })?;
+            let mut rest = page.records.as_slice();
+            if !rest.is_sorted_by(|a, b| a < b) || rest.first().is_some_and(|r| *r < from) {
+                return Err(answer("the records found are not in order".into()));
+            }
+            while !rest.is_empty() {
+                let wanted = rest.get(..MAX_RECORDS_PER_REQUEST).unwrap_or(rest);
+                let got = open_proven(client, identities, key, wanted)?;
+                rest = rest.get(got.len()..).unwrap_or_default();
+                for (record, proof) in got {
+                    let Some(record) = record else {
+                        found.erased.push(proof.record);
+                        continue;
+                    };
+                    if !take(&mut parser, criteria, &mut found, record, || Ok(proof))? {
+                        break 'plans;
+                    }
+                }
+            }
+            match page.next {
+                Some(next) if next > from => from = next,
+                _ => break,
+            }
+        }
+    }
+    found.hits.sort_by_key(|h| h.record.index);
+    Ok(found)
+}
+
+/// Searches a vault. Complete: every batch's tags were verified when it was downloaded.
+pub fn search_vault(
+    vault: &Vault,
+    view: &View,
+    records: &VaultRecords,
+    identities: &[Identity],
+    criteria: &Criteria,
+) -> Result<Found, SearchError> {
+    criteria.check()?;
+    let mut found = Found::default();
+    let store: &dyn Store = vault.store();
+    let damaged = |why: String| {
+        SearchError::Answer(format!("the vault is damaged ({why}): delete its folder and sync again"))
+    };
+    let heights = epochs(store, 0, u64::MAX)?;
+    let headers = heights.into_iter().filter(|h| *h < view.as_of.blocks).map(|height| {
+        let info = store.block_info(height)?.ok_or_else(|| damaged(format!("block {height} is missing")))?;
+        let first =
+            store.record(info.first_record)?.ok_or_else(|| damaged(format!("block {height} is empty")))?;
+        Header::decode(&first.header).map_err(|e| damaged(e.to_string()))
+    });
+    let plans = plan(criteria, identities, headers, &mut found)?;
+    let mut parser = Parser::new();
+    'plans: for plan in plans {
+        let mut from = 0;
+        loop {
+            let page = find_tagged(store, &plan.clauses, from, view.as_of.records, MAX_RECORDS_PER_REQUEST)?;
+            for record in records.pick(&page)? {
+                let index = record.index;
+                let proof = || {
+                    let made = vault.proofs(view, &[index])?.pop();
+                    made.ok_or_else(|| damaged(format!("record {index} has no proof")))
+                };
+                if !take(&mut parser, criteria, &mut found, record, proof)? {
+                    break 'plans;
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == MAX_RECORDS_PER_REQUEST => from = last + 1,
+                _ => break,
+            }
+        }
+    }
+    found.hits.sort_by_key(|h| h.record.index);
+    Ok(found)
+}
+
+/// Takes a candidate in if it matches; false once the limit is reached.
+fn take(
+    parser: &mut Parser,
+    criteria: &Criteria,
+    found: &mut Found,
+    record: AuditRecord,
+    proof: impl FnOnce() -> Result<Proof, SearchError>,
+) -> Result<bool, SearchError> {
+    if let Content::Erased { .. } = record.content {
+        found.erased.push(record.index);
+        return Ok(true);
+    }
+    if !criteria.matches(parser, &record).unwrap_or(false) {
+        return Ok(true);
+    }
+    if found.hits.len() >= criteria.limit {
+        found.cut = true;
+        return Ok(false);
+    }
+    found.hits.push(Hit { record, proof: proof()? });
+    Ok(true)
+}

@@ -1,0 +1,144 @@
+//! Readers: searching by blind tags, and fetching what was found. The server sees which tags are asked for together and which
+//! records carry them; not the field's values. Each search is sealed into the ledger as an audit record of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::task::block_in_place;
+
+use crate::api::message::{
+    EpochMessage, EpochsMessage, ProvenRecord, RecordsMessage, RecordsRequest, SearchRequest, SearchResult,
+};
+use crate::api::problem::Code;
+use crate::base::hash::to_base64;
+use crate::base::limits::{
+    MAX_BULK_BYTES, MAX_EPOCHS_PER_REQUEST, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_CLAUSES, MAX_SEARCH_HITS,
+    MAX_SEARCH_TAGS,
+};
+use crate::base::record::Tag;
+use crate::chain::proof::record_id;
+
+use super::problem::Failure;
+use super::reading::{granted_message, log_event};
+use super::state::{App, Counters};
+
+fn invalid(why: impl Into<String>) -> Failure {
+    Failure::new(Code::RequestInvalid, why)
+}
+
+#[derive(Deserialize)]
+pub(super) struct EpochsQuery {
+    from: Option<u64>,
+}
+
+/// `GET /v1/epochs?from=`: the first batch header of each writer, period and layout. What a reader needs to make tags with is in it,
+/// sealed to the reader.
+pub(super) async fn epochs(
+    State(app): State<Arc<App>>,
+    Query(query): Query<EpochsQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    app.require_reader(&headers)?;
+    let from = query.from.unwrap_or(0);
+    let message = block_in_place(|| {
+        let heights = app.ledger.epochs(from, MAX_EPOCHS_PER_REQUEST)?;
+        let next = (heights.len() as u64 == MAX_EPOCHS_PER_REQUEST).then(|| from + heights.len() as u64);
+        let epoch = |block| Ok(EpochMessage { block, header: to_base64(&app.ledger.batch_header(block)?) });
+        let epochs = heights.into_iter().map(epoch).collect::<Result<_, crate::ledger::LedgerError>>()?;
+        Ok::<_, Failure>(EpochsMessage { epochs, next })
+    })?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+}
+
+/// `POST /v1/search`
+pub(super) async fn search(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let reader = app.require_reader(&headers)?;
+    let request: SearchRequest = serde_json::from_slice(&body).map_err(|e| {
+        invalid(format!(r#"send {{"all":[["16 hex digits",…],…],"from":0,"limit":100}}: {e}"#))
+    })?;
+    let tags: usize = request.all.iter().map(Vec::len).sum();
+    if request.all.is_empty() || request.all.len() > MAX_SEARCH_CLAUSES || tags > MAX_SEARCH_TAGS {
+        return Err(invalid(format!(
+            "a search has 1 to {MAX_SEARCH_CLAUSES} clauses and at most {MAX_SEARCH_TAGS} tags"
+        )));
+    }
+    let query = request
+        .all
+        .iter()
+        .map(|clause| clause.iter().map(|t| parse_tag(t)).collect::<Option<Vec<Tag>>>())
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| invalid("a tag is 16 lower-case hexadecimal digits"))?;
+    let limit = request.limit.clamp(1, MAX_SEARCH_HITS);
+    let records = block_in_place(|| app.ledger.find_tagged(&query, request.from, limit))?;
+    let next = records.last().filter(|_| records.len() == limit).map(|last| last + 1);
+    let resource =
+        json!({ "type": "audit_log", "clauses": query.len(), "tags": tags, "hits": records.len() });
+    log_event(&app, &reader, peer, "search", resource).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(SearchResult { records, next })).into_response())
+}
+
+fn parse_tag(text: &str) -> Option<Tag> {
+    let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    plain.then(|| u64::from_str_radix(text, 16).ok()).flatten().map(u64::to_be_bytes)
+}
+
+/// `POST /v1/records`: several records with their proofs, all against one checkpoint. The answer may end early (at
+/// [`MAX_BULK_BYTES`]); ask again for the rest.
+pub(super) async fn records(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let reader = app.require_reader(&headers)?;
+    let request: RecordsRequest =
+        serde_json::from_slice(&body).map_err(|e| invalid(format!(r#"send {{"records":[1,2,…]}}: {e}"#)))?;
+    let asked = &request.records;
+    if asked.is_empty() || asked.len() > MAX_RECORDS_PER_REQUEST || !asked.is_sorted_by(|a, b| a < b) {
+        return Err(invalid(format!("name 1 to {MAX_RECORDS_PER_REQUEST} records, ascending, each once")));
+    }
+    let message = block_in_place(|| collect(&app, &reader.recipient, asked))?;
+    let ids: Vec<String> = message.records.iter().map(|r| record_id(r.record)).collect();
+    let count = ids.len() as u64;
+    log_event(&app, &reader, peer, "read", json!({ "type": "audit_record", "ids": ids, "count": count }))
+        .await?;
+    Counters::add(&app.counters.records_read, count);
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+}
+
+fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, Failure> {
+    let proofs = app.ledger.proofs(asked)?;
+    let mut headers = BTreeMap::new();
+    let mut records = Vec::with_capacity(asked.len());
+    let mut bytes = 0;
+    for (index, proof) in asked.iter().zip(proofs) {
+        let found = app.ledger.record(*index)?;
+        let proof = proof.to_json();
+        bytes += found.record.len() * 4 / 3 + proof.len();
+        if bytes > MAX_BULK_BYTES && !records.is_empty() {
+            break;
+        }
+        headers.entry(found.block).or_insert_with(|| to_base64(&found.header));
+        records.push(ProvenRecord {
+            record: *index,
+            block: found.block,
+            bytes: to_base64(&found.record),
+            proof,
+            grants: app.ledger.granted(*index, recipient)?.into_iter().map(granted_message).collect(),
+        });
+    }
+    Ok(RecordsMessage { headers, records })
+}

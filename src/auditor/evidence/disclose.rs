@@ -61,7 +61,7 @@ impl Batch {
         let mut parser = Parser::new();
         let opened = unchecked.verify_disclosure(|section, payload, sink| {
             let fields = fields_of_payload(&mut parser, section, payload, &self.names);
-            fields.map_err(|source| Failed::Event(source))?.for_each(|f| sink.add(&f));
+            fields.map_err(Failed::Event)?.for_each(|f| sink.add(&f));
             Ok::<_, Failed>(())
         });
         let opened = opened.map_err(|e| match e {

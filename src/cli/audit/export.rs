@@ -9,6 +9,7 @@ use crate::auditor::evidence::manifest::{Words, is_text};
 use crate::auditor::evidence::verify::{Trust, verify};
 use crate::auditor::session::open_session;
 use crate::base::clock::Timestamp;
+use crate::base::limits::MAX_EVIDENCE_RECORDS;
 use crate::chain::key::{SigningKey, VerifierKey};
 use crate::chain::proof::{parse_record_id, record_id};
 use crate::chain::statement::RecordRange;
@@ -68,6 +69,18 @@ pub struct FileArgs {
 /// Ranges of records, ascending and apart.
 #[derive(Clone, Debug)]
 pub struct Ranges(pub Vec<RecordRange>);
+
+impl Ranges {
+    /// Refuses more records than a file may have, before anything is downloaded.
+    fn check_count(&self) -> Outcome {
+        let count = self.0.iter().fold(0u64, |n, r| n.saturating_add(r.last - r.first).saturating_add(1));
+        if count > MAX_EVIDENCE_RECORDS as u64 {
+            Err(MakeError::from(BuildError::TooMany).into())
+        } else {
+            Ok(())
+        }
+    }
+}
 
 impl std::fmt::Display for Ranges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -199,6 +212,7 @@ struct Tally {
 
 pub fn run(args: ExportArgs) -> Outcome {
     let key = verifier_key(&args.key)?;
+    args.records.check_count()?;
     let (identities, client) = match &args.identity {
         Some(path) if !args.hashes_only => reader_session(&args.server, path, &key)?,
         _ => (Vec::new(), args.server.client()?),

@@ -347,7 +347,3 @@ impl Current {
         self.batch.as_ref().ok_or(BuildError::NoContent { record })
     }
 }
-
-#[cfg(test)]
-#[path = "build_tests.rs"]
-mod tests;

@@ -85,6 +85,16 @@ impl std::fmt::Display for Ranges {
 }
 
 impl Ranges {
+    /// Refuses more records than a file may have, before anything is downloaded.
+    fn check_count(&self) -> Outcome {
+        let count = self.0.iter().fold(0u64, |n, r| n.saturating_add(r.last - r.first).saturating_add(1));
+        if count > MAX_EVIDENCE_RECORDS as u64 {
+            Err(MakeError::from(BuildError::TooMany).into())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Of single indexes, ascending.
     fn of(records: &[u64]) -> Ranges {
         let mut ranges: Vec<RecordRange> = Vec::new();
@@ -104,12 +114,6 @@ impl Ranges {
             return Err(Failure::Usage(format!(
                 "{} is beyond the {records} records in the vault: `sealtrail audit sync` fetches what is new",
                 record_id(last)
-            )));
-        }
-        let total: u64 = self.0.iter().map(|r| r.last - r.first + 1).sum();
-        if total > MAX_EVIDENCE_RECORDS as u64 {
-            return Err(Failure::Usage(format!(
-                "{total} records are too many for one file: at most {MAX_EVIDENCE_RECORDS}"
             )));
         }
         Ok(self.0.iter().flat_map(|r| r.first..=r.last).collect())
@@ -235,10 +239,10 @@ impl Tally {
         for (n, what) in [
             (self.shown, "shown whole"),
             (self.partly, "shown without the sections sealed to other readers"),
-            (self.existence, "by its hashes only"),
-            (self.unreadable, "by its hashes only: what the writer sealed does not open"),
-            (self.not_for_you, "by its hashes only: not sealed to this identity"),
-            (self.erased, "erased, with the order"),
+            (self.existence, "with nothing of their content, as asked"),
+            (self.unreadable, "with nothing of their content: what the writer sealed does not open"),
+            (self.not_for_you, "with nothing of their content: not sealed to this identity"),
+            (self.erased, "erased: existence and the order"),
         ] {
             if n > 0 {
                 eprintln!("  {n} {what}");
@@ -254,6 +258,9 @@ pub fn run(args: ExportArgs) -> Outcome {
         return Err(Failure::Usage(
             "choose the records: --records A..B, or who and what as in `audit search` (--patient, --actor, …), one of the two".into(),
         ));
+    }
+    if let Some(ranges) = &args.records {
+        ranges.check_count()?;
     }
     if args.vault.remote(args.remote) {
         return from_server(&args, &criteria, &disclose);

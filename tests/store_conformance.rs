@@ -17,7 +17,7 @@ use store_support::{Chain, ORIGIN, ciphertext_hash, record_bytes, record_tags};
 
 /// Runs every rule on stores made by `make`, each fresh and empty and of the ledger [`ORIGIN`].
 fn conformance(make: impl Fn() -> Box<dyn Store>) {
-    let rules: [fn(&dyn Store); 10] = [
+    let rules: [fn(&dyn Store); 11] = [
         starts_empty,
         appends_and_reads_back,
         compares_and_swaps_the_head,

@@ -30,6 +30,8 @@ pub enum Code {
     SequenceConflict,
     /// The policy seals a section to readers that the roster does not have.
     NoReader,
+    /// An erasure of what a hold or its retention date protects, or a hold that does not fit those in force.
+    HoldConflict,
     /// Statement and body do not fit together, or break a rule of the format.
     BatchInvalid,
     /// Queues are full.
@@ -54,7 +56,7 @@ impl Code {
             Code::NotFound => 404,
             Code::MethodNotAllowed => 405,
             Code::Timeout => 408,
-            Code::SequenceGap | Code::SequenceConflict | Code::NoReader => 409,
+            Code::SequenceGap | Code::SequenceConflict | Code::NoReader | Code::HoldConflict => 409,
             Code::TooLarge => 413,
             Code::UnsupportedType => 415,
             Code::SignatureInvalid | Code::BatchInvalid => 422,
@@ -83,6 +85,7 @@ impl Code {
             Code::SequenceGap => "The writer's sequence has a gap",
             Code::SequenceConflict => "The sequence number is already used",
             Code::NoReader => "There is no reader to seal to",
+            Code::HoldConflict => "A hold or a retention date forbids that",
             Code::BatchInvalid => "The batch does not match its statement",
             Code::Overloaded => "The ledger is busy",
             Code::StorageFull => "The disk is full",

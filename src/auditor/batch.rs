@@ -6,7 +6,7 @@ use crate::base::batch::Header;
 use crate::event::error::EventError;
 use crate::event::json::Parser;
 use crate::event::prepare::{fields_of_payload, merge};
-use crate::seal::open::{OpenError, Opened, Opener};
+use crate::seal::open::{BatchGrant, OpenError, Opened, Opener};
 use crate::seal::reader_key::Identity;
 use crate::seal::tag::SectionSecret;
 
@@ -29,6 +29,12 @@ pub struct OpenedEvent {
     pub withheld: Vec<String>,
 }
 
+impl From<Opener> for BatchOpener {
+    fn from(opener: Opener) -> Self {
+        BatchOpener { names: opener.section_names().map(str::to_owned).collect(), openers: vec![opener] }
+    }
+}
+
 /// Opens the records of one batch. The public-key work is done once, when it is made.
 pub struct BatchOpener {
     names: Vec<String>,
@@ -36,13 +42,17 @@ pub struct BatchOpener {
 }
 
 impl BatchOpener {
-    /// For all of `identities` that are readers of the batch. [`OpenError::NotAReader`] if none is.
-    pub fn new(identities: &[Identity], header: &Header) -> Result<BatchOpener, OpenError> {
+    /// For all of `identities` that are readers of the batch, or were granted some of it. [`OpenError::NotAReader`] if none is.
+    pub fn new(
+        identities: &[Identity],
+        header: &Header,
+        grants: &[BatchGrant<'_>],
+    ) -> Result<BatchOpener, OpenError> {
         let names = header.sections.iter().map(|s| s.name.clone()).collect();
         let mut openers = Vec::new();
         let mut refusal = None;
         for identity in identities {
-            match Opener::new(identity, header) {
+            match Opener::with_grants(identity, header, grants) {
                 Ok(opener) => openers.push(opener),
                 Err(e) => refusal = Some(e),
             }

@@ -13,6 +13,8 @@ mod words;
 
 use tree::Node;
 
+pub(super) use time::parse as parse_time;
+
 /// How something ended.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Outcome {
@@ -101,7 +103,8 @@ impl Facts {
             root.get("detail").filter(|d| d.get("eventSource").is_some() || d.get("userIdentity").is_some());
         let is_trail = root.get("eventSource").is_some() && root.get("eventName").is_some();
         let is_kubernetes =
-            root.get("apiVersion").and_then(Node::str).is_some_and(|v| v.starts_with("audit.k8s.io/"));
+            root.get("apiVersion").and_then(Node::str).is_some_and(|v| v.starts_with("audit.k8s.io/"))
+                || (root.get("auditID").is_some() && root.get("verb").is_some());
         if root.get("resourceType").and_then(Node::str) == Some("AuditEvent") {
             fhir::fill(root, &mut facts);
         } else if let Some(record) = detail.or(is_trail.then_some(root)) {

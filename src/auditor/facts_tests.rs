@@ -229,6 +229,15 @@ fn fhir_outcomes_agents_and_patients_of_many_kinds() {
     let saml = r#"{"type":{"coding":[{"code":"PROV"}]},"who":{"display":"org"}},
         {"type":{"coding":[{"code":"IRCP"},{"code":"UserSamlAgent"}]},"who":{"identifier":{"value":"UID=k"}}}"#;
     assert_eq!(with(saml, "").actor, s("UID=k"), "no requestor: the person");
+    let token = r#"{"type":{"coding":[{"code":"UserOauthAgent"}]},"requestor":true,"policy":["C187CC"]},{"who":{"display":"m"}}"#;
+    assert_eq!(with(token, "").actor, s("C187CC"), "an opaque token is all that is known of the user");
+    assert_eq!(with("", r#","action":"E","subtype":[{"code":"search"}]"#).operation, Some("read"));
+    assert_eq!(with("", r#","type":{"code":"110107"}"#).event_type, s("Import"), "a code without its name");
+    assert_eq!(
+        with("", r##","entity":[{"what":{"reference":"#o1"},"name":"n"}]"##).resource,
+        s("n"),
+        "a contained resource"
+    );
     let by_reference = r#","entity":[{"what":{"reference":"Patient/7/_history/1"}}]"#;
     assert_eq!(with("", by_reference).patient, s("7"));
     let logical = r#","entity":[{"role":{"coding":[{"code":"1"}]},"what":{"identifier":{"value":"MRN-5"}}}]"#;
@@ -285,6 +294,10 @@ fn kubernetes_and_google_cloud() {
     assert_eq!((f.shape, f.actor, f.role), ("kubernetes", s("kim"), s("g")));
     assert_eq!((f.resource_type, f.resource), (s("pods/exec"), s("web")));
     assert_eq!((f.time, f.outcome), (s("2018-10-25T13:58:49.730Z"), Some(Outcome::Denied)));
+    let old = of(
+        r#"{"kind":"Event","auditID":"1","verb":"get","user":{"username":"kim"},"responseStatus":{"code":200}}"#,
+    );
+    assert_eq!((old.shape, old.operation, old.outcome), ("kubernetes", Some("read"), Some(Outcome::Allowed)));
     let google = |status: &str| {
         of(&format!(
             r#"{{"protoPayload":{{"status":{status},"authenticationInfo":{{"principalEmail":"a@b.example"}},"serviceName":"iam",

@@ -14,7 +14,7 @@ use crate::chain::proof::Proof;
 use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
 use crate::event::json::Parser;
-use crate::event::normalise::{normalise_into, normalise_text};
+use crate::event::normalise::{REFERENCE_TYPES, normalise_into, normalise_text};
 use crate::ledger::{LedgerError, epochs, find_tagged};
 use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
@@ -27,24 +27,13 @@ use super::open::{OpenRecordError, open_proven};
 use super::record::{AuditRecord, Content, RecordsError};
 use super::vault::{Vault, VaultError, VaultRecords, View};
 
-/// FHIR resource types a bare id may stand behind in a reference.
-const REFERENCE_TYPES: &[&str] = &[
-    "Patient",
-    "Practitioner",
-    "PractitionerRole",
-    "Organization",
-    "Device",
-    "RelatedPerson",
-    "Person",
-    "Group",
-];
-
 /// Why a search could not be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
     /// No field given, or none with a value.
     #[error(
-        "nothing to search for: give at least one of --actor, --patient, --resource, --action, --result, --address or --tag NAME=VALUE"
+        "nothing to search for: give at least one of --actor, --patient, --resource, --action, --result, --address \
+         or --tag NAME=VALUE"
     )]
     Nothing,
     /// A value that no tag is made of.
@@ -52,7 +41,8 @@ pub enum SearchError {
     Empty(String),
     /// The identity reads nothing here.
     #[error(
-        "none of your identities is a reader of any batch of this ledger, so there is nothing you could search. Ask the admin to add you, or for a grant to older records"
+        "none of your identities is a reader of any batch of this ledger, so there is nothing you could search. \
+         Ask the admin to add you, or for a grant to older records"
     )]
     NotAReader,
     /// A field no writer tags.
@@ -168,6 +158,8 @@ pub struct Found {
     pub epochs_not_for_you: usize,
     /// Epochs that were searched.
     pub epochs: usize,
+    /// Sections of searched epochs that no identity may read: values there cannot be searched. Writer and section.
+    pub hidden: Vec<(String, String)>,
     /// Epochs whose writer does not tag one of the fields: writer and field.
     pub untagged: Vec<(String, String)>,
 }
@@ -193,7 +185,7 @@ fn plan(
         if earliest.as_ref().is_some_and(|month| header.period.get(..7).is_some_and(|p| p < month.as_str())) {
             continue;
         }
-        let opener = match BatchOpener::new(identities, &header) {
+        let opener = match BatchOpener::new(identities, &header, &[]) {
             Ok(opener) => opener,
             Err(OpenError::NotAReader(_)) => {
                 found.epochs_not_for_you += 1;
@@ -210,6 +202,8 @@ fn plan(
         }
         found.epochs += 1;
         let secrets = opener.search_secrets().map_err(OpenRecordError::from)?;
+        let hidden = opener.section_names().iter().filter(|name| !secrets.iter().any(|(n, _)| n == name));
+        found.hidden.extend(hidden.map(|name| (header.writer.clone(), name.clone())));
         let clause = |(field, value): &(String, String)| -> Vec<Tag> {
             let spellings = Criteria::spellings(value);
             let tags = |secret| spellings.iter().map(move |s| blind_tag(secret, field, s.as_bytes()));
@@ -225,8 +219,10 @@ fn plan(
             _ => plans.push(Plan { clauses }),
         }
     }
-    found.untagged.sort();
-    found.untagged.dedup();
+    for list in [&mut found.untagged, &mut found.hidden] {
+        list.sort();
+        list.dedup();
+    }
     if plans.is_empty() && found.epochs_not_for_you > 0 && known_fields.is_empty() {
         return Err(SearchError::NotAReader);
     }
@@ -292,6 +288,10 @@ pub fn search_server(
                 let got = open_proven(client, identities, key, wanted)?;
                 rest = rest.get(got.len()..).unwrap_or_default();
                 for (record, proof) in got {
+                    let Some(record) = record else {
+                        found.erased.push(proof.record);
+                        continue;
+                    };
                     if !take(&mut parser, criteria, &mut found, record, || Ok(proof))? {
                         break 'plans;
                     }

@@ -2,19 +2,23 @@
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
 use crate::base::batch::Body;
+use crate::base::grant::GrantBody;
 use std::collections::BTreeMap;
 
 use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
+use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::grant;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::record_id;
 use crate::chain::recipient::recipient_text;
 use crate::chain::replay::State;
-use crate::chain::statement::{RecordsStatement, Statement};
+use crate::chain::retention::Retention;
+use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
 use crate::chain::tree;
 
 use super::source::{Source, SourceError};
@@ -65,8 +69,16 @@ pub struct Report {
     pub records: u64,
     /// Records whose stored bytes were hashed again.
     pub records_rehashed: u64,
-    /// Records that are gone by order of an erasure statement.
+    /// Records that are gone by order of an erasure statement; 0 if stored bytes were not read.
     pub erased: u64,
+    /// Records that were ordered to be erased, and that are stored all the same.
+    pub not_yet_erased: u64,
+    /// The orders, oldest first.
+    pub erasures: Vec<ErasureReport>,
+    /// Names of the holds in force.
+    pub holds: Vec<String>,
+    /// Grants to later readers.
+    pub grants: u64,
     /// Bytes of bodies hashed.
     pub bytes: u64,
     /// Root of the log, base64.
@@ -82,6 +94,39 @@ pub struct Report {
     pub checkpoint: String,
     /// When the last block was committed.
     pub last_committed: Option<String>,
+}
+
+/// An erasure order of the ledger.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct ErasureReport {
+    /// Height of its block.
+    pub block: u64,
+    /// When that was committed.
+    pub committed: String,
+    /// Its records, as `A..B`.
+    pub records: Vec<String>,
+    /// How many they are.
+    pub count: u64,
+    /// Reason code.
+    pub reason: String,
+    /// Legal basis.
+    pub legal_basis: String,
+    /// Who signed it.
+    pub officers: Vec<String>,
+}
+
+impl ErasureReport {
+    fn of(block: &Block, order: &ErasureStatement) -> ErasureReport {
+        ErasureReport {
+            block: block.height,
+            committed: block.committed.to_string(),
+            records: order.records.iter().map(RecordRange::to_string).collect(),
+            count: RecordRange::total(&order.records),
+            reason: order.reason.clone(),
+            legal_basis: order.legal_basis.clone(),
+            officers: block.statement.signatures.iter().map(|s| s.name.clone()).collect(),
+        }
+    }
 }
 
 /// What the verifier knows beforehand. The ledger's key alone shows that the ledger is consistent with itself; a checkpoint
@@ -124,9 +169,13 @@ pub fn verify(
         outsiders: BTreeMap::new(),
         rehashed: 0,
         bytes: 0,
+        grants: 0,
         erased: Vec::new(),
+        slots: Vec::new(),
         ordered: Vec::new(),
     };
+    let mut retention = Retention::new();
+    let mut erasures = Vec::new();
     while state.height() < size {
         let texts = run.source.blocks(state.height(), size)?;
         if texts.is_empty() {
@@ -143,6 +192,7 @@ pub fn verify(
             }
             let block = Block::parse(&text).map_err(|e| wrong(height, None, e.to_string()))?;
             let statement = state.apply(&block).map_err(|e| wrong(height, None, e.to_string()))?;
+            retention.apply(&block, &statement).map_err(|e| wrong(height, None, e.to_string()))?;
             log.append(block.hash());
             if height == 0 {
                 genesis = block.hash().base64();
@@ -165,8 +215,12 @@ pub fn verify(
             }
             match &statement {
                 Statement::Records(records) => run.records(&state, &block, records, size)?,
-                Statement::Erasure(e) => run.ordered.extend(e.records.iter().map(|r| (r.first, r.last))),
-                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Grant(_) => {}
+                Statement::Erasure(e) => {
+                    run.ordered.extend(&e.records);
+                    erasures.push(ErasureReport::of(&block, e));
+                }
+                Statement::Grant(grant) => run.grant(height, grant, size)?,
+                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Hold(_) => {}
             }
             progress(state.height(), size);
         }
@@ -181,21 +235,27 @@ pub fn verify(
     if state.roster().is_none_or(|r| r.ledger_key != *key) {
         return Err(wrong(None, None, "the roster in force names another ledger key than the one given"));
     }
-    for record in &run.erased {
-        if !run.ordered.iter().any(|(first, last)| (first..=last).contains(&record)) {
-            return Err(wrong(
-                None,
-                *record,
-                "its ciphertext is missing and no erasure statement orders that",
-            ));
-        }
+    let ordered = RecordRange::normalise(run.ordered);
+    if let Some(missing) = RecordRange::without(&run.erased, &ordered).first() {
+        return Err(wrong(
+            None,
+            missing.first,
+            "its ciphertext is missing and no erasure statement orders that",
+        ));
     }
+    // A record is gone when its granted slots are, too.
+    let gone = RecordRange::without(&run.erased, &RecordRange::normalise(run.slots));
+    let not_yet = if run.source.has_bodies() { RecordRange::without(&ordered, &gone) } else { Vec::new() };
     Ok(Report {
         ledger: key.name().to_owned(),
         blocks: state.height(),
         records: state.next_record(),
         records_rehashed: run.rehashed,
-        erased: run.erased.len() as u64,
+        erased: RecordRange::total(&run.erased),
+        not_yet_erased: RecordRange::total(&not_yet),
+        erasures,
+        holds: state.holds().map(|(name, _)| name.to_owned()).collect(),
+        grants: run.grants,
         bytes: run.bytes,
         root: checkpoint.root.base64(),
         genesis,
@@ -211,11 +271,38 @@ struct Run<'a> {
     outsiders: BTreeMap<String, u64>,
     rehashed: u64,
     bytes: u64,
-    erased: Vec<u64>,
-    ordered: Vec<(u64, u64)>,
+    grants: u64,
+    /// Ascending.
+    erased: Vec<RecordRange>,
+    /// Records that a grant still has slots of.
+    slots: Vec<RecordRange>,
+    ordered: Vec<RecordRange>,
 }
 
 impl Run<'_> {
+    /// A grant: its slots, as far as they are not erased, must be those its statement names.
+    fn grant(&mut self, height: u64, statement: &GrantStatement, size: u64) -> Result<(), VerifyError> {
+        self.grants += 1;
+        if !self.source.has_bodies() {
+            return Ok(());
+        }
+        let body = self.source.body(height, size)?;
+        if body.is_empty() {
+            return Err(wrong(height, None, "the slots of its grant are missing"));
+        }
+        self.bytes += body.len() as u64;
+        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))?;
+        let body = GrantBody::decode(&body).map_err(|e| wrong(height, None, e.to_string()))?;
+        let mut record = statement.range.first;
+        for part in body.parts() {
+            let with_slots = (record..).zip(part.entries()).filter(|(_, entry)| entry.gives_something());
+            let slots = with_slots.map(|(r, _)| RecordRange { first: r, last: r }).collect();
+            self.slots.extend(RecordRange::normalise(slots));
+            record += u64::from(part.head.records);
+        }
+        Ok(())
+    }
+
     /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
     fn records(
         &mut self,
@@ -290,7 +377,12 @@ impl Run<'_> {
             let gone = (block.first_record..)
                 .zip(records)
                 .filter(|(_, r)| matches!(Record::decode(r), Ok(Record::Erased(_))));
-            self.erased.extend(gone.map(|(record, _)| record));
+            for (record, _) in gone {
+                match self.erased.last_mut() {
+                    Some(r) if r.last + 1 == record => r.last = record,
+                    _ => self.erased.push(RecordRange { first: record, last: record }),
+                }
+            }
         }
         self.rehashed += statement.records - found.erased;
         Ok(())

@@ -296,6 +296,20 @@ impl<'a> Body<'a> {
         r.invalid("no record at that position")
     }
 
+    /// Length in bytes of the body that `bytes` begins with, whatever follows it; `None` if not all of it is there.
+    pub fn encoded_len(bytes: &[u8]) -> Option<usize> {
+        let mut r = Reader::new(bytes, "batch body");
+        r.take(BODY_MAGIC.len()).ok()?;
+        let n = r.u32().ok()? as usize;
+        r.take(n).ok()?;
+        let count = r.u32().ok()? as usize;
+        let table = r.take(count.checked_mul(4)?).ok()?;
+        let records: usize =
+            table.chunks_exact(4).map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]) as usize).sum();
+        let length = Self::front_len(n, count) + records;
+        (length <= bytes.len()).then_some(length)
+    }
+
     /// How many bytes stand before the first record of a body with this header length and count.
     pub fn front_len(header_len: usize, count: usize) -> usize {
         BODY_MAGIC.len() + 4 + header_len + 4 + count * 4

@@ -36,12 +36,26 @@ pub const MAX_TAG_FIELDS: usize = 32;
 /// Largest batch header, in bytes.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
+/// Most batches one grant may cover; a larger range becomes several grants.
+pub const MAX_GRANT_BATCHES: usize = 16384;
+/// Largest grant body this program makes, in bytes: small enough to hold up no write cycle. The ledger takes up to
+/// [`MAX_BATCH_BYTES`].
+pub const MAX_NEW_GRANT_BYTES: usize = 16 * 1024 * 1024;
+/// Most grants to one reader that come with one record, the newest first.
+pub const MAX_RECORD_GRANTS: usize = 8;
+/// Most grants in one answer of the grant list, the newest.
+pub const MAX_GRANTS_LISTED: usize = 4096;
+
 /// Smallest padded plaintext of a section, in bytes.
 pub const MIN_PADDED_BYTES: usize = 128;
 
 /// Largest signed statement with its signatures, in bytes: a block must fit a 16-bit length of the
 /// tlog-tiles entry bundle.
 pub const MAX_STATEMENT_BYTES: usize = 60_000;
+/// Most holds in force at a time: the ledger writes them down with every append.
+pub const MAX_HOLDS: usize = 256;
+/// Most record ranges in all holds in force.
+pub const MAX_HOLD_RANGES: usize = 4096;
 /// Largest block text, in bytes.
 pub const MAX_BLOCK_BYTES: usize = 65_535;
 /// Most signature lines of one note (C2SP signed-note asks for at least 16).
@@ -52,6 +66,18 @@ pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 pub const MAX_PATH_HASHES: usize = 64;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
+/// Largest evidence file, in bytes.
+pub const MAX_EVIDENCE_BYTES: usize = 256 * 1024 * 1024;
+/// Most records of one evidence file.
+pub const MAX_EVIDENCE_RECORDS: usize = 100_000;
+/// Longest line of an exporter's own words in an evidence file, in characters.
+pub const MAX_EVIDENCE_TEXT_CHARS: usize = 1000;
+/// Most lines of notes in an evidence file's manifest.
+pub const MAX_EVIDENCE_NOTES: usize = 100;
+/// Largest witness policy file, in bytes.
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;
+/// Most logs, most witnesses and most groups of a witness policy (C2SP tlog-policy asks for at least 32).
+pub const MAX_POLICY_ENTRIES: usize = 64;
 /// Largest key file, in bytes.
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 /// Largest settings file, in bytes.
@@ -139,3 +165,35 @@ pub const MAX_ALERT_VALUE: usize = 200;
 pub const MAX_CURSOR_BYTES: usize = 1024 * 1024;
 /// How long a webhook or a syslog server may take to accept alerts, in seconds.
 pub const SINK_SECONDS: u64 = 15;
+/// Most memory that SQLite may take for a query, in bytes: sorting and grouping happen in memory, never on a disk. It holds
+/// for the whole process.
+pub const MAX_SQL_HEAP_BYTES: i64 = 1024 * 1024 * 1024;
+/// Longest value that a query may make, in bytes.
+pub const MAX_SQL_VALUE_BYTES: i32 = 64 * 1024 * 1024;
+/// Longest query, in bytes.
+pub const MAX_SQL_BYTES: i32 = 256 * 1024;
+/// Most streams of records that a query keeps open; a query with more sub-queries reads some records again.
+pub const SQL_STREAMS: usize = 4;
+/// How many records a query reads and throws away rather than open a new stream; also how many it reads at once going backwards.
+pub const SQL_GAP_RECORDS: u64 = 256;
+/// Most characters of a cell in a table for people.
+pub const SQL_CELL_CHARS: usize = 40;
+/// Rows after which the widths of a table for people are fixed.
+pub const SQL_WIDTH_ROWS: usize = 200;
+
+/// Most rows a table of a report has unless more are asked for.
+pub const DEFAULT_REPORT_ROWS: usize = 5_000;
+/// Most rows a table of a report can be asked to have.
+pub const MAX_REPORT_ROWS: usize = 200_000;
+/// Most different names (people, patients, addresses) a report keeps apart; the rest is counted together.
+pub const MAX_REPORT_KEYS: usize = 200_000;
+/// Most pairs (such as user and patient) a report remembers to count different ones.
+pub const MAX_REPORT_PAIRS: usize = 1_000_000;
+/// Most record indexes the summary rows of one table hold; beyond it they only count.
+pub const MAX_REPORT_INDEXES: usize = 100_000;
+/// Longest text in a cell of a report, in characters; longer text is cut and says so.
+pub const MAX_REPORT_CELL_CHARS: usize = 300;
+/// Most different days a report counts by.
+pub const MAX_REPORT_DAYS: usize = 40_000;
+/// Most ranges of records named in the coverage of a report.
+pub const MAX_REPORT_RANGES: usize = 1_000;

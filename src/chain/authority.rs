@@ -1,11 +1,12 @@
-//! Statements of the authority sequence beside the roster: grants and erasures. `docs/FORMAT.md` §7.
+//! Statements of the authority sequence beside the roster: grants, erasures and holds. `docs/FORMAT.md` §7.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::recipient::recipient_key;
 use super::roster::named_recipient;
 use super::statement::write_head;
 use super::text::{Lines, TextError, parse_number};
+use crate::base::batch::is_label;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 
@@ -13,6 +14,11 @@ use crate::base::hash::Hash;
 pub const GRANT_KIND: &str = "sealtrail.org/grant/v1";
 /// First line of an erasure.
 pub const ERASURE_KIND: &str = "sealtrail.org/erasure/v1";
+/// First line of a hold.
+pub const HOLD_KIND: &str = "sealtrail.org/hold/v1";
+
+/// The reason of an erasure that only takes what is past its `retain-until`; see [`super::retention`].
+pub const RETENTION_EXPIRED: &str = "retention-expired";
 
 /// Longest reason code, from the format.
 const REASON_CHARS: usize = 64;
@@ -59,6 +65,34 @@ pub struct ErasureStatement {
     pub reason: String,
     /// Legal basis: 1 to 1000 characters on one line.
     pub legal_basis: String,
+}
+
+/// Records must not be erased until the hold is released, or a hold is released.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HoldStatement {
+    /// Ledger origin.
+    pub ledger: String,
+    /// Number in the authority sequence.
+    pub sequence: u64,
+    /// Hash of the predecessor in the authority sequence.
+    pub previous: Hash,
+    /// When it was issued.
+    pub issued: Timestamp,
+    /// The hold's name: 1 to 64 characters of `a-z 0-9 . _ -`.
+    pub hold: String,
+    /// What happens to it.
+    pub action: HoldAction,
+    /// Reason code: 1 to 64 characters of `a-z 0-9 . -`.
+    pub reason: String,
+}
+
+/// What a hold statement does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HoldAction {
+    /// Places a hold on these records: at least one range; ranges ascend and do not touch.
+    Place(Vec<RecordRange>),
+    /// Ends it.
+    Release,
 }
 
 /// Records `first` to `last` of the ledger, both included.
@@ -111,25 +145,8 @@ impl ErasureStatement {
         let ledger = l.value("ledger")?.to_owned();
         let (sequence, previous) = (l.number("sequence")?, l.hash("previous")?);
         let issued = l.time("issued")?;
-        let mut records: Vec<RecordRange> = Vec::new();
-        while let Some(text) = l.optional("records") {
-            let Some(range) = RecordRange::parse(text) else {
-                return l.invalid("records", "expected A..B with A not above B");
-            };
-            // "Apart": two ranges that touch are one range, which has its own spelling.
-            if records.last().is_some_and(|r| range.first <= r.last.saturating_add(1)) {
-                return l.invalid("records", "ranges must ascend and not touch");
-            }
-            records.push(range);
-        }
-        if records.is_empty() {
-            return l.invalid("records", "at least one range is needed");
-        }
-        let reason = l.value("reason")?.to_owned();
-        let code = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
-        if reason.is_empty() || reason.len() > REASON_CHARS || !reason.bytes().all(code) {
-            return l.invalid("reason", "expected 1 to 64 characters of a-z 0-9 . -");
-        }
+        let records = ranges(&mut l)?;
+        let reason = reason(&mut l)?;
         let legal_basis = l.value("legal-basis")?.to_owned();
         let length = legal_basis.chars().count();
         if length == 0 || length > LEGAL_BASIS_CHARS || legal_basis.chars().any(char::is_control) {
@@ -145,18 +162,158 @@ impl ErasureStatement {
     pub(super) fn write(&self, out: &mut String) {
         write_head(out, ERASURE_KIND, &self.ledger, self.sequence, &self.previous);
         let _ = writeln!(out, "issued {}", self.issued);
-        for r in &self.records {
-            let _ = writeln!(out, "records {}..{}", r.first, r.last);
-        }
+        write_ranges(&self.records, out);
         let _ = write!(out, "reason {}\nlegal-basis {}\n", self.reason, self.legal_basis);
     }
 }
 
+impl HoldStatement {
+    pub(super) fn parse(mut l: Lines<'_>) -> Result<Self, TextError> {
+        let ledger = l.value("ledger")?.to_owned();
+        let (sequence, previous) = (l.number("sequence")?, l.hash("previous")?);
+        let issued = l.time("issued")?;
+        let hold = l.value("hold")?.to_owned();
+        if !is_label(&hold) {
+            return l.invalid("hold", "expected 1 to 64 characters of a-z 0-9 . _ -");
+        }
+        let action = match l.value("action")? {
+            "place" => HoldAction::Place(ranges(&mut l)?),
+            "release" => HoldAction::Release,
+            _ => return l.invalid("action", "expected place or release"),
+        };
+        let reason = reason(&mut l)?;
+        l.finish()?;
+        Ok(HoldStatement { ledger, sequence, previous, issued, hold, action, reason })
+    }
+
+    pub(super) fn write(&self, out: &mut String) {
+        write_head(out, HOLD_KIND, &self.ledger, self.sequence, &self.previous);
+        let _ = writeln!(out, "issued {}\nhold {}", self.issued, self.hold);
+        match &self.action {
+            HoldAction::Place(records) => {
+                out.push_str("action place\n");
+                write_ranges(records, out);
+            }
+            HoldAction::Release => out.push_str("action release\n"),
+        }
+        let _ = writeln!(out, "reason {}", self.reason);
+    }
+}
+
+/// One or more lines `records A..B`.
+fn ranges(l: &mut Lines<'_>) -> Result<Vec<RecordRange>, TextError> {
+    let mut records: Vec<RecordRange> = Vec::new();
+    while let Some(text) = l.optional("records") {
+        let Some(range) = RecordRange::parse(text) else {
+            return l.invalid("records", "expected A..B with A not above B");
+        };
+        // "Apart": two ranges that touch are one range, which has its own spelling.
+        if records.last().is_some_and(|r| range.first <= r.last.saturating_add(1)) {
+            return l.invalid("records", "ranges must ascend and not touch");
+        }
+        records.push(range);
+    }
+    if records.is_empty() {
+        return l.invalid("records", "at least one range is needed");
+    }
+    Ok(records)
+}
+
+fn write_ranges(records: &[RecordRange], out: &mut String) {
+    for r in records {
+        let _ = writeln!(out, "records {r}");
+    }
+}
+
+fn reason(l: &mut Lines<'_>) -> Result<String, TextError> {
+    let reason = l.value("reason")?;
+    let code = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
+    if reason.is_empty() || reason.len() > REASON_CHARS || !reason.bytes().all(code) {
+        return l.invalid("reason", "expected 1 to 64 characters of a-z 0-9 . -");
+    }
+    Ok(reason.to_owned())
+}
+
+impl fmt::Display for RecordRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.first, self.last)
+    }
+}
+
 impl RecordRange {
-    /// `A..B`, A not above B.
-    fn parse(text: &str) -> Option<RecordRange> {
+    /// The lowest record of both; `None` if they have none in common.
+    pub fn first_common(&self, other: &RecordRange) -> Option<u64> {
+        let first = self.first.max(other.first);
+        (first <= self.last.min(other.last)).then_some(first)
+    }
+
+    /// Puts ranges into the form the format asks for: ascending, and those that overlap or touch written as one.
+    pub fn normalise(mut ranges: Vec<RecordRange>) -> Vec<RecordRange> {
+        ranges.sort_by_key(|r| r.first);
+        let mut out: Vec<RecordRange> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            match out.last_mut() {
+                Some(last) if range.first <= last.last.saturating_add(1) => {
+                    last.last = last.last.max(range.last)
+                }
+                _ => out.push(range),
+            }
+        }
+        out
+    }
+
+    /// What of these ranges is in none of those; both normalised.
+    pub fn without(ranges: &[RecordRange], taken: &[RecordRange]) -> Vec<RecordRange> {
+        let mut out = Vec::new();
+        for range in ranges {
+            let mut first = range.first;
+            let near = taken.partition_point(|t| t.last < range.first);
+            for t in taken.iter().skip(near).take_while(|t| t.first <= range.last) {
+                if t.first > first {
+                    out.push(RecordRange { first, last: t.first - 1 });
+                }
+                first = t.last.saturating_add(1);
+            }
+            if first <= range.last {
+                out.push(RecordRange { first, last: range.last });
+            }
+        }
+        out
+    }
+
+    /// How many records these ranges have, which must not overlap.
+    pub fn total(ranges: &[RecordRange]) -> u64 {
+        ranges.iter().fold(0, |n, r| n.saturating_add((r.last - r.first).saturating_add(1)))
+    }
+
+    /// `A..B`, A not above B; numbers as the format writes them.
+    pub fn parse(text: &str) -> Option<RecordRange> {
         let (first, last) = text.split_once("..")?;
         let range = RecordRange { first: parse_number(first)?, last: parse_number(last)? };
         (range.first <= range.last).then_some(range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn r(first: u64, last: u64) -> RecordRange {
+        RecordRange { first, last }
+    }
+
+    #[test]
+    fn ranges_are_sets() {
+        let set = RecordRange::normalise(vec![r(9, 9), r(0, 2), r(3, 4), r(1, 1), r(u64::MAX, u64::MAX)]);
+        assert_eq!(set, [r(0, 4), r(9, 9), r(u64::MAX, u64::MAX)]);
+        assert_eq!(RecordRange::total(&set), 7);
+        assert_eq!(
+            RecordRange::without(&set, &[r(1, 2), r(9, 20)]),
+            [r(0, 0), r(3, 4), r(u64::MAX, u64::MAX)]
+        );
+        assert_eq!(RecordRange::without(&[r(5, 8)], &[r(0, 5), r(8, 8)]), [r(6, 7)]);
+        assert_eq!(RecordRange::without(&[r(5, 8)], &[r(0, u64::MAX)]), []);
+        assert_eq!((r(2, 5).first_common(&r(5, 7)), r(2, 5).first_common(&r(6, 7))), (Some(5), None));
+        assert_eq!((r(3, 14).to_string(), RecordRange::parse("3..14")), ("3..14".into(), Some(r(3, 14))));
     }
 }

@@ -3,6 +3,7 @@
 use super::text::TextError;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
+use crate::base::limits::{MAX_HOLD_RANGES, MAX_HOLDS};
 use crate::base::wire::WireError;
 
 /// Why a statement or block is refused. `chain` is a writer's name or `authority`.
@@ -27,7 +28,7 @@ pub enum ChainError {
     UnknownSigner {
         /// Name on the signature line.
         signer: String,
-        /// `writer` or `officer`.
+        /// `writer`, `officer` or `admin or officer`.
         role: &'static str,
     },
     /// A roster or grant that somebody else than an admin signed.
@@ -128,7 +129,17 @@ pub enum ChainError {
         /// What the statement says.
         found: Hash,
     },
-    /// A grant or erasure names records that do not exist.
+    /// A grant to somebody who could not fetch what it gives.
+    #[error(
+        "a grant must be to a reader of the roster in force, and {name} with {recipient} is none; add it first: reader add {name} {recipient}"
+    )]
+    GranteeNotReader {
+        /// Name in the grant.
+        name: String,
+        /// Recipient in the grant.
+        recipient: String,
+    },
+    /// A grant, erasure or hold names records that do not exist.
     #[error("record {last} is beyond the ledger, which has {records} records")]
     BeyondLedger {
         /// The highest record named.
@@ -136,6 +147,49 @@ pub enum ChainError {
         /// How many there are.
         records: u64,
     },
+    /// An erasure touches a record under a hold.
+    #[error(
+        "record {record} is under the hold {hold}: nothing of it may be erased before that is released (`hold release {hold}`)"
+    )]
+    Held {
+        /// The first such record.
+        record: u64,
+        /// The hold's name.
+        hold: String,
+    },
+    /// An erasure for `retention-expired` touches a record that must still be kept.
+    #[error(
+        "record {record} must be kept until {retain_until}, and it is {committed}: before that day it cannot be erased as retention-expired"
+    )]
+    NotExpired {
+        /// The first such record with the latest date.
+        record: u64,
+        /// Its date.
+        retain_until: String,
+        /// Date of the block.
+        committed: String,
+    },
+    /// A hold under a name that is in use.
+    #[error(
+        "the hold {name} is in force already, since block {block}: choose another name, or release that one first"
+    )]
+    HoldInForce {
+        /// Its name.
+        name: String,
+        /// The block that placed it.
+        block: u64,
+    },
+    /// A release of a hold that is not in force.
+    #[error("there is no hold {name} in force; `hold list` shows those there are")]
+    NoSuchHold {
+        /// The name.
+        name: String,
+    },
+    /// More holds than a state may carry.
+    #[error(
+        "there would be more than {MAX_HOLDS} holds, or more than {MAX_HOLD_RANGES} ranges in them: release some, or place fewer and wider ranges"
+    )]
+    TooManyHolds,
     /// The ledger's numbers are used up.
     #[error("the ledger's record or sequence numbers are used up")]
     Exhausted,

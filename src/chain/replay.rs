@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::authority::RecordRange;
+use super::authority::{ErasureStatement, HoldAction, HoldStatement, RecordRange};
 use super::block::Block;
 pub use super::error::ChainError;
 use super::key::VerifierKey;
@@ -15,9 +15,9 @@ use super::statement::{Statement, statement_hash};
 use super::text::TextError;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
-use crate::base::limits::{MAX_BLOCK_BYTES, MAX_STATEMENT_BYTES};
+use crate::base::limits::{MAX_BLOCK_BYTES, MAX_HOLD_RANGES, MAX_HOLDS, MAX_STATEMENT_BYTES};
 
-/// Name of the sequence that rosters, grants and erasures share, in errors.
+/// Name of the sequence that rosters, grants, erasures and holds share, in errors.
 const AUTHORITY: &str = "authority";
 
 /// Where a sequence of statements stands.
@@ -27,6 +27,17 @@ pub struct Head {
     pub next_sequence: u64,
     /// Hash of the last one; zero if there is none.
     pub previous: Hash,
+}
+
+/// A hold in force: these records must not be erased.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// Height of the block that placed it.
+    pub block: u64,
+    /// The records, ascending.
+    pub records: Vec<RecordRange>,
+    /// Reason code.
+    pub reason: String,
 }
 
 /// What the chain says so far. Cheap to clone, so that a write cycle can be tried and dropped.
@@ -43,6 +54,8 @@ pub struct State {
     /// By writer name. A head outlives the roster that drops its writer: a writer that comes back goes on
     /// where it stopped.
     pub(super) writers: BTreeMap<String, Head>,
+    /// Holds in force, by name.
+    pub(super) holds: Arc<BTreeMap<String, Hold>>,
 }
 
 impl State {
@@ -58,6 +71,7 @@ impl State {
             roster_height: 0,
             authority: Head::default(),
             writers: BTreeMap::new(),
+            holds: Arc::default(),
         }
     }
 
@@ -106,8 +120,14 @@ impl State {
         self.writers.get(name).copied().unwrap_or_default()
     }
 
+    /// The holds in force, by name.
+    pub fn holds(&self) -> impl Iterator<Item = (&str, &Hold)> {
+        self.holds.iter().map(|(name, hold)| (name.as_str(), hold))
+    }
+
     /// Whether a statement may come next: form, ledger, signers, place in its sequence, ranges. Does not
-    /// look into a batch: that is [`super::batch::check`]'s.
+    /// look into a batch: that is [`super::batch::check`]'s; nor at how long records must be kept: that is
+    /// [`super::retention`]'s.
     pub fn check_statement(&self, note: &Note) -> Result<Statement, ChainError> {
         if note.byte_len() > MAX_STATEMENT_BYTES {
             return Err(TextError::TooLarge { what: "statement", max: MAX_STATEMENT_BYTES }.into());
@@ -140,6 +160,12 @@ impl State {
             (Statement::Grant(grant), Some(roster)) => {
                 self.check_authority(note, &statement, &roster.admins)?;
                 self.check_range(&grant.range)?;
+                // Who cannot open a session could not fetch what it was granted.
+                let known = roster.reader(&grant.to_name).is_some_and(|r| r.recipient == grant.to);
+                if !known {
+                    let (name, recipient) = (grant.to_name.clone(), grant.to.clone());
+                    return Err(ChainError::GranteeNotReader { name, recipient });
+                }
             }
             (Statement::Erasure(erasure), Some(roster)) => {
                 let signers = check_signers(note, &roster.officers, |signer| ChainError::UnknownSigner {
@@ -152,6 +178,16 @@ impl State {
                 }
                 check_head(AUTHORITY, self.authority, &statement, note)?;
                 erasure.records.iter().try_for_each(|range| self.check_range(range))?;
+                self.check_not_held(erasure)?;
+            }
+            (Statement::Hold(hold), Some(roster)) => {
+                let may: Vec<_> = roster.admins.iter().chain(&roster.officers).cloned().collect();
+                check_signers(note, &may, |signer| ChainError::UnknownSigner {
+                    signer,
+                    role: "admin or officer",
+                })?;
+                check_head(AUTHORITY, self.authority, &statement, note)?;
+                self.check_hold(hold)?;
             }
         }
         Ok(statement)
@@ -165,6 +201,35 @@ impl State {
     ) -> Result<(), ChainError> {
         check_signers(note, admins, |signer| ChainError::NotByAdmin { signer })?;
         check_head(AUTHORITY, self.authority, statement, note)
+    }
+
+    fn check_not_held(&self, erasure: &ErasureStatement) -> Result<(), ChainError> {
+        for (name, hold) in self.holds() {
+            for range in &erasure.records {
+                let held = hold.records.iter().find_map(|h| h.first_common(range));
+                if let Some(record) = held {
+                    return Err(ChainError::Held { record, hold: name.to_owned() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_hold(&self, statement: &HoldStatement) -> Result<(), ChainError> {
+        let name = statement.hold.clone();
+        match (&statement.action, self.holds.get(&name)) {
+            (HoldAction::Place(_), Some(hold)) => Err(ChainError::HoldInForce { name, block: hold.block }),
+            (HoldAction::Release, None) => Err(ChainError::NoSuchHold { name }),
+            (HoldAction::Release, Some(_)) => Ok(()),
+            (HoldAction::Place(records), None) => {
+                records.iter().try_for_each(|range| self.check_range(range))?;
+                let ranges: usize = self.holds.values().map(|h| h.records.len()).sum();
+                if self.holds.len() >= MAX_HOLDS || ranges + records.len() > MAX_HOLD_RANGES {
+                    return Err(ChainError::TooManyHolds);
+                }
+                Ok(())
+            }
+        }
     }
 
     fn check_range(&self, range: &RecordRange) -> Result<(), ChainError> {
@@ -212,6 +277,19 @@ impl State {
                 self.roster_height = block.height;
             }
             Statement::Grant(_) | Statement::Erasure(_) => self.authority = head,
+            Statement::Hold(hold) => {
+                self.authority = head;
+                let holds = Arc::make_mut(&mut self.holds);
+                match &hold.action {
+                    HoldAction::Place(records) => {
+                        let (records, reason) = (records.clone(), hold.reason.clone());
+                        holds.insert(hold.hold.clone(), Hold { block: block.height, records, reason });
+                    }
+                    HoldAction::Release => {
+                        holds.remove(&hold.hold);
+                    }
+                }
+            }
         }
         self.next_record = next_record;
         self.height = height;
@@ -250,10 +328,13 @@ fn check_signers(
 ) -> Result<u64, ChainError> {
     for (i, signature) in note.signatures.iter().enumerate() {
         let signer = || signature.name.clone();
-        let key = keys.iter().find(|k| k.name() == signature.name).ok_or_else(|| unknown(signer()))?;
-        if !signature.is_by(key) {
-            return Err(ChainError::OtherKey { signer: signer() });
+        if !keys.iter().any(|k| k.name() == signature.name) {
+            return Err(unknown(signer()));
         }
+        // An admin and an officer may have one name.
+        let Some(key) = keys.iter().find(|k| signature.is_by(k)) else {
+            return Err(ChainError::OtherKey { signer: signer() });
+        };
         if note.signatures.iter().take(i).any(|s| s.name == signature.name) {
             return Err(ChainError::RepeatedSigner { signer: signer() });
         }

@@ -151,12 +151,19 @@ fn rosters_need_an_admin_and_take_effect_at_once() {
 fn grants_and_erasures() {
     let mut l = Ledger::sample();
     let head = l.state().authority();
-    let g = grant(head);
+    let g = GrantStatement { to_name: "patient-office".into(), to: recipient(2), ..grant(head) };
     let beyond = GrantStatement { range: RecordRange { first: 0, last: 8 }, ..g.clone() };
     let records = |last| ChainError::BeyondLedger { last, records: 8 };
     assert_eq!(refusal(l.state(), &signed(Statement::Grant(beyond), &[ADMIN])), records(8));
     let officer = refusal(l.state(), &signed(Statement::Grant(g.clone()), &["officer-a"]));
     assert_eq!(officer, ChainError::NotByAdmin { signer: "officer-a".into() });
+    for (name, key) in
+        [("new-auditor", recipient(3)), ("auditor", recipient(2)), ("patient-office", recipient(1))]
+    {
+        let stranger = GrantStatement { to_name: name.into(), to: key.clone(), ..g.clone() };
+        let refused = ChainError::GranteeNotReader { name: name.into(), recipient: key };
+        assert_eq!(refusal(l.state(), &signed(Statement::Grant(stranger), &[ADMIN])), refused);
+    }
     l.push(signed(Statement::Grant(g), &[ADMIN]));
 
     let e = erasure(l.state().authority());
@@ -180,6 +187,63 @@ fn grants_and_erasures() {
     l.push(signed(Statement::Roster(none), &[ADMIN]));
     let e = erasure(l.state().authority());
     assert!(matches!(refusal(l.state(), &by(&e, &["officer-a"])), ChainError::UnknownSigner { .. }));
+}
+
+#[test]
+fn what_is_held_cannot_be_erased() {
+    let mut l = Ledger::sample();
+    let by = |h: &HoldStatement, names: &[&str]| signed(Statement::Hold(h.clone()), names);
+    let h = hold(l.state().authority());
+    let stranger = ChainError::UnknownSigner { signer: WRITER.into(), role: "admin or officer" };
+    assert_eq!(refusal(l.state(), &by(&h, &[WRITER])), stranger);
+    assert_eq!(refusal(l.state(), &by(&h, &["officer-a", WRITER])), stranger);
+    let release = |l: &Ledger| HoldStatement { action: HoldAction::Release, ..hold(l.state().authority()) };
+    let name = h.hold.clone();
+    let none = ChainError::NoSuchHold { name: name.clone() };
+    assert_eq!(refusal(l.state(), &by(&release(&l), &[ADMIN])), none);
+    let beyond = HoldAction::Place(vec![RecordRange { first: 2, last: 8 }]);
+    let beyond = HoldStatement { action: beyond, ..h.clone() };
+    assert_eq!(refusal(l.state(), &by(&beyond, &[ADMIN])), ChainError::BeyondLedger { last: 8, records: 8 });
+    // One officer is enough, and so is one admin.
+    assert!(l.state().check_statement(&by(&h, &[ADMIN])).is_ok());
+    l.push(by(&h, &["officer-a"]));
+    let held: Vec<_> = l.state().holds().map(|(n, h)| (n.to_owned(), h.block, h.records.len())).collect();
+    assert_eq!(held, [(name.clone(), 4, 2)]);
+    let twice = ChainError::HoldInForce { name: name.clone(), block: 4 };
+    assert_eq!(refusal(l.state(), &by(&hold(l.state().authority()), &[ADMIN])), twice);
+    // It stays in force over snapshots.
+    assert_eq!(State::decode(&l.state().encode()).unwrap(), *l.state());
+
+    let erase = |l: &Ledger, first, last| {
+        let records = vec![RecordRange { first: 0, last: 0 }, RecordRange { first, last }];
+        let e = ErasureStatement { records, ..erasure(l.state().authority()) };
+        signed(Statement::Erasure(e), &["officer-a", "officer-b"])
+    };
+    for (first, last, record) in [(2, 7, 4), (6, 6, 6), (5, 5, 5)] {
+        let held = ChainError::Held { record, hold: name.clone() };
+        assert_eq!(refusal(l.state(), &erase(&l, first, last)), held);
+    }
+    // A ledger that takes such a block all the same is refused by whoever replays it.
+    let block = l.state().next_block(erase(&l, 2, 7), time(99));
+    let error = l.state().clone().apply(&block).unwrap_err();
+    assert!(error.to_string().contains("under the hold matter_2026-17"), "{error}");
+    l.push(erase(&l, 2, 3));
+    l.push(by(&release(&l), &[ADMIN]));
+    assert_eq!(l.state().holds().count(), 0);
+    l.push(erase(&l, 2, 7));
+    // The name is free again.
+    l.push(by(&hold(l.state().authority()), &["officer-b", ADMIN]));
+}
+
+#[test]
+fn holds_are_limited() {
+    let mut l = Ledger::sample();
+    for n in 0..MAX_HOLDS {
+        let h = HoldStatement { hold: format!("h{n}"), ..hold(l.state().authority()) };
+        l.push(signed(Statement::Hold(h), &[ADMIN]));
+    }
+    let one_more = signed(Statement::Hold(hold(l.state().authority())), &[ADMIN]);
+    assert_eq!(refusal(l.state(), &one_more), ChainError::TooManyHolds);
 }
 
 #[test]
@@ -241,7 +305,8 @@ fn numbers_that_are_used_up_refuse_the_block() {
 
 #[test]
 fn snapshots_at_every_height() {
-    let l = Ledger::sample();
+    let mut l = Ledger::sample();
+    l.push(signed(Statement::Hold(hold(l.state().authority())), &[ADMIN]));
     let mut state = State::new(ORIGIN);
     assert_eq!(State::decode(&state.encode()).unwrap(), state);
     for block in &l.blocks {

@@ -4,18 +4,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::replay::{ChainError, Head, State};
+use super::authority::RecordRange;
+use super::replay::{ChainError, Head, Hold, State};
 use super::roster::Roster;
 use super::statement::Statement;
 use crate::base::clock::Timestamp;
 use crate::base::wire::{Reader, WireError, WireWrite};
 
 /// Changes whenever the layout does; an older snapshot is then replayed from the blocks.
-const SNAPSHOT_VERSION: u8 = 1;
+const SNAPSHOT_VERSION: u8 = 2;
 
 impl State {
     /// version ‖ origin ‖ height ‖ block hash ‖ committed ‖ next record ‖ roster height ‖ authority head
-    /// ‖ roster text ‖ number of writers ‖ (name ‖ head)…; before the first block only version and origin.
+    /// ‖ roster text ‖ number of writers ‖ (name ‖ head)… ‖ number of holds ‖ (name ‖ block ‖ reason ‖ number of ranges ‖
+    /// (first ‖ last)…)…; before the first block only version and origin.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![SNAPSHOT_VERSION];
         out.put_bytes16(self.origin.as_bytes());
@@ -32,6 +34,17 @@ impl State {
         for (name, head) in &self.writers {
             out.put_bytes16(name.as_bytes());
             put_head(&mut out, head);
+        }
+        out.put_u32(self.holds.len() as u32);
+        for (name, hold) in self.holds.iter() {
+            out.put_bytes16(name.as_bytes());
+            out.put_u64(hold.block);
+            out.put_bytes16(hold.reason.as_bytes());
+            out.put_u32(hold.records.len() as u32);
+            for range in &hold.records {
+                out.put_u64(range.first);
+                out.put_u64(range.last);
+            }
         }
         out
     }
@@ -69,9 +82,27 @@ impl State {
             writers.insert(name.to_owned(), head(&mut r)?);
         }
         state.writers = writers;
+        state.holds = Arc::new(holds(&mut r)?);
         r.finish()?;
         Ok(state)
     }
+}
+
+fn holds(r: &mut Reader<'_>) -> Result<BTreeMap<String, Hold>, WireError> {
+    let mut holds = BTreeMap::new();
+    for _ in 0..r.u32()? {
+        let name = r.str16()?.to_owned();
+        if holds.last_key_value().is_some_and(|(last, _)| *last >= name) {
+            return r.invalid("holds are not in order");
+        }
+        let (block, reason) = (r.u64()?, r.str16()?.to_owned());
+        let mut records = Vec::new();
+        for _ in 0..r.u32()? {
+            records.push(RecordRange { first: r.u64()?, last: r.u64()? });
+        }
+        holds.insert(name, Hold { block, records, reason });
+    }
+    Ok(holds)
 }
 
 fn put_head(out: &mut Vec<u8>, head: &Head) {

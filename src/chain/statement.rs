@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 
-pub use super::authority::{ERASURE_KIND, ErasureStatement, GRANT_KIND, GrantStatement, RecordRange};
+pub use super::authority::{
+    ERASURE_KIND, ErasureStatement, GRANT_KIND, GrantStatement, HOLD_KIND, HoldAction, HoldStatement,
+    RecordRange,
+};
 use super::key::{SigningKey, is_key_name};
 use super::note::Note;
 use super::roster::{ROSTER_KIND, Roster};
@@ -69,6 +72,8 @@ pub enum Statement {
     Grant(GrantStatement),
     /// Records to be erased.
     Erasure(ErasureStatement),
+    /// Records that must not be erased.
+    Hold(HoldStatement),
 }
 
 /// `H(statement text)`, without the signature lines: `docs/FORMAT.md` §3.
@@ -89,6 +94,7 @@ impl Statement {
             ROSTER_KIND => Statement::Roster(Roster::parse(Lines::new(rest, "roster"))?),
             GRANT_KIND => Statement::Grant(GrantStatement::parse(Lines::new(rest, "grant"))?),
             ERASURE_KIND => Statement::Erasure(ErasureStatement::parse(Lines::new(rest, "erasure"))?),
+            HOLD_KIND => Statement::Hold(HoldStatement::parse(Lines::new(rest, "hold"))?),
             _ => return Err(TextError::UnknownKind),
         };
         if !is_key_name(statement.ledger()) {
@@ -110,6 +116,7 @@ impl Statement {
             Statement::Roster(s) => s.write(&mut out),
             Statement::Grant(s) => s.write(&mut out),
             Statement::Erasure(s) => s.write(&mut out),
+            Statement::Hold(s) => s.write(&mut out),
         }
         out
     }
@@ -136,6 +143,7 @@ impl Statement {
             Statement::Roster(_) => ROSTER_KIND,
             Statement::Grant(_) => GRANT_KIND,
             Statement::Erasure(_) => ERASURE_KIND,
+            Statement::Hold(_) => HOLD_KIND,
         }
     }
 
@@ -147,6 +155,7 @@ impl Statement {
             Statement::Roster(s) => &s.ledger,
             Statement::Grant(s) => &s.ledger,
             Statement::Erasure(s) => &s.ledger,
+            Statement::Hold(s) => &s.ledger,
         }
     }
 
@@ -158,6 +167,7 @@ impl Statement {
             Statement::Roster(s) => s.sequence,
             Statement::Grant(s) => s.sequence,
             Statement::Erasure(s) => s.sequence,
+            Statement::Hold(s) => s.sequence,
         }
     }
 
@@ -169,6 +179,7 @@ impl Statement {
             Statement::Roster(s) => s.previous,
             Statement::Grant(s) => s.previous,
             Statement::Erasure(s) => s.previous,
+            Statement::Hold(s) => s.previous,
         }
     }
 
@@ -180,6 +191,7 @@ impl Statement {
             Statement::Roster(s) => s.issued,
             Statement::Grant(s) => s.issued,
             Statement::Erasure(s) => s.issued,
+            Statement::Hold(s) => s.issued,
         }
     }
 

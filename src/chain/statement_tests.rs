@@ -43,7 +43,10 @@ fn statement_vectors() {
     let v = vectors();
     assert!(!v.about.is_empty() && v.invalid.len() > 50);
     let kinds: Vec<_> = v.valid.iter().map(|v| v.kind.as_str()).collect();
-    assert_eq!(kinds, [ROSTER_KIND, RECORDS_KIND, HEARTBEAT_KIND, GRANT_KIND, ERASURE_KIND]);
+    assert_eq!(
+        kinds,
+        [ROSTER_KIND, RECORDS_KIND, HEARTBEAT_KIND, GRANT_KIND, ERASURE_KIND, HOLD_KIND, HOLD_KIND]
+    );
     for v in &v.valid {
         let statement = Statement::parse(&v.text).unwrap_or_else(|e| panic!("{}: {e}", v.kind));
         assert_eq!((statement.kind(), statement.to_text()), (v.kind.as_str(), v.text.clone()));
@@ -65,6 +68,12 @@ fn the_vectors_are_the_samples() {
         heartbeat(head),
         Statement::Grant(grant(head)),
         Statement::Erasure(erasure(head)),
+        Statement::Hold(hold(head)),
+        Statement::Hold(HoldStatement {
+            action: HoldAction::Release,
+            reason: "settled".into(),
+            ..hold(head)
+        }),
     ];
     for (sample, vector) in samples.iter().zip(vectors().valid) {
         assert_eq!(sample.to_text(), vector.text);
@@ -111,6 +120,9 @@ fn signing_finds_a_field_out_of_its_rules() {
     refused(Statement::Erasure(ErasureStatement { legal_basis: "two\nlines".into(), ..erasure(head) }));
     refused(Statement::Erasure(ErasureStatement { reason: "No Capitals".into(), ..erasure(head) }));
     refused(Statement::Erasure(ErasureStatement { records: vec![], ..erasure(head) }));
+    refused(Statement::Hold(HoldStatement { hold: "two words".into(), ..hold(head) }));
+    refused(Statement::Hold(HoldStatement { reason: "Free text".into(), ..hold(head) }));
+    refused(Statement::Hold(HoldStatement { action: HoldAction::Place(vec![]), ..hold(head) }));
     refused(Statement::Grant(GrantStatement { to_name: "two words".into(), ..grant(head) }));
     refused(Statement::Grant(GrantStatement { to: "age1".into(), ..grant(head) }));
     refused(Statement::Roster(Roster { admins: vec![], ..roster(head) }));
@@ -236,6 +248,19 @@ fn any_authority() -> impl Strategy<Value = Statement> {
                     slots_hash,
                 });
             }
+            if grant > 63 {
+                let hold = format!("hold_{from}");
+                let action = if to > 127 { HoldAction::Place(records) } else { HoldAction::Release };
+                return Statement::Hold(HoldStatement {
+                    ledger,
+                    sequence,
+                    previous,
+                    issued,
+                    hold,
+                    action,
+                    reason,
+                });
+            }
             Statement::Erasure(ErasureStatement {
                 ledger,
                 sequence,
@@ -258,7 +283,7 @@ proptest! {
     }
 
     #[test]
-    fn lines_cannot_be_left_out_doubled_or_moved(which in 0usize..5, a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
+    fn lines_cannot_be_left_out_doubled_or_moved(which in 0usize..7, a in any::<prop::sample::Index>(), b in any::<prop::sample::Index>()) {
         let text = vectors().valid.swap_remove(which).text;
         let original = Statement::parse(&text).unwrap();
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -270,7 +295,7 @@ proptest! {
         let mut swapped = lines.clone();
         swapped.swap(a, b);
         for changed in [without.concat(), doubled.concat(), swapped.concat()] {
-            // Optional lines of a roster or erasure may go; what is left is then another statement.
+            // Optional lines of a roster, erasure or hold may go; what is left is then another statement.
             if let Ok(other) = Statement::parse(&changed) {
                 prop_assert_eq!(other == original, changed == text);
                 prop_assert_eq!(other.to_text(), changed);
@@ -279,8 +304,8 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(kind in 0usize..6, text in "([a-z-]{1,9} [ -~]{0,20}\n){0,6}") {
-        let kind = ["", RECORDS_KIND, HEARTBEAT_KIND, ROSTER_KIND, GRANT_KIND, ERASURE_KIND][kind];
+    fn no_text_panics(kind in 0usize..7, text in "([a-z-]{1,9} [ -~]{0,20}\n){0,6}") {
+        let kind = ["", RECORDS_KIND, HEARTBEAT_KIND, ROSTER_KIND, GRANT_KIND, ERASURE_KIND, HOLD_KIND][kind];
         let text = format!("{kind}\n{text}");
         prop_assert!(Statement::parse(&text).is_err());
     }

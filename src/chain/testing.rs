@@ -229,6 +229,18 @@ pub fn erasure(head: Head) -> ErasureStatement {
     }
 }
 
+pub fn hold(head: Head) -> HoldStatement {
+    HoldStatement {
+        ledger: ORIGIN.into(),
+        sequence: head.next_sequence,
+        previous: head.previous,
+        issued: time(9),
+        hold: "matter_2026-17".into(),
+        action: HoldAction::Place(vec![RecordRange { first: 1, last: 1 }, RecordRange { first: 4, last: 6 }]),
+        reason: "litigation".into(),
+    }
+}
+
 /// A ledger in memory: the state, its log and what was put in.
 #[derive(Default)]
 pub struct Ledger {

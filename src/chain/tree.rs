@@ -44,6 +44,25 @@ pub fn inclusion_path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
         .then(|| build(leaves).proof(&[index]).proof_hashes().iter().map(|h| Hash(*h)).collect())
 }
 
+/// The tree of one block, for many paths.
+pub struct BlockTree {
+    tree: MerkleTree<Rfc6962>,
+    leaves: usize,
+}
+
+impl BlockTree {
+    /// Builds the tree over `leaves`, which are leaf hashes.
+    pub fn new(leaves: &[Hash]) -> BlockTree {
+        BlockTree { tree: build(leaves), leaves: leaves.len() }
+    }
+
+    /// Like [`inclusion_path`].
+    pub fn path(&self, index: usize) -> Option<Vec<Hash>> {
+        (index < self.leaves)
+            .then(|| self.tree.proof(&[index]).proof_hashes().iter().map(|h| Hash(*h)).collect())
+    }
+}
+
 /// What the library's own verifier says; only to show in tests that it says yes too often.
 #[cfg(test)]
 fn library_accepts(leaf: &Hash, index: u64, size: u64, path: &[Hash], root: &Hash) -> bool {

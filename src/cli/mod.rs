@@ -1,13 +1,21 @@
 //! The command line. The files of this folder mirror the commands.
 
 mod audit;
+mod authority;
 mod demo;
+mod erase;
 mod failure;
+mod grant;
+mod grant_file;
+mod hold;
 mod init;
+mod journal;
 mod keygen;
 mod log;
+mod officer;
 mod operator;
 mod prove;
+mod retain;
 mod roster;
 mod seal;
 
@@ -55,13 +63,26 @@ enum Command {
     /// Add, remove or list the writers that may sign batches
     #[command(subcommand)]
     Writer(roster::WriterCommand),
+    /// Let a later reader open old records: check and sign what an auditor re-wrapped with `audit grant`
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
+    /// Add, remove or list the officers that may order erasures
+    #[command(subcommand)]
+    Officer(officer::OfficerCommand),
+    /// Order the erasure of records: ciphertext, key slots and tags leave the database, the proof that they existed stays
+    Erase(erase::Args),
+    /// List what is past its retention date; with officers' keys, erase it
+    Retain(retain::Args),
+    /// Place, release or list legal holds: what is held cannot be erased
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
     /// Run the server
     Serve(serve::Args),
     /// Log events from a file or standard input
     Log(log::Args),
     /// Fetch the existence proof of a record into a file
     Prove(prove::Args),
-    /// Verify a proof file offline, with nothing but the ledger's public key
+    /// Verify a proof or evidence file offline, with nothing but the ledger's public key
     Verify(verify::Args),
     /// The auditor's commands: open a record, verify the whole ledger
     #[command(subcommand)]
@@ -78,6 +99,11 @@ pub fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(args),
         Command::Reader(command) => roster::reader(&settings, command),
         Command::Writer(command) => roster::writer(&settings, command),
+        Command::Grant(command) => grant::run(&settings, command),
+        Command::Officer(command) => officer::run(&settings, command),
+        Command::Erase(args) => erase::run(&settings, args),
+        Command::Retain(args) => retain::run(&settings, args),
+        Command::Hold(command) => hold::run(&settings, command),
         Command::Serve(args) => serve::run(&settings, args),
         Command::Log(args) => log::run(args),
         Command::Prove(args) => prove::run(args),

@@ -194,6 +194,17 @@ pub fn fields_of_payload<'p>(
     Ok(Fields { found: &parser.found, text, leaves: parser.found.leaves.iter(), section })
 }
 
+/// Where the payload of section 0 has markers: of each, the number of its section and the pointer of the moved value.
+pub fn markers_of_payload(
+    parser: &mut Parser,
+    payload: &[u8],
+    sections: &[String],
+) -> Result<Vec<(usize, String)>, EventError> {
+    parser.read(payload, Rules { patterns: None, sections, text: Text::Frame })?;
+    let found = &parser.found;
+    Ok(found.moved.iter().map(|m| (usize::from(m.section), found.pointer(m.pointer).to_owned())).collect())
+}
+
 /// Restores the event from its payloads, one per section. Of a section that is `None` (not readable by
 /// whoever asks) the markers stay; all others must fit together exactly.
 pub fn merge(sections: &[String], payloads: &[Option<&[u8]>]) -> Result<Vec<u8>, EventError> {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -23,12 +23,14 @@ use crate::chain::key::SigningKey;
 use crate::chain::log::Log;
 use crate::chain::note::Note;
 use crate::chain::replay::State;
+use crate::chain::retention::Retention;
 use crate::chain::statement::Statement;
 use crate::store::{Head, NewBlock, Store, StoreError};
 
+use super::erase::{Erasures, Order, Step, done_value};
 use super::recover::{recover, seal_state, tile_key};
 use super::search::epoch_rows;
-use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
+use super::{Guard, Job, LedgerError, Payload, Receipt, Shared, Submission, View};
 
 /// Longest that index upkeep between two cycles may begin new steps.
 const MAINTENANCE_BUDGET: Duration = Duration::from_millis(20);
@@ -45,6 +47,7 @@ pub(super) struct Committer {
     shared: Arc<Shared>,
     /// Set when the outcome of a transaction is unknown: the store must be read before going on.
     reread: bool,
+    erasures: Erasures,
 }
 
 /// One cycle under construction, on copies of state and log that are kept only if it becomes durable.
@@ -55,6 +58,7 @@ struct Cycle {
     derived: Vec<(String, Vec<u8>)>,
     /// Hash of the signed note and receipt of what this cycle holds, for a repetition inside the same cycle.
     held: HashMap<(String, u64), (Hash, Receipt)>,
+    orders: Vec<Order>,
     answers: Vec<(Answer, Receipt)>,
 }
 
@@ -67,7 +71,8 @@ impl Committer {
         log: Log,
         shared: Arc<Shared>,
     ) -> Self {
-        Committer { store, key, guard, state, log, shared, reread: false }
+        let erasures = Erasures::default();
+        Committer { store, key, guard, state, log, shared, reread: false, erasures }
     }
 
     /// After a crash between transaction and guard the guard is one step behind: bring it level.
@@ -80,12 +85,35 @@ impl Committer {
         Ok(())
     }
 
-    /// Runs until every sender is gone and the queue is empty.
+    /// What was ordered to be erased and, because of a crash or a fault, is perhaps not.
+    pub(super) fn find_erasures(&mut self) -> Result<(), LedgerError> {
+        self.erasures = Erasures::outstanding(&*self.store, &self.state)?;
+        self.tell_erasures(None);
+        Ok(())
+    }
+
+    /// Runs until every sender is gone and the queue is empty. Between cycles, and after each, records are erased; the rest
+    /// of them at the end.
     pub(super) fn run(&mut self, jobs: &Receiver<Job>) {
         let mut kept_over = None;
-        while let Some(first) = kept_over.take().or_else(|| jobs.recv().ok()) {
+        loop {
+            let first = match kept_over.take() {
+                Some(job) => job,
+                None if self.erasures.len() == 0 => match jobs.recv() {
+                    Ok(job) => job,
+                    Err(_) => break,
+                },
+                None => match jobs.recv_timeout(self.erasures.pause()) {
+                    Ok(job) => job,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.erase();
+                        continue;
+                    }
+                },
+            };
+            let mut bytes = first.submission.bytes();
             let mut taken = vec![first];
-            let mut bytes = taken[0].submission.bytes();
             while taken.len() < MAX_CYCLE_BLOCKS {
                 let Ok(job) = jobs.try_recv() else { break };
                 bytes += job.submission.bytes();
@@ -100,8 +128,62 @@ impl Committer {
                 // Index upkeep is bounded work and no one is waiting for it; a failure here only leaves it for later.
                 let _ = self.store.maintain(MAINTENANCE_BUDGET);
             }
+            if self.erasures.pause().is_zero() {
+                self.erase();
+            }
         }
+        while self.erase() {}
         let _ = self.guard.sync();
+    }
+
+    /// One step of erasing. True if there is more to do now.
+    fn erase(&mut self) -> bool {
+        if self.erasures.len() == 0 {
+            return false;
+        }
+        if self.reread && self.reload().is_err() {
+            self.erasures.set_failed();
+            return false;
+        }
+        let result = self.erasures.step(&*self.store).and_then(|step| match step {
+            Step::Idle | Step::More => Ok(false),
+            Step::Finished(sequence) => self.note_erased(sequence).map(|()| true),
+        });
+        match result {
+            Ok(finished) => {
+                if finished {
+                    self.tell_erasures(None);
+                }
+                true
+            }
+            Err(e) => {
+                self.erasures.set_failed();
+                // Busy readers are nothing to write home about: the next attempt is a second away.
+                if !matches!(e, StoreError::Busy { .. }) {
+                    eprintln!(
+                        "sealtrail: an ordered erasure could not be carried out, and is tried again: {e}"
+                    );
+                }
+                self.tell_erasures(Some(e.to_string()));
+                false
+            }
+        }
+    }
+
+    /// Notes durably that an order is carried out.
+    fn note_erased(&mut self, sequence: u64) -> Result<(), StoreError> {
+        if let Some(head) = self.store.head()? {
+            self.store.append(head.size, &[], &[done_value(sequence)], &head)?;
+        }
+        self.erasures.noted();
+        Ok(())
+    }
+
+    /// Tells everyone which records are to be served no more, and how the erasing goes.
+    fn tell_erasures(&self, failed: Option<String>) {
+        *self.shared.erasing.write().unwrap_or_else(|e| e.into_inner()) = Arc::new(self.erasures.records());
+        let mut health = self.shared.health.write().unwrap_or_else(|e| e.into_inner());
+        (health.erasures_pending, health.erasing_failed) = (self.erasures.len() as u64, failed);
     }
 
     fn cycle(&mut self, jobs: Vec<Job>) {
@@ -120,10 +202,11 @@ impl Committer {
             blocks: Vec::new(),
             derived: Vec::new(),
             held: HashMap::new(),
+            orders: Vec::new(),
             answers: Vec::new(),
         };
-        for Job { submission, answer } in jobs {
-            match self.add(&mut cycle, submission) {
+        for Job { submission, retention, answer } in jobs {
+            match self.add(&mut cycle, submission, &retention) {
                 Ok(receipt) => cycle.answers.push((answer, receipt)),
                 Err(e) => drop(answer.send(Err(e))),
             }
@@ -139,7 +222,12 @@ impl Committer {
     }
 
     /// Checks one submission against the chain as it will be after those before it, and adds its block.
-    fn add(&self, cycle: &mut Cycle, submission: Submission) -> Result<Receipt, LedgerError> {
+    fn add(
+        &self,
+        cycle: &mut Cycle,
+        submission: Submission,
+        retention: &Retention,
+    ) -> Result<Receipt, LedgerError> {
         let Submission { note, body } = submission;
         let statement = match cycle.state.check_statement(&note) {
             Ok(s) => s,
@@ -147,7 +235,7 @@ impl Committer {
         };
         let mut epoch = Vec::new();
         let (leaf_inputs, body, tags) = match (&statement, body) {
-            (Statement::Records(records), Some((bytes, commitment))) => {
+            (Statement::Records(records), Some(Payload::Batch(bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
                 batch::check(records, note.signer_name(), &commitment, roster)?;
                 let mut inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
@@ -157,15 +245,22 @@ impl Committer {
                 epoch = epoch_rows(&*self.store, &cycle.derived, cycle.state.height(), &commitment.header)?;
                 (inputs, Some(bytes), commitment.tags)
             }
-            (Statement::Records(_), None) => return Err(LedgerError::BodyMissing),
+            (Statement::Grant(_), Some(Payload::Grant(bytes))) => (Vec::new(), Some(bytes), Vec::new()),
+            (Statement::Records(_) | Statement::Grant(_), None) => return Err(LedgerError::BodyMissing),
             (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
             (_, None) => (Vec::new(), None, Vec::new()),
         };
         let note_hash = Hash::of(&[note.to_string().as_bytes()]);
         let block: Block = cycle.state.next_block(note, Timestamp::now());
+        if let Statement::Erasure(erasure) = &statement {
+            retention.check(erasure, block.committed)?;
+        }
         let text = block.to_string();
         let (signer, sequence) = (sequence_of(&statement, &block.statement), statement.sequence());
         cycle.state.apply(&block)?;
+        if let Statement::Erasure(erasure) = &statement {
+            cycle.orders.push(Order::new(erasure));
+        }
         let records = (leaf_inputs.len() / LEAF_INPUTS_LEN) as u32;
         let receipt =
             Receipt { block: block.height, first_record: block.first_record, records, repeated: false };
@@ -216,7 +311,7 @@ impl Committer {
     }
 
     fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
-        let Cycle { state, log, blocks, derived, answers, .. } = cycle;
+        let Cycle { state, log, blocks, derived, answers, orders, .. } = cycle;
         // Signed now, shown only after the transaction: a signature that fails to become durable never leaves this function.
         let checkpoint =
             Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }
@@ -231,12 +326,18 @@ impl Committer {
         };
         let result = self.store.append(self.log.size(), &blocks, &derived, &head);
         match result {
+            // From here on nobody gets a record that this cycle orders to be erased.
+            Ok(()) if !orders.is_empty() => {
+                self.erasures.add(orders);
+                self.tell_erasures(None);
+            }
             Ok(()) => {}
             Err(e) => {
                 // The transaction may have reached the disk all the same. Only the store can tell.
                 let full = matches!(e, StoreError::Full { .. });
                 self.reread = true;
                 let why = e.to_string();
+                // Finds the orders of this cycle too, if they were kept.
                 let kept =
                     self.reload().is_ok() && self.log.size() == log.size() && self.log.root() == log.root();
                 if !kept {
@@ -277,15 +378,12 @@ impl Committer {
     fn reload(&mut self) -> Result<(), LedgerError> {
         match recover(&*self.store, &self.key.verifier())? {
             Some(r) => {
+                (self.state, self.log) = (r.state.clone(), r.log.clone());
+                self.find_erasures()?;
                 if self.shared.view().checkpoint != r.checkpoint {
                     self.guard.write(&r.checkpoint)?;
-                    self.shared.show(View {
-                        checkpoint: r.checkpoint,
-                        state: r.state.clone(),
-                        log: r.log.clone(),
-                    });
+                    self.shared.show(View { checkpoint: r.checkpoint, state: r.state, log: r.log });
                 }
-                (self.state, self.log) = (r.state, r.log);
             }
             None => (self.state, self.log) = (State::new(self.store.origin()), Log::new()),
         }
@@ -306,6 +404,8 @@ impl Committer {
 pub fn sequence_of(statement: &Statement, note: &Note) -> String {
     match statement {
         Statement::Records(_) | Statement::Heartbeat(_) => note.signer_name().to_owned(),
-        Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) => String::new(),
+        Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) | Statement::Hold(_) => {
+            String::new()
+        }
     }
 }

@@ -6,7 +6,9 @@
 //! Recovery ([`recover`]) rebuilds the same state with the same code that the live path runs.
 
 mod commit;
+mod erase;
 mod error;
+mod grants;
 mod guard;
 mod read;
 mod recover;
@@ -23,30 +25,42 @@ use tokio::sync::oneshot;
 
 use crate::base::clock;
 use crate::base::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_SUBMISSIONS};
+use crate::chain::authority::RecordRange;
 use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::key::SigningKey;
 use crate::chain::log::Log;
 use crate::chain::note::Note;
 use crate::chain::replay::State;
+use crate::chain::retention::Retention;
 use crate::chain::statement::Statement;
 use crate::store::Store;
 
 pub use commit::sequence_of;
+pub use erase::blank_grants;
 pub use error::LedgerError;
+pub use grants::{GrantInfo, GrantedRecord};
 pub use guard::{Guard, GuardError};
 pub use read::{BlockBody, Prover, RecordBytes};
 pub use recover::{StoredTiles, restore_log, tile_key};
 pub use search::{TagQuery, epoch_rows, epochs, find_tagged};
 
-/// A signed statement on its way into the chain, with its body if it is a batch.
+/// A signed statement on its way into the chain, with its body if it has one.
 #[derive(Debug)]
 pub struct Submission {
     note: Note,
-    body: Option<(Vec<u8>, BatchCommitment)>,
+    body: Option<Payload>,
+}
+
+/// The body of a statement, hashed.
+#[derive(Debug)]
+enum Payload {
+    Batch(Vec<u8>, Box<BatchCommitment>),
+    /// The slots of a grant, checked against it.
+    Grant(Vec<u8>),
 }
 
 impl Submission {
-    /// A statement without a body: heartbeat, roster, grant, erasure.
+    /// A statement without a body: heartbeat, roster, erasure, hold.
     pub fn statement(note: Note) -> Submission {
         Submission { note, body: None }
     }
@@ -54,11 +68,14 @@ impl Submission {
     /// A batch. Hashes every byte of `body` on the caller's thread, so that the commit thread need not.
     pub fn batch(note: Note, body: Vec<u8>) -> Result<Submission, LedgerError> {
         let commitment = batch::commit(&body)?;
-        Ok(Submission { note, body: Some((body, commitment)) })
+        Ok(Submission { note, body: Some(Payload::Batch(body, Box::new(commitment))) })
     }
 
     fn bytes(&self) -> usize {
-        self.note.text.len() + self.body.as_ref().map_or(0, |(b, _)| b.len())
+        let body = self.body.as_ref().map_or(0, |p| match p {
+            Payload::Batch(b, _) | Payload::Grant(b) => b.len(),
+        });
+        self.note.text.len() + body
     }
 }
 
@@ -115,15 +132,26 @@ pub struct Health {
     pub records: u64,
     /// Longest cycle since start-up, in microseconds.
     pub longest_cycle_micros: u64,
+    /// Erasure orders in the chain whose records are not all gone from the store yet.
+    pub erasures_pending: u64,
+    /// Why the last attempt to erase failed, if it did; it is tried again.
+    pub erasing_failed: Option<String>,
 }
 
 struct Shared {
     view: RwLock<Arc<View>>,
     health: RwLock<Health>,
     queued_bytes: AtomicUsize,
+    /// Records ordered to be erased that may still be in the store: nobody gets them any more.
+    erasing: RwLock<Arc<Vec<RecordRange>>>,
+    authority: grants::AuthorityIndex,
 }
 
 impl Shared {
+    fn erasing(&self) -> Arc<Vec<RecordRange>> {
+        self.erasing.read().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
     fn view(&self) -> Arc<View> {
         self.view.read().unwrap_or_else(|e| e.into_inner()).clone()
     }
@@ -135,6 +163,8 @@ impl Shared {
 
 struct Job {
     submission: Submission,
+    /// Of the records an erasure names; see [`erase::retention_of`].
+    retention: Retention,
     answer: oneshot::Sender<Result<Receipt, LedgerError>>,
 }
 
@@ -208,12 +238,17 @@ impl Ledger {
                 blocks: 0,
                 records: 0,
                 longest_cycle_micros: 0,
+                erasures_pending: 0,
+                erasing_failed: None,
             }),
             queued_bytes: AtomicUsize::new(0),
+            erasing: RwLock::default(),
+            authority: grants::AuthorityIndex::default(),
         });
         let mut committer =
             commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());
         committer.align_guard()?;
+        committer.find_erasures()?;
         let (queue, jobs) = sync_channel(MAX_QUEUED_SUBMISSIONS);
         let thread = std::thread::Builder::new()
             .name("commit".into())
@@ -226,8 +261,9 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Queues a submission. The answer comes once it is durable, or says why it was refused.
+    /// Queues a submission; a statement's signatures are better checked before. The answer comes once it is durable, or says why it was refused.
     pub fn submit(&self, submission: Submission) -> Result<Pending, LedgerError> {
+        let retention = erase::retention_of(&*self.store, &self.view().state, &submission.note)?;
         let bytes = submission.bytes();
         let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
         let release = || {
@@ -239,7 +275,7 @@ impl Ledger {
         }
         let (answer, pending) = oneshot::channel();
         let Some(queue) = &self.queue else { return Err(LedgerError::Stopped) };
-        queue.try_send(Job { submission, answer }).map_err(|e| {
+        queue.try_send(Job { submission, retention, answer }).map_err(|e| {
             release();
             match e {
                 TrySendError::Full(_) => LedgerError::Overloaded,

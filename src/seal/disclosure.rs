@@ -34,7 +34,36 @@ pub enum Scalar<'a> {
     EmptyArray,
 }
 
-impl Scalar<'_> {
+impl<'a> Scalar<'a> {
+    /// From the kind byte and the value's text; `None` for an unknown kind, or a text where the kind has none.
+    pub fn from_parts(kind: u8, text: &'a str) -> Option<Scalar<'a>> {
+        let plain = match kind {
+            b's' => return Some(Scalar::String(Cow::Borrowed(text))),
+            b'n' => return Some(Scalar::Number(text)),
+            b't' => Scalar::True,
+            b'f' => Scalar::False,
+            b'z' => Scalar::Null,
+            b'o' => Scalar::EmptyObject,
+            b'a' => Scalar::EmptyArray,
+            _ => return None,
+        };
+        text.is_empty().then_some(plain)
+    }
+
+    /// The kind byte of the format: `s n t f z o a`.
+    pub fn kind(&self) -> u8 {
+        self.parts().0
+    }
+
+    /// A string's characters or a number's text; empty for the other kinds.
+    pub fn text(&self) -> &str {
+        match self {
+            Scalar::String(s) => s,
+            Scalar::Number(n) => n,
+            _ => "",
+        }
+    }
+
     /// The kind byte and the value bytes of the format.
     fn parts(&self) -> (u8, &[u8]) {
         match self {

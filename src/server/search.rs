@@ -27,7 +27,7 @@ use crate::base::record::Tag;
 use crate::chain::proof::record_id;
 
 use super::problem::Failure;
-use super::reading::log_event;
+use super::reading::{granted_message, log_event};
 use super::state::{App, Counters};
 
 fn invalid(why: impl Into<String>) -> Failure {
@@ -110,7 +110,7 @@ pub(super) async fn records(
     if asked.is_empty() || asked.len() > MAX_RECORDS_PER_REQUEST || !asked.is_sorted_by(|a, b| a < b) {
         return Err(invalid(format!("name 1 to {MAX_RECORDS_PER_REQUEST} records, ascending, each once")));
     }
-    let message = block_in_place(|| collect(&app, asked))?;
+    let message = block_in_place(|| collect(&app, &reader.recipient, asked))?;
     let ids: Vec<String> = message.records.iter().map(|r| record_id(r.record)).collect();
     let count = ids.len() as u64;
     log_event(&app, &reader, peer, "read", json!({ "type": "audit_record", "ids": ids, "count": count }))
@@ -119,7 +119,7 @@ pub(super) async fn records(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }
 
-fn collect(app: &App, asked: &[u64]) -> Result<RecordsMessage, Failure> {
+fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, Failure> {
     let proofs = app.ledger.proofs(asked)?;
     let mut headers = BTreeMap::new();
     let mut records = Vec::with_capacity(asked.len());
@@ -137,6 +137,7 @@ fn collect(app: &App, asked: &[u64]) -> Result<RecordsMessage, Failure> {
             block: found.block,
             bytes: to_base64(&found.record),
             proof,
+            grants: app.ledger.granted(*index, recipient)?.into_iter().map(granted_message).collect(),
         });
     }
     Ok(RecordsMessage { headers, records })

@@ -2,9 +2,11 @@
 //! other back end must answer as it does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use super::check::{check_append, check_continues};
+use super::check::{NO_REPLACEMENT, check_append, check_continues, check_erase, check_replace};
+use super::erase::erase_from_body;
 use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord, body_tags};
 use crate::base::batch::Body;
 use crate::base::hash::Hash;
@@ -115,6 +117,49 @@ impl Store for MemoryStore {
         inner.index(first_new);
         inner.derived.extend(derived.iter().cloned());
         inner.head = Some(head.clone());
+        Ok(())
+    }
+
+    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError> {
+        let mut guard = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *guard;
+        check_erase(inner.head.as_ref().map_or(0, |h| h.records), records)?;
+        let mut changed = Vec::new();
+        for (height, b) in inner.blocks.iter().enumerate() {
+            let Some(body) = &b.body else { continue };
+            let gone = |p: u32| records.iter().any(|r| r.contains(&(b.first_record + u64::from(p))));
+            if (0..b.records).any(gone) {
+                let erased =
+                    erase_from_body(body, &b.leaf_inputs, gone).map_err(|e| StoreError::Corrupt {
+                        place: "memory".to_owned(),
+                        why: format!("body of block {height}: {e}"),
+                    })?;
+                changed.push((height, erased));
+            }
+        }
+        let mut count = 0;
+        for (height, erased) in changed {
+            let Some(b) = inner.blocks.get_mut(height) else { continue };
+            count += erased.records;
+            b.body = Some(erased.body);
+            b.tags.retain(|t| !erased.tags.contains(t));
+            for (tag, position) in erased.tags {
+                inner.tags.remove(&(tag, b.first_record + u64::from(position)));
+            }
+        }
+        Ok(count)
+    }
+
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let block = usize::try_from(height).ok().and_then(|h| inner.blocks.get_mut(h));
+        let fits = block.filter(|b| check_replace(b.records, b.body.as_ref().map_or(0, Vec::len), body));
+        let block = fits.ok_or_else(|| StoreError::Invalid { why: NO_REPLACEMENT.to_owned() })?;
+        block.body = Some(body.to_vec());
+        Ok(())
+    }
+
+    fn scrub(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -186,8 +186,24 @@ def normalised(node):
     """What a blind tag is computed over, None for no tag."""
     if node.kind not in "sntf":
         return None
-    text = "".join(c.lower() if c.isascii() else c for c in node.value)
-    return text.strip(" \t\n\x0c\r").encode() or None
+    text = plain_reference(node.value.strip(" \t\n\x0c\r"))
+    return "".join(c.lower() if c.isascii() else c for c in text).encode() or None
+
+
+REFERENCE_TYPES = "Patient Practitioner PractitionerRole Organization Device RelatedPerson Person Group".split()
+
+
+def plain_reference(text):
+    """A FHIR reference without its base address and version; other text as it stands."""
+    parts = text.split("/")
+    if len(parts) >= 4 and parts[-2] == "_history":
+        parts = parts[:-2]
+    if len(parts) < 2 or parts[-2] not in REFERENCE_TYPES or not parts[-1]:
+        return text
+    base = "/".join(parts[:-2])
+    if len(parts) > 2 and not base.startswith(("http://", "https://")):
+        return text
+    return "/".join(parts[-2:])
 
 
 def pointer_matches(pattern, path):

@@ -106,6 +106,13 @@ impl Chain {
         block
     }
 
+    /// The next block, without records and with a body of `len` bytes, as a grant has.
+    pub fn granting_block(&mut self, signer: &str, len: usize) -> NewBlock {
+        let block = self.block(signer, 0);
+        let body = (0..len).map(|i| (i * 31 + block.height as usize) as u8).collect();
+        NewBlock { body: Some(body), ..block }
+    }
+
     /// The head after all blocks made so far.
     pub fn head(&self) -> Head {
         head(self.size, self.records)

@@ -14,6 +14,34 @@ mod dcm {
     pub const SOURCE: &str = "110153";
     pub const DESTINATION: &str = "110152";
     pub const APPLICATION: &str = "110150";
+
+    /// What the event codes are called, for events that leave it out.
+    pub fn name(code: &str) -> Option<&'static str> {
+        Some(match code {
+            "110100" => "Application Activity",
+            "110101" => "Audit Log Used",
+            "110102" => "Begin Transferring DICOM Instances",
+            "110103" => "DICOM Instances Accessed",
+            "110104" => "DICOM Instances Transferred",
+            "110105" => "DICOM Study Deleted",
+            "110106" => "Export",
+            "110107" => "Import",
+            "110108" => "Network Entry",
+            "110109" => "Order Record",
+            "110110" => "Patient Record",
+            "110111" => "Procedure Record",
+            "110112" => "Query",
+            "110113" => "Security Alert",
+            "110114" => "User Authentication",
+            "110120" => "Application Start",
+            "110121" => "Application Stop",
+            "110122" => "Login",
+            "110123" => "Logout",
+            "110127" => "Emergency Override Started",
+            "110128" => "Emergency Override Stopped",
+            _ => return None,
+        })
+    }
 }
 
 /// Codes for agents who are people, in the order in which they are taken for the actor when no agent is the requestor.
@@ -51,7 +79,8 @@ pub(super) fn fill(root: &Node<'_>, f: &mut Facts) {
         Some("R") => Some("read"),
         Some("U") => Some("update"),
         Some("D") => Some("delete"),
-        Some("E") => Some("execute"),
+        // A search is written as E; what it does is read.
+        Some("E") => f.action.as_deref().and_then(words::operation).or(Some("execute")),
         _ => f.action.as_deref().and_then(words::operation),
     };
     f.severity = root.text_at(&["severity"]);
@@ -127,7 +156,8 @@ fn actor<'t, 'e>(agents: &[&'t Node<'e>]) -> Option<&'t Node<'e>> {
         .or_else(|| agents.first().copied())
 }
 
-/// An agent's identifier: a literal reference, a logical identifier, or, where there is neither, a display name.
+/// An agent's identifier: a literal reference, a logical identifier, or, where there is neither, a display name. A client
+/// with an opaque access token is known by nothing but the token's identifier, which BALP keeps in `policy`.
 fn who(agent: &Node<'_>) -> Option<String> {
     [agent.get("who"), agent.get("reference")]
         .into_iter()
@@ -135,8 +165,8 @@ fn who(agent: &Node<'_>) -> Option<String> {
         .find_map(reference)
         .or_else(|| agent.text_at(&["userId", "value"]))
         .or_else(|| agent.text_at(&["altId"]))
-        .or_else(|| agent.text_at(&["who", "display"]))
-        .or_else(|| agent.text_at(&["name"]))
+        .or_else(|| name(agent))
+        .or_else(|| agent.each("policy").find_map(Node::text))
 }
 
 fn name(agent: &Node<'_>) -> Option<String> {
@@ -190,6 +220,8 @@ fn subject(root: &Node<'_>, entities: &[&Node<'_>], f: &mut Facts) {
             .into_iter()
             .flatten()
             .find_map(reference)
+            // "#id" is a resource inside this event.
+            .filter(|r| !r.starts_with('#'))
             .or_else(|| e.text_at(&["identifier", "value"]))
     };
     // object-role 1 is the patient; BALP writes it so in every version.
@@ -252,5 +284,9 @@ fn display(concept: &Node<'_>) -> Option<String> {
 fn word(concept: &Node<'_>) -> Option<String> {
     let is_word = |c: &&str| !c.bytes().all(|b| b.is_ascii_digit());
     let first = codes(concept).next();
-    first.filter(is_word).map(str::to_owned).or_else(|| display(concept)).or_else(|| first.map(str::to_owned))
+    first
+        .filter(is_word)
+        .map(str::to_owned)
+        .or_else(|| display(concept))
+        .or_else(|| first.map(|c| dcm::name(c).unwrap_or(c).to_owned()))
 }

@@ -1,23 +1,26 @@
 //! Filling a vault: what is new since the last checkpoint is downloaded, verified in full and only then kept.
 //!
-//! In two passes. The first downloads the block texts alone and shows that they have the root of the new checkpoint, and
-//! that the tree of the checkpoint trusted before is its beginning: so nothing of a forked or rolled-back ledger ever enters the vault. The second downloads the
-//! bodies, checks every batch against its signed statement, and writes some blocks at a time: an interrupted sync goes on from there.
+//! In two passes. The first downloads the block texts alone and shows that they have the root of the new checkpoint,
+//! and that the tree of the checkpoint trusted before is its beginning: so nothing of a forked or rolled-back ledger
+//! ever enters the vault. The second downloads the bodies, checks every batch against its signed statement, and writes
+//! some blocks at a time: an interrupted sync goes on from there.
 
 use std::path::PathBuf;
 
 use crate::base::batch::Body;
 use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, Record};
-use crate::chain::authority::{ERASURE_KIND, RecordRange};
+use crate::chain::authority::{ERASURE_KIND, ErasureStatement, RecordRange};
 use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::grant;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::merkle;
 use crate::chain::proof::record_id;
 use crate::chain::replay::State;
+use crate::chain::retention::Retention;
 use crate::chain::statement::{RecordsStatement, Statement};
 use crate::ledger::{epoch_rows, restore_log, sequence_of, tile_key};
 use crate::store::{Head, NewBlock, Store};
@@ -35,8 +38,9 @@ const WRITE_BLOCKS: usize = 256;
 pub enum SyncError {
     /// The ledger signed two histories.
     #[error(
-        "FORK: {ledger} has signed two histories. The checkpoint of {known} blocks this vault trusted is not the beginning of the one of {found} blocks it shows now. \
-         Nothing of the new one was kept. Both signed checkpoints are in {}: they are proof; show them to others", .kept.display()
+        "FORK: {ledger} has signed two histories. The checkpoint of {known} blocks this vault trusted is not the \
+         beginning of the one of {found} blocks it shows now. Nothing of the new one was kept. \
+         Both signed checkpoints are in {}: they are proof; show them to others", .kept.display()
     )]
     Fork {
         /// The ledger.
@@ -129,9 +133,9 @@ impl Vault {
         let signed = SignedCheckpoint::parse(&text, &self.key)
             .map_err(|e| wrong(None, format!("the checkpoint is not signed by {}: {e}", self.key.name())))?;
         let target = signed.checkpoint().clone();
-        let head = self.store.head().map_err(VaultError::Store)?.unwrap_or_default();
+        let had = self.store.head().map_err(VaultError::Store)?.unwrap_or_default();
         // The newest the ledger ever showed: that of the last sync, finished or not.
-        let known = self.trusted(&head)?;
+        let known = self.trusted(&had)?;
         if let Some((known, known_text)) = &known
             && (target.size < known.size || (target.size == known.size && target.root != known.root))
         {
@@ -143,7 +147,7 @@ impl Vault {
                 SyncError::Fork { ledger, known, found, kept }
             });
         }
-        let log = restore_log(&*self.store, head.size).map_err(|e| self.damaged(e))?;
+        let log = restore_log(&*self.store, had.size).map_err(|e| self.damaged(e))?;
         let known_checkpoint = known.as_ref().map(|(c, _)| c);
         let checked = self.check_chain(source, &log, &target, known_checkpoint, progress)?;
         if checked.forked
@@ -167,11 +171,15 @@ impl Vault {
             bytes: 0,
         };
         run.download(source, &checked.hashes, progress)?;
-        let (blocks, records) = (run.state.height(), run.state.next_record());
+        let (blocks, records, state) = (run.state.height(), run.state.next_record(), run.state.encode());
         let dropped = self.drop_erased(before)?;
+        // Last, so that an erasure that was interrupted is done again.
+        let head = Head { size: blocks, records, checkpoint: text.clone().into_bytes(), state };
+        let whole = [(WHOLE.to_owned(), text.into_bytes())];
+        self.store.append(blocks, &[], &whole, &head).map_err(VaultError::Store)?;
         Ok(SyncReport {
-            new_blocks: blocks - head.size,
-            new_records: records - head.records,
+            new_blocks: blocks - had.size,
+            new_records: records - had.records,
             dropped,
             blocks,
             records,
@@ -269,10 +277,34 @@ impl Vault {
     /// Erases in the copy what was ordered in the blocks from `before` on. Returns how many records went.
     fn drop_erased(&self, before: u64) -> Result<u64, SyncError> {
         let mut dropped = 0;
-        for (_, order) in self.erasures()?.iter().filter(|(height, _)| *height >= before) {
+        for (height, order) in self.erasures()?.iter().filter(|(height, _)| *height >= before) {
+            self.check_retention(*height, order)?;
             dropped += self.erase_in_copy(&order.records)?;
         }
         Ok(dropped)
+    }
+}
+
+impl Vault {
+    /// An order for [`RETENTION_EXPIRED`](crate::chain::authority::RETENTION_EXPIRED) may only take what is past its date.
+    fn check_retention(&self, height: u64, order: &ErasureStatement) -> Result<(), SyncError> {
+        let mut retention = Retention::new();
+        for range in &order.records {
+            let first = self.store.block_of_record(range.first).map_err(VaultError::Store)?;
+            let mut at = first.map_or(height, |info| info.height);
+            while at < height {
+                let (block, statement) = self.block(at)?;
+                if block.first_record > range.last {
+                    break;
+                }
+                if let Statement::Records(s) = statement {
+                    retention.push(block.first_record, s.records, &s.retain_until);
+                }
+                at += 1;
+            }
+        }
+        let (block, _) = self.block(height)?;
+        retention.check(order, block.committed).map_err(|e| wrong(height, e))
     }
 }
 
@@ -322,14 +354,18 @@ impl Run<'_> {
                     ))
                     .into());
                 }
-                self.block(source, text)?;
+                if let Err(e) = self.block(source, text) {
+                    if let SyncError::Source(_) = e {
+                        self.write()?;
+                    }
+                    return Err(e);
+                }
                 if self.bytes >= WRITE_BYTES || self.blocks.len() >= WRITE_BLOCKS {
                     self.write()?;
                     self.tell(progress);
                 }
             }
         }
-        self.derived.push((WHOLE.to_owned(), self.checkpoint.clone().into_bytes()));
         self.write()?;
         self.tell(progress);
         Ok(())
@@ -343,6 +379,11 @@ impl Run<'_> {
     fn block(&mut self, source: &mut dyn Source, text: String) -> Result<(), SyncError> {
         let height = self.state.height();
         let block = Block::parse(&text).map_err(|e| wrong(height, e))?;
+        // Downloaded first: a connection that breaks leaves the state at the block before.
+        let body = match Statement::parse(&block.statement.text) {
+            Ok(Statement::Records(_) | Statement::Grant(_)) => source.body(height, self.target.size)?,
+            _ => Vec::new(),
+        };
         let statement = self.state.apply(&block).map_err(|e| wrong(height, e))?;
         if height == 0
             && self.admin.is_some_and(|a| !self.state.roster().is_some_and(|r| r.admins.contains(a)))
@@ -364,7 +405,6 @@ impl Run<'_> {
             tags: Vec::new(),
         };
         if let Statement::Records(records) = &statement {
-            let body = source.body(height, self.target.size)?;
             let commitment = self.check_batch(&block, records, &body)?;
             for (key, value) in epoch_rows(self.vault.store(), &self.derived, height, &commitment.header)
                 .map_err(|e| self.vault.damaged(e))?
@@ -375,6 +415,10 @@ impl Run<'_> {
             new.leaf_inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
             commitment.leaf_inputs.iter().for_each(|l| new.leaf_inputs.extend_from_slice(&l.to_bytes()));
             new.tags = commitment.tags;
+            self.bytes += body.len();
+            new.body = Some(body);
+        } else if let Statement::Grant(grant) = &statement {
+            grant::check(grant, &body).map_err(|e| wrong(height, e))?;
             self.bytes += body.len();
             new.body = Some(body);
         }
@@ -417,6 +461,9 @@ impl Run<'_> {
     }
 
     fn write(&mut self) -> Result<(), SyncError> {
+        if self.blocks.is_empty() {
+            return Ok(());
+        }
         let store = &self.vault.store;
         let expected = self.blocks.first().map_or(self.state.height(), |b| b.height);
         let head = Head {

@@ -23,6 +23,8 @@ const _: () = assert!(crate::base::limits::MAX_BATCH_BYTES / CHUNK_BYTES < 1 << 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkTable {
     insert: &'static str,
+    update: &'static str,
+    lengths: &'static str,
     one: &'static str,
     all: &'static str,
 }
@@ -31,6 +33,12 @@ macro_rules! chunk_table {
     ($table:literal) => {
         ChunkTable {
             insert: concat!("INSERT INTO ", $table, " (id, data) VALUES (?1, ?2)"),
+            update: concat!("UPDATE ", $table, " SET data = ?2 WHERE id = ?1"),
+            lengths: concat!(
+                "SELECT id, length(data) FROM ",
+                $table,
+                " WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+            ),
             one: concat!("SELECT data FROM ", $table, " WHERE id = ?1"),
             all: concat!("SELECT data FROM ", $table, " WHERE id BETWEEN ?1 AND ?2 ORDER BY id"),
         }
@@ -46,6 +54,26 @@ fn key(height: i64, chunk: usize) -> i64 {
     (height << CHUNK_BITS) | chunk as i64
 }
 
+/// Bytes of a row's payload in the tree's leaf page, for a blob of this length; the rest lies in overflow pages.
+/// <https://sqlite.org/fileformat2.html#b_tree_pages>, table leaf cells: X = U-35, M = (U-12)*32/255-23.
+fn local_bytes(length: usize) -> usize {
+    const MOST: usize = PAGE_BYTES - 35;
+    const LEAST: usize = (PAGE_BYTES - 12) * 32 / 255 - 23;
+    // Record header: its own length, NULL for the key, and 12 + 2·length as a variable-length integer for the blob.
+    let payload = length + 3 + usize::from(length >= 58) + usize::from(length >= 8186);
+    if payload <= MOST {
+        return payload;
+    }
+    let local = LEAST + (payload - LEAST) % (PAGE_BYTES - 4);
+    if local <= MOST { local } else { LEAST }
+}
+
+/// The shortest length not below `wanted` that a row of `length` can be cut to without growing in the tree's leaf page.
+fn shorter(length: usize, wanted: usize) -> usize {
+    // Within one overflow page a length comes with nothing but the least in the leaf page, so this ends soon.
+    (wanted..length).find(|n| local_bytes(*n) <= local_bytes(length)).unwrap_or(length)
+}
+
 impl ChunkTable {
     /// Stores `bytes` under `height`; nothing at all if there are none.
     pub(super) fn write(self, conn: &Connection, height: i64, bytes: &[u8]) -> Result<()> {
@@ -54,6 +82,32 @@ impl ChunkTable {
             insert.execute(params![key(height, n), chunk])?;
         }
         Ok(())
+    }
+
+    /// Writes `bytes`, which must not be longer, over what is under `height`, so that no copy of the old bytes is left in the
+    /// file. What [`ChunkTable::read_all`] gives may then end in some zero bytes that are not part of `bytes`.
+    ///
+    /// With `secure_delete` SQLite overwrites what it frees. But when rows are moved to another page, or within one, copies
+    /// of them can stay behind in the page's unused space, and a row erased later would still be readable there. So no row may
+    /// ever move: rows are only added at the end of the table, and here each either keeps its length, which overwrites it in
+    /// place, or gets so short that what lies in the tree's page does not grow. Rows are not deleted for the same reason; the
+    /// empty ones that stay cost some ten bytes each.
+    pub(super) fn overwrite(self, conn: &Connection, height: i64, bytes: &[u8]) -> Result<()> {
+        let mut select = conn.prepare_cached(self.lengths)?;
+        let rows =
+            select.query_map([key(height, 0), key(height + 1, 0) - 1], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rows: Vec<(i64, usize)> = rows.collect::<Result<_>>()?;
+        let mut update = conn.prepare_cached(self.update)?;
+        let mut rest = bytes;
+        for (id, length) in rows {
+            let (now, later) = rest.split_at(rest.len().min(length));
+            let mut chunk = now.to_vec();
+            chunk.resize(shorter(length, now.len()), 0);
+            update.execute(params![id, chunk])?;
+            rest = later;
+        }
+        // The caller broke the rule, or rows are missing.
+        if rest.is_empty() { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
     }
 
     /// All bytes under `height`; empty if there are none.
@@ -104,6 +158,22 @@ impl ChunkTable {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_row_is_cut_so_that_it_does_not_grow_in_its_page() {
+        let lengths =
+            [0, 57, 8185, 8186, 16_343, 16_344, 16_345, 20_000, 40_000, CHUNK_BYTES - 1, CHUNK_BYTES];
+        for length in lengths {
+            for wanted in (0..length).step_by(977).chain([length]) {
+                let cut = shorter(length, wanted);
+                assert!((wanted..=length).contains(&cut) && cut - wanted <= PAGE_BYTES, "{length} {wanted}");
+                assert!(local_bytes(cut) <= local_bytes(length), "{length} {wanted}");
+            }
+            assert_eq!(shorter(length, 0), 0);
+        }
+        // A full chunk has the least in its leaf page, to within the header.
+        assert!(local_bytes(CHUNK_BYTES) < 2100);
+    }
 
     #[test]
     fn ranges_across_chunks_and_the_end() {

@@ -4,6 +4,7 @@
 //! are written as long rows at the end of tables (`chunks`), the look-up index as sorted runs (`runs`).
 
 mod chunks;
+mod erase;
 mod fault;
 mod open;
 mod pool;
@@ -12,6 +13,7 @@ mod runs;
 mod schema;
 mod writer;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -126,6 +128,13 @@ fn body_front(conn: &Connection, block: &BlockInfo) -> SqlResult<Vec<u8>> {
     Ok(front)
 }
 
+/// A block's body; empty if there is none. Erasing leaves some zero bytes behind it.
+fn body(conn: &Connection, height: i64) -> SqlResult<Vec<u8>> {
+    let mut bytes = BODIES.read_all(conn, height)?;
+    bytes.truncate(Body::encoded_len(&bytes).unwrap_or(bytes.len()));
+    Ok(bytes)
+}
+
 /// Whether an index covers every record; if not, how many it covers of how many.
 fn whole(conn: &Connection, kind: i64) -> SqlResult<Result<(), (u64, u64)>> {
     let (covered, records) = (writer::index_covers(conn, kind)?, writer::read_size(conn)?.1);
@@ -175,6 +184,21 @@ impl Store for SqliteStore {
         tags.sort();
         let entries = [(KIND_CIPHERTEXT, ciphertexts), (KIND_TAG, tags)];
         writer.append(&Append { expected_size, blocks, derived, head, entries })
+    }
+
+    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError> {
+        let writer = self.writer()?;
+        // A merge that was prepared before would bring the tags back.
+        let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.erase(records)
+    }
+
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        self.writer()?.replace_body(height, body)
+    }
+
+    fn scrub(&self) -> Result<(), StoreError> {
+        self.writer()?.scrub()
     }
 
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -231,8 +255,17 @@ impl Store for SqliteStore {
 
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(height) = key(height) else { return Ok(None) };
-        let bytes = self.pool.read(|tx| BODIES.read_all(tx, height))?;
+        let bytes = self.pool.read(|tx| body(tx, height))?;
         Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn body_part(&self, height: u64, offset: usize, len: usize) -> Result<Vec<u8>, StoreError> {
+        let Some(height) = key(height) else { return Ok(Vec::new()) };
+        self.pool.read(|tx| {
+            let mut out = Vec::new();
+            BODIES.read(tx, height, offset, len, &mut out)?;
+            Ok(out)
+        })
     }
 
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {

@@ -13,7 +13,7 @@ use super::fault::fault;
 use super::schema::{self, PAGE_BYTES};
 
 /// How long to wait for another process before an operation fails as busy.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer, in KiB: an append of some blocks, so that it is not written in pieces.
 const WRITER_CACHE_KIB: i64 = 32 * 1024;
 /// Page cache of each reader, in KiB.
@@ -84,6 +84,8 @@ pub(super) fn writer(path: &Path, origin: &str, create: bool) -> std::result::Re
 /// Deleted content is overwritten: an erasure must not leave ciphertext in free pages. It costs only when
 /// something is deleted, which an append never does.
 fn durable(conn: &Connection) -> Result<()> {
+    // No content in temporary files either.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "fullfsync", true)?;
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;

@@ -2,10 +2,10 @@
 
 use super::super::StoreError;
 use super::super::tags::body_tags;
-use super::chunks::{BODIES, LEAVES};
+use super::chunks::LEAVES;
 use super::runs::{self, Entry, KIND_CIPHERTEXT, KIND_TAG, KINDS, MERGE_MAX_ENTRIES};
 use super::writer::{Writer, index_covers, read_size, set_index_covers};
-use super::{block_of_record, ciphertext_entries, tag_entries};
+use super::{block_of_record, body, ciphertext_entries, tag_entries};
 
 impl Writer {
     /// In several transactions, or the log would grow by the size of the whole index. The first one says
@@ -30,7 +30,7 @@ impl Writer {
                     };
                     let leaves = LEAVES.read_all(tx, block.height as i64)?;
                     ciphertext_entries(block.first_record, &leaves, &mut ciphertexts);
-                    let found = body_tags(&BODIES.read_all(tx, block.height as i64)?).unwrap_or_default();
+                    let found = body_tags(&body(tx, block.height as i64)?).unwrap_or_default();
                     tag_entries(block.first_record, &found, &mut tags);
                     next = block.first_record + u64::from(block.records);
                 }

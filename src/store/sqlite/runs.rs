@@ -4,7 +4,12 @@
 //! append lands on another page.
 //!
 //! An entry is an 8-byte key and a record index. What the key is depends on the index kind; this module
-//! does not care. Entries of a run are packed into rows of about one page.
+//! does not care. Entries of a run are packed into rows of about half a page; those of tags into rows of a whole one.
+//!
+//! A tag must be able to leave the file when its record is erased. Removing it means writing its run anew without it and
+//! deleting the old rows, which `secure_delete` overwrites. But deleting rows makes SQLite move others, from page to page and
+//! within a page, and copies of those stay behind in unused space. A row that fills its page alone is never moved within it,
+//! and when it goes to another page its old one is freed, and so overwritten, whole.
 
 use rusqlite::{Connection, Result, params};
 
@@ -20,7 +25,15 @@ pub(super) const KINDS: [i64; 2] = [KIND_CIPHERTEXT, KIND_TAG];
 /// Bytes per stored entry: 8 of key, 5 of record index.
 pub(super) const ENTRY_BYTES: usize = 13;
 /// Entries per row. Two rows fill a page: a row is what a look-up reads, an overflow page would be a second.
-const CHUNK_ENTRIES: usize = (PAGE_BYTES / 2 - 20) / ENTRY_BYTES;
+const HALF_PAGE_ENTRIES: usize = (PAGE_BYTES / 2 - 20) / ENTRY_BYTES;
+/// Length of a row that leaves no room for another in its page, in bytes, and has no overflow page: the largest payload
+/// <https://sqlite.org/fileformat2.html#b_tree_pages> (X = U-35) less 5 bytes of record header.
+const PAGE_ROW_BYTES: usize = PAGE_BYTES - 35 - 5;
+/// Entries per such row.
+const PAGE_ENTRIES: usize = PAGE_ROW_BYTES / ENTRY_BYTES;
+// What is left of a page, 8 bytes of its header and 13 of this row's cell taken off, must not hold a cell of one entry: 4 bytes
+// of record header, at least 4 of cell, 2 of cell pointer.
+const _: () = assert!(PAGE_BYTES - 8 - PAGE_ROW_BYTES - 5 - 2 - 2 - 3 < ENTRY_BYTES + 4 + 4 + 2);
 /// Row key of a chunk: run number ‖ chunk number in this many bits.
 const CHUNK_BITS: u32 = 20;
 /// Runs of one tier that are merged into one of the next.
@@ -64,13 +77,25 @@ fn decode_one(bytes: &[u8; ENTRY_BYTES]) -> Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     id: i64,
+    kind: i64,
     tier: i64,
     entries: usize,
 }
 
+/// Entries per row of a kind.
+fn chunk_entries(kind: i64) -> usize {
+    if kind == KIND_TAG { PAGE_ENTRIES } else { HALF_PAGE_ENTRIES }
+}
+
 impl Run {
     fn chunks(&self) -> usize {
-        self.entries.div_ceil(CHUNK_ENTRIES)
+        self.entries.div_ceil(chunk_entries(self.kind))
+    }
+
+    /// Bytes of the entries in a chunk; what follows them is zero.
+    fn chunk_bytes(&self, chunk: usize) -> usize {
+        let each = chunk_entries(self.kind);
+        self.entries.saturating_sub(chunk * each).min(each) * ENTRY_BYTES
     }
 
     fn chunk_key(&self, chunk: usize) -> i64 {
@@ -81,7 +106,7 @@ impl Run {
 /// The runs of a kind, oldest first.
 fn list(conn: &Connection, kind: i64) -> Result<Vec<Run>> {
     conn.prepare_cached("SELECT id, tier, entries FROM run WHERE kind = ?1 ORDER BY id")?
-        .query_map([kind], |r| Ok(Run { id: r.get(0)?, tier: r.get(1)?, entries: r.get(2)? }))?
+        .query_map([kind], |r| Ok(Run { id: r.get(0)?, kind, tier: r.get(1)?, entries: r.get(2)? }))?
         .collect()
 }
 
@@ -111,11 +136,14 @@ fn add_to_tier(conn: &Connection, kind: i64, tier: i64, entries: &[Entry]) -> Re
         tier,
         entries.len()
     ])?;
-    let run = Run { id: conn.last_insert_rowid(), tier, entries: entries.len() };
+    let run = Run { id: conn.last_insert_rowid(), kind, tier, entries: entries.len() };
     let mut insert = conn.prepare_cached("INSERT INTO run_chunk (id, data) VALUES (?1, ?2)")?;
-    let mut bytes = Vec::with_capacity(CHUNK_ENTRIES * ENTRY_BYTES);
-    for (n, chunk) in entries.chunks(CHUNK_ENTRIES).enumerate() {
+    let mut bytes = Vec::with_capacity(PAGE_ROW_BYTES);
+    for (n, chunk) in entries.chunks(chunk_entries(kind)).enumerate() {
         encode(chunk, &mut bytes);
+        if kind == KIND_TAG {
+            bytes.resize(PAGE_ROW_BYTES, 0);
+        }
         insert.execute(params![run.chunk_key(n), bytes])?;
     }
     Ok(())
@@ -134,6 +162,40 @@ fn delete(conn: &Connection, run: &Run) -> Result<()> {
         .execute([run.chunk_key(0), run.chunk_key(run.chunks())])?;
     conn.prepare_cached("DELETE FROM run WHERE id = ?1")?.execute([run.id])?;
     Ok(())
+}
+
+/// Removes entries: for each block a list of its own. The runs that hold them are written anew without them. The entries of a
+/// block came in one run and are in one run still, so that the first of them tells which.
+pub(super) fn remove(conn: &Connection, kind: i64, blocks: &[Vec<Entry>]) -> Result<()> {
+    let runs = list(conn, kind)?;
+    let mut hits: Vec<Vec<Entry>> = vec![Vec::new(); runs.len()];
+    let mut last = 0;
+    for entries in blocks {
+        let Some(first) = entries.first() else { continue };
+        // Blocks that follow each other are mostly in the same run.
+        for at in std::iter::once(last).chain(0..runs.len()) {
+            let (Some(run), Some(hit)) = (runs.get(at), hits.get_mut(at)) else { continue };
+            if contains(conn, run, *first)? {
+                hit.extend_from_slice(entries);
+                last = at;
+                break;
+            }
+        }
+    }
+    for (run, mut gone) in runs.iter().zip(hits).filter(|(_, gone)| !gone.is_empty()) {
+        gone.sort_unstable();
+        let mut kept = read_sorted(conn, std::slice::from_ref(run))?;
+        kept.retain(|e| gone.binary_search(e).is_err());
+        delete(conn, run)?;
+        add_to_tier(conn, kind, run.tier, &kept)?;
+    }
+    Ok(())
+}
+
+fn contains(conn: &Connection, run: &Run, entry: Entry) -> Result<bool> {
+    let mut found = Vec::new();
+    Search { conn, run, bound: entry, limit: 1 }.run(&mut found)?;
+    Ok(found == [entry as u64])
 }
 
 /// The records of `key` from record `from` on, ascending: at most `limit`, and then the lowest ones.
@@ -232,8 +294,13 @@ enum Matches {
 }
 
 fn read_chunk<T>(conn: &Connection, run: &Run, chunk: usize, f: impl FnOnce(&[u8]) -> T) -> Result<T> {
-    conn.prepare_cached("SELECT data FROM run_chunk WHERE id = ?1")?
-        .query_row([run.chunk_key(chunk)], |row| Ok(f(row.get_ref(0)?.as_blob()?)))
+    conn.prepare_cached("SELECT data FROM run_chunk WHERE id = ?1")?.query_row(
+        [run.chunk_key(chunk)],
+        |row| {
+            let data = row.get_ref(0)?.as_blob()?;
+            Ok(f(data.get(..run.chunk_bytes(chunk)).unwrap_or(data)))
+        },
+    )
 }
 
 /// The next step of merging, read and sorted but not written.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -10,12 +11,15 @@ use super::super::check::check_continues;
 use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
-use super::open::{beside, writer};
+use super::open::{BUSY_TIMEOUT, beside, writer};
 use super::runs::{self, Entry};
 
 /// Size of the write-ahead log at which appends wait for readers to let go of it, in bytes. Readers that
 /// always overlap would else keep it growing for ever.
 const WAL_MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How long scrubbing waits for readers to let go of the log.
+const SCRUB_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -60,9 +64,17 @@ impl Writer {
         &self,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
+        self.repeatable(|tx| f(tx).map_err(|e| self.fault(&e)))
+    }
+
+    /// [`Writer::disposable`] for what has errors of its own.
+    pub(super) fn repeatable<T>(
+        &self,
+        f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut guard = self.lock();
         let conn = self.connection(&mut guard)?;
-        self.transaction(conn, |tx| f(tx).map_err(|e| self.fault(&e))).map_err(|e| match e {
+        self.transaction(conn, f).map_err(|e| match e {
             Failed::Before(e) => e,
             Failed::Commit(e) => self.fault(&e),
         })
@@ -149,6 +161,17 @@ impl Writer {
         conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| self.fault(&e))
     }
 
+    /// Copies the log into the database and cuts it to nothing: what it held of older states is gone.
+    pub(super) fn scrub(&self) -> Result<(), StoreError> {
+        let mut guard = self.lock();
+        let conn = self.connection(&mut guard)?;
+        // Appends wait for this: rather try again than wait long for a reader.
+        conn.busy_timeout(SCRUB_TIMEOUT).map_err(|e| self.fault(&e))?;
+        let emptied = empty_log(conn);
+        conn.busy_timeout(BUSY_TIMEOUT).map_err(|e| self.fault(&e))?;
+        emptied.map_err(|e| self.fault(&e))
+    }
+
     /// Keeps the log from growing for ever. What was appended is durable: an error here is none of it.
     fn bound_log(&self, conn: &Connection) {
         if self.log_bytes() > WAL_MAX_BYTES {
@@ -160,7 +183,11 @@ impl Writer {
         std::fs::metadata(beside(&self.path, "-wal")).map_or(0, |m| m.len())
     }
 
-    fn fault(&self, e: &rusqlite::Error) -> StoreError {
+    pub(super) fn corrupt(&self, why: String) -> StoreError {
+        StoreError::Corrupt { place: self.path.display().to_string(), why }
+    }
+
+    pub(super) fn fault(&self, e: &rusqlite::Error) -> StoreError {
         fault(&self.path, e)
     }
 }

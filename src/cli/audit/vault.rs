@@ -1,0 +1,301 @@
+//! The vault as the auditor's commands see it: where it is, what it remembers, and bringing it up to date before it is asked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+use crate::auditor::record::Records;
+use crate::auditor::session::open_session;
+use crate::auditor::source::{ServerSource, Source};
+use crate::auditor::vault::{Progress, SyncError, SyncReport, Vault, VaultError, VaultRecords, View};
+use crate::chain::key::VerifierKey;
+use crate::client::Client;
+use crate::config::keyfile;
+use crate::seal::reader_key::Identity;
+
+use super::super::Failure;
+use super::super::source::FileSource;
+use super::super::trust::{DEFAULT_SERVER, identities, verifier_key};
+
+/// What the vault remembers of its first sync: no secret.
+const SETTINGS: &str = "vault.toml";
+
+/// Where the vault is and what belongs to it. Given once, at the first sync; remembered from then on.
+#[derive(clap::Args, Clone, Default)]
+pub struct VaultArgs {
+    /// Folder of your verified copy of the ledger
+    #[arg(long, env = "SEALTRAIL_VAULT", default_value = "vault", value_name = "DIR")]
+    pub vault: PathBuf,
+    /// Address of the server [remembered in the vault]
+    #[arg(long, env = "SEALTRAIL_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// Certificate to trust for https, PEM [remembered]
+    #[arg(long, env = "SEALTRAIL_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The ledger's verifier key, as text or as a .vkey file [remembered]
+    #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
+    pub key: Option<String>,
+    /// The admin's verifier key: the first roster must be its work [remembered]
+    #[arg(long, value_name = "VKEY")]
+    pub admin: Option<String>,
+    /// Your identity file; the vault remembers where it is, never what is in it
+    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Use what the vault has; do not ask the server for news
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// The remembered part.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Remembered {
+    key: Option<String>,
+    admin: Option<String>,
+    server: Option<String>,
+    ca: Option<PathBuf>,
+    identity: Option<PathBuf>,
+}
+
+/// Everything needed to work with a vault.
+pub struct Setting {
+    /// The ledger's key.
+    pub key: VerifierKey,
+    dir: PathBuf,
+    admin: Option<VerifierKey>,
+    server: Option<String>,
+    ca: Option<PathBuf>,
+    identity: Option<PathBuf>,
+    offline: bool,
+}
+
+/// A vault opened for reading.
+pub struct OpenVault {
+    /// The vault.
+    pub vault: Vault,
+    /// What it shows.
+    pub view: View,
+    /// How to work with it.
+    pub setting: Setting,
+}
+
+impl VaultArgs {
+    /// Whether to ask the server and not a vault: if told so, or if there is none.
+    pub fn remote(&self, told: bool) -> bool {
+        told || (!self.offline && !self.vault.join(SETTINGS).exists())
+    }
+
+    /// The arguments, completed by what the vault remembers and remembered in it.
+    pub fn setting(&self) -> Result<Setting, Failure> {
+        let path = self.vault.join(SETTINGS);
+        let kept: Remembered = match std::fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text)
+                .map_err(|e| Failure::Usage(format!("{} cannot be read: {e}", path.display())))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Remembered::default(),
+            Err(e) => return Err(Failure::Unavailable(format!("{}: {e}", path.display()))),
+        };
+        let missing = |what: &str| {
+            Failure::Usage(format!(
+                "{what} is needed the first time, and remembered in the vault {0} afterwards: \
+                 sealtrail audit sync --vault {0} --server URL --key VKEY --identity FILE",
+                self.vault.display()
+            ))
+        };
+        let key = match (&self.key, &kept.key) {
+            (Some(given), _) => verifier_key(given)?,
+            (None, Some(kept)) => verifier_key(kept)?,
+            (None, None) => return Err(missing("--key")),
+        };
+        if let Some(kept) = &kept.key
+            && *kept != key.to_string()
+        {
+            return Err(Failure::Usage(format!(
+                "the vault {} trusts the key {kept}, not {key}: give another --vault folder for another ledger",
+                self.vault.display()
+            )));
+        }
+        let admin = match (&self.admin, &kept.admin) {
+            (Some(given), _) => Some(verifier_key(given)?),
+            (None, kept) => kept.as_deref().map(verifier_key).transpose()?,
+        };
+        let absolute = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
+        let identity = self.identity.as_ref().map(absolute).or(kept.identity);
+        Ok(Setting {
+            key,
+            dir: self.vault.clone(),
+            admin,
+            server: self.server.clone().or(kept.server),
+            ca: self.ca.as_ref().map(absolute).or(kept.ca),
+            identity,
+            offline: self.offline,
+        })
+    }
+
+    /// Opens the vault, brought up to date unless `--offline` is given. A server that cannot be reached is a warning if the vault has
+    /// something to show; a ledger that contradicts itself is an error.
+    pub fn open(&self) -> Result<OpenVault, Failure> {
+        let setting = self.setting()?;
+        if !setting.offline {
+            match setting.sync(None) {
+                Ok(_) => {}
+                Err(Failure::Unavailable(why)) if setting.is_whole() => {
+                    eprintln!("sealtrail: warning: {why}. What follows is as of the last sync");
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        setting.open()
+    }
+}
+
+impl Setting {
+    /// All identities of the identity file.
+    pub fn identities(&self) -> Result<Vec<Identity>, Failure> {
+        identities(self.identity_file()?)
+    }
+
+    fn identity_file(&self) -> Result<&Path, Failure> {
+        self.identity.as_deref().ok_or_else(|| {
+            Failure::Usage(
+                "--identity FILE is needed: your own key, as age-keygen or `keygen reader` makes it".into(),
+            )
+        })
+    }
+
+    /// The vault's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn is_whole(&self) -> bool {
+        Vault::open(&self.dir, &self.key).and_then(|v| v.whole()).is_ok_and(|w| w.is_some())
+    }
+
+    /// Opens the vault as it is.
+    pub fn open(self) -> Result<OpenVault, Failure> {
+        let vault = Vault::open(&self.dir, &self.key)?;
+        let view = vault.view()?;
+        Ok(OpenVault { vault, view, setting: self })
+    }
+
+    /// A client without a session.
+    pub fn plain_client(&self) -> Result<Client, Failure> {
+        let server = self.server.as_deref().unwrap_or(DEFAULT_SERVER);
+        Ok(Client::new(server, self.ca.as_deref())?)
+    }
+
+    /// A client with a session for one of the identities.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let mut client = self.plain_client()?;
+        let file = self.identity_file()?;
+        let mut refusal = None;
+        for identity in self.identities()? {
+            match open_session(&mut client, &identity, self.key.name()).map_err(Failure::from) {
+                Ok(()) => return Ok(client),
+                Err(Failure::Usage(why)) => refusal = Some(Failure::Usage(why)),
+                Err(e) => return Err(e),
+            }
+        }
+        Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", file.display()))))
+    }
+
+    /// Brings the vault up to date, from the server or a copy of the database.
+    pub fn sync(&self, file: Option<&Path>) -> Result<SyncReport, Failure> {
+        let mut vault = match Vault::open_to_sync(&self.dir, &self.key) {
+            Err(VaultError::Busy(_)) if file.is_none() && self.is_whole() => {
+                eprintln!(
+                    "sealtrail: another command is syncing this vault; what follows is as of its last sync"
+                );
+                return Ok(SyncReport::default());
+            }
+            other => other?,
+        };
+        self.identity_file()?;
+        self.remember()?;
+        match file {
+            Some(path) => self.run(&mut vault, &mut FileSource::open(path)?),
+            None => {
+                let client = self.client()?;
+                self.run(&mut vault, &mut ServerSource::new(&client, true))
+            }
+        }
+    }
+
+    fn run(&self, vault: &mut Vault, source: &mut dyn Source) -> Result<SyncReport, Failure> {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let style = "{msg:20} {bar:40} {pos}/{len} blocks  {elapsed} (about {eta} left)";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        let mut progress = |p: Progress| {
+            bar.set_message(if p.checking { "checking the chain" } else { "downloading" });
+            bar.set_length(p.blocks);
+            bar.set_position(p.done);
+        };
+        let result = vault.sync(source, self.admin.as_ref(), &mut progress);
+        bar.finish_and_clear();
+        Ok(result?)
+    }
+
+    fn remember(&self) -> Result<(), Failure> {
+        let kept = Remembered {
+            key: Some(self.key.to_string()),
+            admin: self.admin.as_ref().map(ToString::to_string),
+            server: self.server.clone(),
+            ca: self.ca.clone(),
+            identity: self.identity.clone(),
+        };
+        let text = toml::to_string(&kept).map_err(Failure::unavailable)?;
+        let path = self.dir.join(SETTINGS);
+        if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            return Ok(());
+        }
+        keyfile::replace_secret(&path, &text).map_err(Failure::usage)
+    }
+}
+
+impl OpenVault {
+    /// The records, opened with the identities on the way.
+    pub fn records(&self) -> Result<VaultRecords, Failure> {
+        Ok(self.vault.records(self.setting.identities()?)?)
+    }
+
+    /// The same for those who keep it.
+    pub fn shared_records(&self) -> Result<Arc<dyn Records>, Failure> {
+        Ok(Arc::new(self.records()?))
+    }
+
+    /// One line: what everything said next is true of.
+    pub fn as_of(&self) -> String {
+        let a = &self.view.as_of;
+        let when = a.committed.map(|t| t.to_string()).unwrap_or_default();
+        format!("{}: {} records in {} blocks, verified, as of {when}", a.ledger, a.records, a.blocks)
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(e: VaultError) -> Failure {
+        match e {
+            VaultError::Missing(_) | VaultError::OtherLedger { .. } | VaultError::Unfinished(_) => {
+                Failure::usage(e)
+            }
+            VaultError::Busy(_) | VaultError::Reading(_) => Failure::unavailable(e),
+            VaultError::Damaged { .. } => Failure::Wrong(e.to_string()),
+            VaultError::Store(e) => e.into(),
+        }
+    }
+}
+
+impl From<SyncError> for Failure {
+    fn from(e: SyncError) -> Failure {
+        match e {
+            SyncError::Fork { .. } | SyncError::Rollback { .. } | SyncError::Wrong { .. } => {
+                Failure::Wrong(e.to_string())
+            }
+            SyncError::Source(_) => Failure::unavailable(e),
+            SyncError::Vault(e) => e.into(),
+        }
+    }
+}

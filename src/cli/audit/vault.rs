@@ -164,6 +164,11 @@ impl Setting {
         })
     }
 
+    /// The admin whose work the first roster must be, if known.
+    pub fn admin(&self) -> Option<&VerifierKey> {
+        self.admin.as_ref()
+    }
+
     /// The vault's folder.
     pub fn dir(&self) -> &Path {
         &self.dir

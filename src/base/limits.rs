@@ -181,6 +181,8 @@ pub const SQL_CELL_CHARS: usize = 40;
 /// Rows after which the widths of a table for people are fixed.
 pub const SQL_WIDTH_ROWS: usize = 200;
 
+/// Most records a report's own evidence file proves unless more are asked for.
+pub const REPORT_EVIDENCE_RECORDS: usize = 20_000;
 /// Most rows a table of a report has unless more are asked for.
 pub const DEFAULT_REPORT_ROWS: usize = 5_000;
 /// Most rows a table of a report can be asked to have.

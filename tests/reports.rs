@@ -493,7 +493,13 @@ fn hidden_staff_appear_nowhere() {
     let mut r = request(ReportKind::PatientAccess);
     (r.patient, r.hide_staff) = (Some(PATIENT.to_owned()), true);
     let report = build(&h, &r).unwrap();
-    let all = [html(&report), csv(&report), json(&report), csv_table(&report, "users").unwrap()].concat();
+    let all = [
+        html(&report).replace("<wbr>", ""),
+        csv(&report),
+        json(&report),
+        csv_table(&report, "users").unwrap(),
+    ]
+    .concat();
     let staff: BTreeSet<String> = h.meant.iter().filter_map(|m| m.actor.clone()).collect();
     for name in &staff {
         assert!(!all.contains(name), "{name}");
@@ -522,7 +528,7 @@ fn hostile_events_do_no_harm_in_any_format() {
     let mut r = request(ReportKind::PatientAccess);
     r.patient = Some("P1".to_owned());
     let report = build(&h, &r).unwrap();
-    let page = html(&report);
+    let page = html(&report).replace("<wbr>", "");
     let head = page.split("</style>").next().unwrap();
     assert!(!page.contains("<script") && !page.contains("<img") && !head.contains("alert(1)"));
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));

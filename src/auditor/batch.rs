@@ -29,6 +29,12 @@ pub struct OpenedEvent {
     pub withheld: Vec<String>,
 }
 
+impl From<Opener> for BatchOpener {
+    fn from(opener: Opener) -> Self {
+        BatchOpener { names: opener.section_names().map(str::to_owned).collect(), openers: vec![opener] }
+    }
+}
+
 /// Opens the records of one batch. The public-key work is done once, when it is made.
 pub struct BatchOpener {
     names: Vec<String>,

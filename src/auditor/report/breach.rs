@@ -97,12 +97,12 @@ impl Collector for Breach {
         report.answer = match self.events - self.refused {
             0 => format!("No event that could be read shows that anything was reached{by} in {period}"),
             n => format!(
-                "In {period}, {least}{}{by} affected by {}, the first at {}, the last at {}; {} involved",
-                count(affected, "named patient is", "different named patients are"),
+                "In {period}, {}{by} affected {least}{}, the first at {}, the last at {}; {} involved",
                 count(n, "event", "events"),
+                count(affected, "named patient", "different named patients"),
                 show(self.first),
                 show(self.last),
-                count(users, "named user is", "different named users are")
+                count(users, "named user was", "different named users were")
             ),
         };
         close_answer(report);

@@ -17,7 +17,7 @@ const HALF: u64 = 476;
 /// Most bars of a chart by day.
 const MAX_COLUMNS: i32 = 92;
 /// Longest label of a bar, in characters.
-const LABEL_CHARS: usize = 24;
+const LABEL_CHARS: usize = 21;
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// A chart with its heading. Charts over time take the whole width, bars half of it.
@@ -55,6 +55,8 @@ fn legend_of(all: impl Iterator<Item = Outcomes>, by_outcome: bool) -> Markup {
             *total += n;
         }
     }
+    // All allowed needs no key.
+    let by_outcome = by_outcome && sum.iter().skip(1).any(|n| *n > 0);
     let parts = OUTCOME_NAMES.iter().zip(CLASSES).zip(sum).filter(|(_, n)| *n > 0).map(|(part, _)| part);
     html! {
         @if by_outcome {
@@ -149,9 +151,10 @@ fn days_chart(title: &str, span: (i32, i32), days: &[(i32, Outcomes)]) -> Markup
     let step = width / cols.len().max(1) as f64;
     let bar = (step * 0.82).min(34.0);
     let every = cols.len().div_ceil(10).max(1);
-    let busiest = cols.iter().max_by_key(|c| total(&c.1));
-    let told =
-        busiest.map_or(String::new(), |(l, n)| format!(" Most in the {unit} {l}: {}.", thousands(total(n))));
+    let most = cols.iter().map(|c| total(&c.1)).max().unwrap_or(0);
+    let busiest = cols.iter().find(|c| total(&c.1) == most);
+    let when = if unit == "day" { "on".to_owned() } else { format!("in the {unit}") };
+    let told = busiest.map_or(String::new(), |(l, _)| format!(" Most: {} {when} {l}.", thousands(most)));
     html! {
         svg viewBox=(format!("0 0 {WIDTH} 190")) role="img" aria-label=(format!("{title}, by {unit}.{told}")) {
             @for i in 0..=2u64 {
@@ -227,7 +230,7 @@ fn week_chart(title: &str, hours: &[[u64; 24]; 7], working: &[[bool; 24]; 7]) ->
     let top = hours.iter().flatten().copied().max().unwrap_or(0);
     let framed = working.iter().flatten().any(|w| !w);
     html! {
-        svg viewBox=(format!("0 0 {WIDTH} 200")) role="img" aria-label=(format!("{title}. At most {} events in one hour of the week.", thousands(top))) {
+        svg viewBox=(format!("0 0 {WIDTH} 190")) role="img" aria-label=(format!("{title}. At most {} events in one hour of the week.", thousands(top))) {
             @for hour in (0..24usize).step_by(3) {
                 text.axis x=(px(LEFT + CELL * hour as f64)) y="12" { (format!("{hour:02}:00")) }
             }

@@ -315,12 +315,14 @@ fn reading_that_breaks_off_goes_on_where_it_was_and_counts_nothing_twice() {
 }
 
 /// Blocks some minutes apart, with events that come up to an hour late, unreadable records and heartbeats.
-fn history() -> impl Strategy<Value = Vec<(i64, u8, Vec<(i64, u8, bool)>)>> {
+type Blocks = Vec<(i64, u8, Vec<(i64, u8, bool)>)>;
+
+fn history() -> impl Strategy<Value = Blocks> {
     let event = (0i64..60 * MINUTE, 0u8..3, any::<bool>());
     prop::collection::vec((0i64..15 * MINUTE, 0u8..10, prop::collection::vec(event, 1..6)), 1..40)
 }
 
-fn ledger(history: &[(i64, u8, Vec<(i64, u8, bool)>)]) -> Sample {
+fn ledger(history: &Blocks) -> Sample {
     let lab = "hospital.example/writers/lab";
     let mut sample = Sample::with_writers(&[WRITER, lab]);
     let mut now = 0;

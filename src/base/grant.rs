@@ -278,6 +278,11 @@ pub fn front_len(start: &[u8]) -> usize {
     8 + (count as usize).min(MAX_GRANT_BATCHES) * MAX_HEAD_LEN
 }
 
+/// The batches of a grant body; `front` holds all heads ([`front_len`]) and may go on.
+pub fn heads(front: &[u8]) -> Result<Vec<GrantHead>, WireError> {
+    read_heads(&mut Reader::new(front, WHAT))
+}
+
 /// Where a grant body keeps the entry of one record: the batch's head and the entry's offset in the body. `front` holds all
 /// heads ([`front_len`]) and may go on; `n` counts from the statement's `first-record`. `None` if nothing of the record's
 /// batch is granted.

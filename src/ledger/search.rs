@@ -17,7 +17,7 @@ const COUNT: &str = "epoch/count";
 const PAGE: usize = 512;
 
 /// What all batches of an epoch share: writer, period, readers, who reads which section, and the tag fields.
-fn epoch_of(header: &Header) -> Hash {
+pub fn epoch_of(header: &Header) -> Hash {
     let mut bytes = Vec::new();
     bytes.put_bytes16(header.writer.as_bytes());
     bytes.put_bytes16(header.period.as_bytes());

@@ -209,7 +209,7 @@ mod tests {
     fn record(r: u64) -> Vec<u8> {
         let mut tags = [tag(2, r % 2), tag(3, r % 3), tag(r / 100, 9)];
         tags.sort();
-        let sealed = [&[1][..], &[0; 32], &[1], &0u32.to_be_bytes(), &[0; 32], &[0], &[3]];
+        let sealed = [&[1][..], &[0; 32], &[1], &0u32.to_be_bytes(), &[0; 32], &[1], &[0; 32], &[3]];
         [&sealed.concat(), tags.as_flattened()].concat()
     }
 

@@ -1,6 +1,6 @@
 //! What every store must do. [`conformance`] is run on each back end; a new one is added by one test at the
 //! end of this file. A random sequence of operations is then run on SQLite and on the reference store.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
 mod store_support;
 
@@ -8,23 +8,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sealtrail::base::batch::Body;
 use sealtrail::base::hash::Hash;
+use sealtrail::base::limits::MAX_BATCH_BYTES;
 use sealtrail::base::record::Tag;
 use sealtrail::store::{BlockInfo, Head, MemoryStore, NewBlock, SqliteStore, Store, StoreError};
 use store_support::{Chain, ORIGIN, ciphertext_hash, record_bytes, record_tags};
 
 /// Runs every rule on stores made by `make`, each fresh and empty and of the ledger [`ORIGIN`].
 fn conformance(make: impl Fn() -> Box<dyn Store>) {
-    let rules: [fn(&dyn Store); 9] = [
+    let rules: [fn(&dyn Store); 11] = [
         starts_empty,
         appends_and_reads_back,
         compares_and_swaps_the_head,
         refuses_a_statement_twice,
         refuses_what_does_not_fit,
         finds_records_across_blocks,
+        keeps_bodies_without_records,
         limits_texts,
         keeps_derived_values,
         sets_the_head_alone,
+        erases,
     ];
     for rule in rules {
         rule(&*make());
@@ -167,7 +171,10 @@ fn refuses_what_does_not_fit(store: &dyn Store) {
         |b| b[0].body = None,
         |b| b[0].body = b[1].body.clone(),
         |b| b[0].body = Some(b"STB1".to_vec()),
-        |b| b[1] = NewBlock { body: b[1].body.take(), leaf_inputs: vec![], records: 0, ..b[1].clone() },
+        |b| {
+            let body = Some(vec![7; MAX_BATCH_BYTES + 1]);
+            b[1] = NewBlock { body, leaf_inputs: vec![], records: 0, ..b[1].clone() };
+        },
     ];
     for change in changes {
         let mut blocks = good.clone();
@@ -187,6 +194,41 @@ fn refuses_what_does_not_fit(store: &dyn Store) {
     next.first_record += 1;
     let head = Head { records: head.records + 2, ..chain.head() };
     assert!(matches!(store.append(2, &[next], &[], &head), Err(StoreError::Invalid { .. })));
+}
+
+/// A grant's slots: a body that belongs to a statement without records, and is in nobody's way.
+fn keeps_bodies_without_records(store: &dyn Store) {
+    let mut chain = Chain::new();
+    let blocks = [
+        chain.block("w", 3),
+        chain.granting_block("", 1),
+        chain.block("w", 0),
+        chain.granting_block("", 300_000),
+        chain.block("w", 2),
+    ];
+    store.append(0, &blocks, &[], &chain.head()).unwrap();
+    for b in &blocks {
+        assert_eq!(store.body(b.height).unwrap(), b.body);
+        let body = b.body.as_deref().unwrap_or_default();
+        for (offset, len) in [(0, 0), (0, 8), (70_000, 9), (body.len().saturating_sub(3), 9), (1 << 40, 1)] {
+            let end = offset.saturating_add(len).min(body.len());
+            let wanted = body.get(offset..end).unwrap_or_default();
+            assert_eq!(store.body_part(b.height, offset, len).unwrap(), wanted, "{} {offset}", b.height);
+        }
+    }
+    assert_eq!(store.body_part(99, 0, 5).unwrap(), b"");
+    for record in 0..5 {
+        assert_eq!(store.record(record).unwrap().unwrap().record, record_bytes(record));
+        assert_eq!(store.find_ciphertext(&ciphertext_hash(record)).unwrap(), Some(record));
+    }
+    let bytes: u64 = blocks.iter().map(|b| b.body.as_ref().map_or(0, Vec::len) as u64).sum();
+    assert_eq!(store.stats().unwrap().body_bytes, bytes);
+    store.rebuild_index(&mut |_, _| ()).unwrap();
+    assert_eq!(store.find_ciphertext(&ciphertext_hash(4)).unwrap(), Some(4));
+    // An empty body would be told from none in one back end and not in the other.
+    let empty = NewBlock { body: Some(vec![]), ..chain.block("w", 0) };
+    let refused = store.append(5, &[empty], &[], &chain.head());
+    assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
 }
 
 fn finds_records_across_blocks(store: &dyn Store) {
@@ -319,6 +361,67 @@ fn rebuilds_and_maintains(store: &dyn Store) {
     check(&chain);
 }
 
+/// Erased records keep their leaf inputs and nothing else; everything beside them stays.
+fn erases(store: &dyn Store) {
+    assert!(matches!(store.erase(std::slice::from_ref(&(0..1))), Err(StoreError::Invalid { .. })));
+    let mut chain = Chain::new();
+    // Bodies of one chunk and of many; a block without records between.
+    let sizes = [3, 0, 900, 1, 40, 2500];
+    let blocks: Vec<NewBlock> = sizes.iter().map(|n| chain.block("w", *n)).collect();
+    store.append(0, &blocks, &[("k".into(), vec![7])], &chain.head()).unwrap();
+    let records = chain.head().records;
+    let body_bytes = store.stats().unwrap().body_bytes;
+    for wrong in [vec![records..records + 1], vec![0..1, 5..records + 1], vec![3..3]] {
+        assert!(matches!(store.erase(&wrong), Err(StoreError::Invalid { .. })), "{wrong:?}");
+    }
+    assert_eq!(store.erase(&[]), Ok(0));
+    assert_eq!(store.stats().unwrap().body_bytes, body_bytes, "a refused erasure erases nothing");
+
+    // Record 0, 5, 10 … of these blocks is erased from the start and does not count.
+    let gone = |r: u64| (2..7).contains(&r) || (500..1900).contains(&r) || r == 3443;
+    let fresh = (0..records).filter(|r| gone(*r) && !r.is_multiple_of(5)).count() as u64;
+    assert_eq!(store.erase(&[2..7, 500..1900, 3443..3444]), Ok(fresh));
+    store.scrub().unwrap();
+    let check = || {
+        for record in 0..records {
+            let stored = store.record(record).unwrap().unwrap();
+            let b = blocks.iter().find(|b| b.height == stored.info.height).unwrap();
+            let inputs = &b.leaf_inputs[stored.position as usize * 96..][..96];
+            match gone(record) {
+                true => assert_eq!(stored.record, [&[2], inputs].concat(), "record {record}"),
+                false => assert_eq!(stored.record, record_bytes(record), "record {record}"),
+            }
+            assert_eq!(stored.header, format!("header {}", b.height).into_bytes());
+            assert_eq!(store.find_ciphertext(&ciphertext_hash(record)).unwrap(), Some(record));
+            let own = record_tags(record).last().copied();
+            let found = own.map(|t| store.find_tag(&t, 0, 9).unwrap()).unwrap_or_default();
+            let there = own.is_some() && !gone(record);
+            assert_eq!(found, if there { vec![record] } else { vec![] }, "tag of record {record}");
+        }
+        let mut bytes = 0;
+        for b in &blocks {
+            let body = store.body(b.height).unwrap();
+            bytes += body.as_ref().map_or(0, Vec::len) as u64;
+            if let Some(body) = body {
+                let body = Body::decode(&body).unwrap();
+                assert_eq!(body.count() as u32, b.records);
+            }
+            assert_eq!(store.leaf_inputs(b.height).unwrap().as_ref(), Some(&b.leaf_inputs));
+            assert_eq!(store.block_text(b.height).unwrap().as_ref(), Some(&b.text));
+        }
+        assert_eq!(store.stats().unwrap().body_bytes, bytes);
+        assert!(bytes < body_bytes);
+    };
+    check();
+    assert_eq!(store.erase(&[2..7, 500..1900, 3443..3444]), Ok(0));
+    store.rebuild_index(&mut |_, _| ()).unwrap();
+    check();
+    assert_eq!((store.head().unwrap(), store.derived("k").unwrap()), (Some(chain.head()), Some(vec![7])));
+    let b = chain.block("w", 3);
+    store.append(sizes.len() as u64, &[b], &[], &chain.head()).unwrap();
+    assert_eq!(store.record(records + 1).unwrap().unwrap().record, record_bytes(records + 1));
+}
+
 /// Readers beside a writer see each append whole or not at all, and never an older state after a newer.
 fn readers_see_whole_appends(store: Arc<dyn Store>) {
     const APPENDS: u64 = 40;
@@ -365,6 +468,8 @@ enum Op {
     Reopen,
     Maintain,
     Rebuild,
+    /// Records from this share of all on, so many.
+    Erase(u8, u64),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -376,6 +481,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Reopen),
         1 => Just(Op::Maintain),
         1 => Just(Op::Rebuild),
+        2 => (any::<u8>(), prop_oneof![1u64..4, Just(350)]).prop_map(|(at, n)| Op::Erase(at, n)),
     ]
 }
 
@@ -456,6 +562,15 @@ proptest! {
                 }
                 Op::Maintain => {
                     sqlite.maintain(Duration::from_secs(1)).unwrap();
+                }
+                Op::Erase(at, n) => {
+                    let all = chain.head().records;
+                    let first = all * u64::from(at) / 256;
+                    let range = first..(first + n).min(all);
+                    let a = sqlite.erase(std::slice::from_ref(&range));
+                    prop_assert_eq!(a.is_ok(), !range.is_empty());
+                    prop_assert_eq!(a, memory.erase(&[range]));
+                    sqlite.scrub().unwrap();
                 }
                 Op::Rebuild => {
                     sqlite.rebuild_index(&mut |_, _| ()).unwrap();

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use sealtrail::auditor::evidence::build::{LogEntry, Material, RawRecord};
+use sealtrail::base::batch::Body;
 use sealtrail::base::clock::Timestamp;
 use sealtrail::base::hash::Hash;
 use sealtrail::chain::batch::{commit, record_leaf};
@@ -14,7 +16,9 @@ use sealtrail::chain::note::Note;
 use sealtrail::chain::proof::{Proof, record_id};
 use sealtrail::chain::replay::{Head, State};
 use sealtrail::chain::roster::{Roster, RosterReader};
-use sealtrail::chain::statement::{HeartbeatStatement, RecordsStatement, Statement};
+use sealtrail::chain::statement::{
+    ErasureStatement, HeartbeatStatement, RecordRange, RecordsStatement, Statement,
+};
 use sealtrail::chain::tlog_proof::TlogProof;
 use sealtrail::chain::tree;
 use serde_json::{Value, json};
@@ -89,6 +93,52 @@ impl Ledger {
         self.push(Statement::Records(statement(&body, head)).sign(&key(WRITER)).unwrap());
         self.bodies.insert(height, body);
         height
+    }
+
+    /// Appends a given batch and gives its height.
+    pub fn push_body(&mut self, body: Vec<u8>) -> u64 {
+        let (height, head) = (self.state.height(), self.state.writer(WRITER));
+        self.push(Statement::Records(statement(&body, head)).sign(&key(WRITER)).unwrap());
+        self.bodies.insert(height, body);
+        height
+    }
+
+    /// The sequence number of the writer's next statement.
+    pub fn next_sequence(&self) -> u64 {
+        self.state.writer(WRITER).next_sequence
+    }
+
+    /// Orders the erasure of records, signed by both officers, and gives the order's height.
+    pub fn erase(&mut self, records: &[RecordRange]) -> u64 {
+        let (height, head) = (self.state.height(), self.state.authority());
+        let erasure = ErasureStatement {
+            ledger: LEDGER.into(),
+            sequence: head.next_sequence,
+            previous: head.previous,
+            issued: time(6),
+            records: records.to_vec(),
+            reason: "gdpr-art-17".into(),
+            legal_basis: "Art. 17(1)(b) GDPR, request 7/26".into(),
+        };
+        let mut note = Statement::Erasure(erasure).sign(&key("officer-a")).unwrap();
+        note.add_signature(&key("officer-b"));
+        self.push(note);
+        height
+    }
+
+    /// Block text and tlog-proof of a block under a checkpoint.
+    pub fn entry(&self, height: u64, checkpoint: &Note) -> LogEntry {
+        let path = self.log.path(height);
+        let log_proof = TlogProof { extra: None, index: height, path, checkpoint: checkpoint.to_string() };
+        LogEntry { text: self.block(height), log_proof: log_proof.to_string() }
+    }
+
+    /// What evidence about a record is made of.
+    pub fn material(&self, height: u64, position: usize, checkpoint: &Note) -> Material {
+        let proof = Proof::parse(self.proof(height, position, checkpoint).as_bytes()).unwrap();
+        let body = Body::decode(self.body(height)).unwrap();
+        let record = body.records().nth(position).unwrap().to_vec();
+        Material { proof, content: Some(RawRecord { header: body.header.to_vec(), record }), erasure: None }
     }
 
     /// Appends heartbeats until there are `size` blocks.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 mod batch;
 mod blocks;
 mod broken;
+mod evidence;
 mod kit;
 mod ledger;
 mod opens;
@@ -35,6 +36,7 @@ fn main() {
     opens::write(&cases, &vectors.join("event"));
     broken::write(&cases);
     proofs::write(&cases);
+    evidence::write(&cases);
     blocks::write(&cases);
     signatures::write(&cases);
 }

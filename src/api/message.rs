@@ -56,6 +56,41 @@ pub struct LedgerInfo {
     pub roster_block: u64,
     /// Version of the program.
     pub version: String,
+    /// Where the sequence of rosters, grants and erasures stands; older servers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<SequenceMessage>,
+}
+
+/// Where a sequence of statements stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceMessage {
+    /// Number of its next statement.
+    pub next_sequence: u64,
+    /// Statement hash of its last one, base64; zero bytes if there is none.
+    pub previous: String,
+}
+
+/// A grant of the ledger, for finding it: what it says is in its block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantMessage {
+    /// Height of its block.
+    pub block: u64,
+    /// Index of the first record granted.
+    pub first_record: u64,
+    /// Index of the last record granted.
+    pub last_record: u64,
+    /// Recipient of the reader that granted.
+    pub from: String,
+    /// What it gives of one record, base64, in the answer for that record: a grant body that covers this record alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+}
+
+/// The grants to one recipient, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantList {
+    /// The grants.
+    pub grants: Vec<GrantMessage>,
 }
 
 /// Where a writer's sequence stands.
@@ -101,6 +136,12 @@ pub struct RecordMessage {
     pub header: String,
     /// The encoded record, base64.
     pub bytes: String,
+    /// What was granted of it to the reader who asks, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<GrantMessage>,
+    /// If it is erased, the height of the block that ordered it, for finding that: believe the block, with its proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_by: Option<u64>,
 }
 
 /// Asks for several records with their proofs.
@@ -131,6 +172,9 @@ pub struct ProvenRecord {
     pub bytes: String,
     /// The text of its proof file.
     pub proof: String,
+    /// What was granted of it to the asking reader, beside the slots it has for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<GrantMessage>,
 }
 
 /// A search by blind tags: records that carry, for every clause, at least one of its tags.
@@ -160,9 +204,23 @@ pub struct SearchResult {
 pub struct EpochsMessage {
     /// The epochs, oldest first.
     pub epochs: Vec<EpochMessage>,
+    /// With the first of them: epochs that were granted to the reader who asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted: Vec<GrantedEpochMessage>,
     /// Where to ask on, if there are more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+}
+
+/// A search epoch that a grant covers, by one of its batches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedEpochMessage {
+    /// Height of the batch's block.
+    pub block: u64,
+    /// Its batch header, base64.
+    pub header: String,
+    /// What was granted of one record of the batch.
+    pub grant: GrantMessage,
 }
 
 /// One epoch.
@@ -188,4 +246,7 @@ pub struct HealthMessage {
     pub blocks: u64,
     /// Number of records.
     pub records: u64,
+    /// Erasure orders whose records are not all gone from the store yet.
+    #[serde(default)]
+    pub erasures_pending: u64,
 }

@@ -4,7 +4,9 @@
 pub const EVENTS: &str = "/v1/events";
 /// A sealed batch from a remote writer: statement and body.
 pub const BATCHES: &str = "/v1/batches";
-/// A signed statement without a body: roster, heartbeat.
+/// A grant: signed statement and slots; and the list of grants to a recipient, `?to=`.
+pub const GRANTS: &str = "/v1/grants";
+/// A signed statement without a body: roster, heartbeat, erasure, hold.
 pub const STATEMENTS: &str = "/v1/statements";
 /// The signed head of the log.
 pub const CHECKPOINT: &str = "/checkpoint";
@@ -12,7 +14,7 @@ pub const CHECKPOINT: &str = "/checkpoint";
 pub const TILE: &str = "/tile/";
 /// What this ledger is.
 pub const LEDGER: &str = "/v1/ledger";
-/// A block text: `/v1/blocks/{height}`; `…/leaves` its leaf inputs, `…/body` its body for readers.
+/// A block text: `/v1/blocks/{height}`; `…/leaves` its leaf inputs, `…/proof` that it is in the log.
 pub const BLOCKS: &str = "/v1/blocks";
 /// Existence proofs by record index, or by `?ciphertext_sha256=`.
 pub const PROOFS: &str = "/v1/proofs";

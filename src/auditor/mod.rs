@@ -4,14 +4,18 @@
 pub mod batch;
 pub mod evidence;
 pub mod facts;
+pub mod grant;
+pub mod granted;
 pub mod open;
 pub mod period;
 pub mod record;
 #[cfg(test)]
 pub mod record_testing;
+pub mod report;
 pub mod search;
 pub mod session;
 pub mod source;
 pub mod sql;
 pub mod vault;
 pub mod verify;
+pub mod watch;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+use crate::api::message::GrantMessage;
 use crate::base::batch::Header;
+use crate::base::clock::Timestamp;
 use crate::base::hash::{Hash, from_base64};
 use crate::base::record::Record;
 use crate::chain::batch::header_hash;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
-use crate::chain::proof::{Proof, ProofError, Verified};
+use crate::chain::proof::{Proof, ProofError, Verified, record_id, verify_block};
 use crate::chain::statement::Statement;
 use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
@@ -19,6 +21,7 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 
 use super::batch::{BatchOpener, OpenBatchError};
+use super::granted::Granted;
 use super::record::{AuditRecord, Content};
 
 /// Why a record could not be opened.
@@ -39,6 +42,23 @@ pub enum OpenRecordError {
          whether an erasure was ordered; if none was, this is a fault"
     )]
     Erased(u64),
+    /// Gone by order of an erasure statement; that its block is in the ledger was checked.
+    #[error(
+        "{id} was erased by order at block {block} ({reason}, {legal_basis}), committed {committed}. The record existed, and its proof still holds; nobody can open it any more",
+        id = record_id(*.record)
+    )]
+    ErasedByOrder {
+        /// The record.
+        record: u64,
+        /// Height of the block with the order.
+        block: u64,
+        /// When the ledger committed that.
+        committed: Timestamp,
+        /// Reason code.
+        reason: String,
+        /// Legal basis.
+        legal_basis: String,
+    },
     /// The opener refused.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -83,10 +103,25 @@ pub fn open_record(
     let proof = Proof::parse(&client.proof(index)?)?;
     let place = check_place(&header, &bytes, &proof, key, writer, index)?;
     if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
-        return Err(OpenRecordError::Erased(index));
+        return Err(erased(client, key, index, message.erased_by)?);
     }
-    let (event, withheld) = open_bytes(identity, &place.header, place.position, &bytes)?;
+    let granted = granted(&message.grants)?;
+    let opener = BatchOpener::new(
+        std::slice::from_ref(identity),
+        &place.header,
+        &granted.batch(place.verified.block_height),
+    )?;
+    let (event, withheld) = open_with(&opener, place.position, &bytes)?;
     Ok(OpenedRecord { event, withheld, verified: place.verified, proof })
+}
+
+/// What the server sent of grants.
+fn granted(messages: &[GrantMessage]) -> Result<Granted, OpenRecordError> {
+    let mut granted = Granted::default();
+    match messages.iter().all(|grant| granted.add_message(grant)) {
+        true => Ok(granted),
+        false => Err(malformed("what was granted of it is no part of a grant")),
+    }
 }
 
 fn malformed(what: &str) -> OpenRecordError {
@@ -133,13 +168,13 @@ fn check_place(
 }
 
 /// Fetches, verifies and opens some records, ascending and each once, for all of `identities` at once. Gives as many of the first ones as
-/// the server sent, at least one. Records that are erased or not for these identities come without content.
+/// the server sent, at least one. Of an erased record there is only the proof; one that is not for these identities has no content.
 pub fn open_proven(
     client: &Client,
     identities: &[Identity],
     key: &VerifierKey,
     records: &[u64],
-) -> Result<Vec<(AuditRecord, Proof)>, OpenRecordError> {
+) -> Result<Vec<(Option<AuditRecord>, Proof)>, OpenRecordError> {
     let message = client.records(records)?;
     if message.records.is_empty() || message.records.len() > records.len() {
         return Err(malformed("it sent none of the records asked for, or more than those"));
@@ -154,13 +189,24 @@ pub fn open_proven(
         let proof = Proof::parse(sent.proof.as_bytes())?;
         let place = check_place(&header, &bytes, &proof, key, None, *index)?;
         let block = place.verified.block_height;
-        let opener = openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header));
+        let own;
+        let opener = if sent.grants.is_empty() {
+            &*openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header, &[]))
+        } else {
+            own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
+            &own
+        };
         let content = match (opener, Record::decode(&bytes)) {
-            (_, Ok(Record::Erased(_))) => Content::Erased { by_block: None },
+            (_, Ok(Record::Erased(_))) => {
+                out.push((None, proof));
+                continue;
+            }
             (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
                 Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+                // Of a batch that was granted in part.
+                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
                 Err(e) => Content::Unreadable { why: e.to_string() },
             },
         };
@@ -174,9 +220,37 @@ pub fn open_proven(
             retain_until: place.retain_until.as_str().into(),
             content,
         };
-        out.push((record, proof));
+        out.push((Some(record), proof));
     }
     Ok(out)
+}
+
+/// What to say of an erased record: the order, if the server names one that is in the log. That officers signed it the ledger
+/// vouches for; `audit verify` checks it.
+fn erased(
+    client: &Client,
+    key: &VerifierKey,
+    record: u64,
+    by: Option<u64>,
+) -> Result<OpenRecordError, OpenRecordError> {
+    let Some(height) = by else { return Ok(OpenRecordError::Erased(record)) };
+    let (block, _) = verify_block(&client.block(height)?, &client.block_proof(height)?, key)?;
+    let statement = Statement::parse(&block.statement.text).ok();
+    let order = match statement {
+        Some(Statement::Erasure(order)) if block.height == height && order.ledger == key.name() => order,
+        _ => return Err(OpenRecordError::Malformed("the block named as the order erases nothing".into())),
+    };
+    if !order.records.iter().any(|r| (r.first..=r.last).contains(&record)) {
+        return Err(OpenRecordError::Malformed("the order does not name the record".into()));
+    }
+    let (reason, legal_basis) = (order.reason, order.legal_basis);
+    Ok(OpenRecordError::ErasedByOrder {
+        record,
+        block: height,
+        committed: block.committed,
+        reason,
+        legal_basis,
+    })
 }
 
 /// Opens record bytes whose place in the chain has been checked. Returns the event and the names of withheld sections.
@@ -186,7 +260,15 @@ pub fn open_bytes(
     position: u32,
     record: &[u8],
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
-    let opener = BatchOpener::new(std::slice::from_ref(identity), header)?;
+    open_with(&BatchOpener::new(std::slice::from_ref(identity), header, &[])?, position, record)
+}
+
+/// [`open_bytes`] with an opener of the record's batch, which may use grants.
+pub fn open_with(
+    opener: &BatchOpener,
+    position: u32,
+    record: &[u8],
+) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
     let opened = opener.open(&mut Parser::new(), position, record)?;
     Ok((opened.event, opened.withheld))
 }

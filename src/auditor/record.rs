@@ -46,7 +46,7 @@ pub enum Content {
     NotForYou,
     /// Gone by order of the erasure statement in this block.
     Erased {
-        /// Height of the block with the order; `None` if only the record was fetched and not the chain.
+        /// Height of the block with the order; `None` if the source has not seen the chain.
         by_block: Option<u64>,
     },
     /// The writer sealed something that does not open or is no event. The statement it signed names it.

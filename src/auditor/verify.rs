@@ -2,6 +2,7 @@
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
 use crate::base::batch::Body;
+use crate::base::grant::GrantBody;
 use std::collections::BTreeMap;
 
 use crate::base::hash::Hash;
@@ -10,13 +11,14 @@ use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::grant;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::record_id;
 use crate::chain::recipient::recipient_text;
 use crate::chain::replay::State;
 use crate::chain::retention::Retention;
-use crate::chain::statement::{RecordsStatement, Statement};
+use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
 use crate::chain::tree;
 
 use super::source::{Source, SourceError};
@@ -75,6 +77,8 @@ pub struct Report {
     pub erasures: Vec<ErasureReport>,
     /// Names of the holds in force.
     pub holds: Vec<String>,
+    /// Grants to later readers.
+    pub grants: u64,
     /// Bytes of bodies hashed.
     pub bytes: u64,
     /// Root of the log, base64.
@@ -165,7 +169,9 @@ pub fn verify(
         outsiders: BTreeMap::new(),
         rehashed: 0,
         bytes: 0,
+        grants: 0,
         erased: Vec::new(),
+        slots: Vec::new(),
         ordered: Vec::new(),
     };
     let mut retention = Retention::new();
@@ -213,8 +219,8 @@ pub fn verify(
                     run.ordered.extend(&e.records);
                     erasures.push(ErasureReport::of(&block, e));
                 }
-                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Grant(_) | Statement::Hold(_) => {
-                }
+                Statement::Grant(grant) => run.grant(height, grant, size)?,
+                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Hold(_) => {}
             }
             progress(state.height(), size);
         }
@@ -237,8 +243,9 @@ pub fn verify(
             "its ciphertext is missing and no erasure statement orders that",
         ));
     }
-    let not_yet =
-        if run.source.has_bodies() { RecordRange::without(&ordered, &run.erased) } else { Vec::new() };
+    // A record is gone when its granted slots are, too.
+    let gone = RecordRange::without(&run.erased, &RecordRange::normalise(run.slots));
+    let not_yet = if run.source.has_bodies() { RecordRange::without(&ordered, &gone) } else { Vec::new() };
     Ok(Report {
         ledger: key.name().to_owned(),
         blocks: state.height(),
@@ -248,6 +255,7 @@ pub fn verify(
         not_yet_erased: RecordRange::total(&not_yet),
         erasures,
         holds: state.holds().map(|(name, _)| name.to_owned()).collect(),
+        grants: run.grants,
         bytes: run.bytes,
         root: checkpoint.root.base64(),
         genesis,
@@ -263,12 +271,38 @@ struct Run<'a> {
     outsiders: BTreeMap<String, u64>,
     rehashed: u64,
     bytes: u64,
+    grants: u64,
     /// Ascending.
     erased: Vec<RecordRange>,
+    /// Records that a grant still has slots of.
+    slots: Vec<RecordRange>,
     ordered: Vec<RecordRange>,
 }
 
 impl Run<'_> {
+    /// A grant: its slots, as far as they are not erased, must be those its statement names.
+    fn grant(&mut self, height: u64, statement: &GrantStatement, size: u64) -> Result<(), VerifyError> {
+        self.grants += 1;
+        if !self.source.has_bodies() {
+            return Ok(());
+        }
+        let body = self.source.body(height, size)?;
+        if body.is_empty() {
+            return Err(wrong(height, None, "the slots of its grant are missing"));
+        }
+        self.bytes += body.len() as u64;
+        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))?;
+        let body = GrantBody::decode(&body).map_err(|e| wrong(height, None, e.to_string()))?;
+        let mut record = statement.range.first;
+        for part in body.parts() {
+            let with_slots = (record..).zip(part.entries()).filter(|(_, entry)| entry.gives_something());
+            let slots = with_slots.map(|(r, _)| RecordRange { first: r, last: r }).collect();
+            self.slots.extend(RecordRange::normalise(slots));
+            record += u64::from(part.head.records);
+        }
+        Ok(())
+    }
+
     /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
     fn records(
         &mut self,

@@ -36,6 +36,16 @@ pub const MAX_TAG_FIELDS: usize = 32;
 /// Largest batch header, in bytes.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
+/// Most batches one grant may cover; a larger range becomes several grants.
+pub const MAX_GRANT_BATCHES: usize = 16384;
+/// Largest grant body this program makes, in bytes: small enough to hold up no write cycle. The ledger takes up to
+/// [`MAX_BATCH_BYTES`].
+pub const MAX_NEW_GRANT_BYTES: usize = 16 * 1024 * 1024;
+/// Most grants to one reader that come with one record, the newest first.
+pub const MAX_RECORD_GRANTS: usize = 8;
+/// Most grants in one answer of the grant list, the newest.
+pub const MAX_GRANTS_LISTED: usize = 4096;
+
 /// Smallest padded plaintext of a section, in bytes.
 pub const MIN_PADDED_BYTES: usize = 128;
 
@@ -117,6 +127,44 @@ pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
 /// Largest request body of a search or of a list of records, in bytes.
 pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
 
+/// Largest rules file of `audit watch`, in bytes.
+pub const MAX_RULES_BYTES: usize = 256 * 1024;
+/// Most rules in it.
+pub const MAX_RULES: usize = 64;
+/// Longest rule name, in characters: the longest MSGID of RFC 5424 §6.
+pub const MAX_RULE_NAME: usize = 32;
+/// Longest description of a rule, in bytes.
+pub const MAX_RULE_DESCRIPTION: usize = 256;
+/// Most columns in the key of a rule.
+pub const MAX_RULE_KEY: usize = 4;
+/// Most values one condition of a rule may list.
+pub const MAX_RULE_VALUES: usize = 256;
+/// Longest window of a rule, in milliseconds: 31 days.
+pub const MAX_RULE_WINDOW: i64 = 31 * 86_400_000;
+/// Longest time by which an event may come late and still count in its own window, in milliseconds: 7 days.
+pub const MAX_RULE_LATE: i64 = 7 * 86_400_000;
+/// How far a sender's clock may run ahead of the ledger's and still be believed, in milliseconds: 5 minutes.
+pub const MAX_CLOCK_AHEAD: i64 = 300_000;
+/// Largest count of a threshold rule.
+pub const MAX_RULE_COUNT: u32 = 1000;
+/// Most earlier windows a volume rule may look back on.
+pub const MAX_RULE_HISTORY: u32 = 1000;
+/// Most keys (actors, addresses, …) one rule keeps track of; beyond that the ones idle longest are forgotten.
+pub const MAX_RULE_KEYS: usize = 50_000;
+/// Most times or windows one rule remembers over all keys, 24 to 32 bytes each; beyond that the keys idle longest are forgotten.
+pub const MAX_RULE_ENTRIES: usize = 500_000;
+/// Most of those of one key; beyond that its oldest are forgotten.
+pub const MAX_KEY_ENTRIES: usize = 16_384;
+/// Most alert ids remembered so as not to raise the same alert twice; beyond that the oldest are forgotten.
+pub const MAX_ALERTS_SEEN: usize = 65_536;
+/// Most alerts waiting for a sink that does not take them; beyond that the watch reads no further until it does.
+pub const MAX_ALERTS_WAITING: usize = 10_000;
+/// Most characters of a value from an event that an alert shows.
+pub const MAX_ALERT_VALUE: usize = 200;
+/// Largest cursor file of a watch, in bytes.
+pub const MAX_CURSOR_BYTES: usize = 1024 * 1024;
+/// How long a webhook or a syslog server may take to accept alerts, in seconds.
+pub const SINK_SECONDS: u64 = 15;
 /// Most memory that SQLite may take for a query, in bytes: sorting and grouping happen in memory, never on a disk. It holds
 /// for the whole process.
 pub const MAX_SQL_HEAP_BYTES: i64 = 1024 * 1024 * 1024;
@@ -132,3 +180,22 @@ pub const SQL_GAP_RECORDS: u64 = 256;
 pub const SQL_CELL_CHARS: usize = 40;
 /// Rows after which the widths of a table for people are fixed.
 pub const SQL_WIDTH_ROWS: usize = 200;
+
+/// Most records a report's own evidence file proves unless more are asked for.
+pub const REPORT_EVIDENCE_RECORDS: usize = 20_000;
+/// Most rows a table of a report has unless more are asked for.
+pub const DEFAULT_REPORT_ROWS: usize = 5_000;
+/// Most rows a table of a report can be asked to have.
+pub const MAX_REPORT_ROWS: usize = 200_000;
+/// Most different names (people, patients, addresses) a report keeps apart; the rest is counted together.
+pub const MAX_REPORT_KEYS: usize = 200_000;
+/// Most pairs (such as user and patient) a report remembers to count different ones.
+pub const MAX_REPORT_PAIRS: usize = 1_000_000;
+/// Most record indexes the summary rows of one table hold; beyond it they only count.
+pub const MAX_REPORT_INDEXES: usize = 100_000;
+/// Longest text in a cell of a report, in characters; longer text is cut and says so.
+pub const MAX_REPORT_CELL_CHARS: usize = 300;
+/// Most different days a report counts by.
+pub const MAX_REPORT_DAYS: usize = 40_000;
+/// Most ranges of records named in the coverage of a report.
+pub const MAX_REPORT_RANGES: usize = 1_000;

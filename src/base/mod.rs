@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod clock;
+pub mod grant;
 pub mod hash;
 pub mod hmac;
 pub mod limits;

@@ -129,6 +129,16 @@ pub enum ChainError {
         /// What the statement says.
         found: Hash,
     },
+    /// A grant to somebody who could not fetch what it gives.
+    #[error(
+        "a grant must be to a reader of the roster in force, and {name} with {recipient} is none; add it first: reader add {name} {recipient}"
+    )]
+    GranteeNotReader {
+        /// Name in the grant.
+        name: String,
+        /// Recipient in the grant.
+        recipient: String,
+    },
     /// A grant, erasure or hold names records that do not exist.
     #[error("record {last} is beyond the ledger, which has {records} records")]
     BeyondLedger {

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod batch;
 pub mod block;
 pub mod checkpoint;
+pub mod grant;
 pub mod key;
 pub mod log;
 pub mod merkle;

@@ -234,21 +234,7 @@ impl Proof {
             Err(ProofError::Ledger { expected, found: found.to_owned() })
         };
         is_ledger(&self.ledger)?;
-        // The checkpoint's signature, and its origin.
-        let log_proof = TlogProof::parse(&self.log_proof).map_err(ProofError::LogProof)?;
-        if log_proof.extra.is_some() {
-            return Err(ProofError::Member("log_proof"));
-        }
-        let checkpoint = SignedCheckpoint::parse(&log_proof.checkpoint, ledger_key)?;
-        // The block is in the log at its own height.
-        let block = Block::parse(&self.block)?;
-        if block.height != log_proof.index {
-            return Err(ProofError::Height { block: block.height, log: log_proof.index });
-        }
-        let head = checkpoint.checkpoint();
-        let block_hash = Block::hash_text(&self.block);
-        verify_inclusion(block_hash, block.height, head.size, &log_proof.path, head.root)
-            .map_err(ProofError::BlockInclusion)?;
+        let (block, checkpoint) = verify_block(&self.block, &self.log_proof, ledger_key)?;
         // The record is in the block. Index and size come from the block, which the log vouches for.
         let statement = Statement::parse(&block.statement.text).map_err(BlockError::Head)?;
         let Statement::Records(statement) = statement else { return Err(ProofError::NoRecords) };
@@ -294,6 +280,28 @@ impl Proof {
             Ok(())
         }
     }
+}
+
+/// Verifies that a block, given as its text, is in the log at its own height, with a C2SP tlog-proof: the checkpoint's signature
+/// and origin, then the block's inclusion.
+pub fn verify_block(
+    text: &str,
+    log_proof: &str,
+    ledger_key: &VerifierKey,
+) -> Result<(Block, SignedCheckpoint), ProofError> {
+    let log_proof = TlogProof::parse(log_proof).map_err(ProofError::LogProof)?;
+    if log_proof.extra.is_some() {
+        return Err(ProofError::Member("log_proof"));
+    }
+    let checkpoint = SignedCheckpoint::parse(&log_proof.checkpoint, ledger_key)?;
+    let block = Block::parse(text)?;
+    if block.height != log_proof.index {
+        return Err(ProofError::Height { block: block.height, log: log_proof.index });
+    }
+    let head = checkpoint.checkpoint();
+    verify_inclusion(Block::hash_text(text), block.height, head.size, &log_proof.path, head.root)
+        .map_err(ProofError::BlockInclusion)?;
+    Ok((block, checkpoint))
 }
 
 #[cfg(test)]

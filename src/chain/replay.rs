@@ -160,6 +160,12 @@ impl State {
             (Statement::Grant(grant), Some(roster)) => {
                 self.check_authority(note, &statement, &roster.admins)?;
                 self.check_range(&grant.range)?;
+                // Who cannot open a session could not fetch what it was granted.
+                let known = roster.reader(&grant.to_name).is_some_and(|r| r.recipient == grant.to);
+                if !known {
+                    let (name, recipient) = (grant.to_name.clone(), grant.to.clone());
+                    return Err(ChainError::GranteeNotReader { name, recipient });
+                }
             }
             (Statement::Erasure(erasure), Some(roster)) => {
                 let signers = check_signers(note, &roster.officers, |signer| ChainError::UnknownSigner {

@@ -151,12 +151,19 @@ fn rosters_need_an_admin_and_take_effect_at_once() {
 fn grants_and_erasures() {
     let mut l = Ledger::sample();
     let head = l.state().authority();
-    let g = grant(head);
+    let g = GrantStatement { to_name: "patient-office".into(), to: recipient(2), ..grant(head) };
     let beyond = GrantStatement { range: RecordRange { first: 0, last: 8 }, ..g.clone() };
     let records = |last| ChainError::BeyondLedger { last, records: 8 };
     assert_eq!(refusal(l.state(), &signed(Statement::Grant(beyond), &[ADMIN])), records(8));
     let officer = refusal(l.state(), &signed(Statement::Grant(g.clone()), &["officer-a"]));
     assert_eq!(officer, ChainError::NotByAdmin { signer: "officer-a".into() });
+    for (name, key) in
+        [("new-auditor", recipient(3)), ("auditor", recipient(2)), ("patient-office", recipient(1))]
+    {
+        let stranger = GrantStatement { to_name: name.into(), to: key.clone(), ..g.clone() };
+        let refused = ChainError::GranteeNotReader { name: name.into(), recipient: key };
+        assert_eq!(refusal(l.state(), &signed(Statement::Grant(stranger), &[ADMIN])), refused);
+    }
     l.push(signed(Statement::Grant(g), &[ADMIN]));
 
     let e = erasure(l.state().authority());

@@ -59,7 +59,7 @@ impl Retention {
     }
 
     /// Everything, ascending by record.
-    pub fn iter(&self) -> impl Iterator<Item = &Kept> {
+    pub fn iter(&self) -> impl Iterator<Item = &Kept> + Clone {
         self.0.iter()
     }
 

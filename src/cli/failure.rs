@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::auditor::grant::MakeGrantError;
 use crate::auditor::open::OpenRecordError;
 use crate::auditor::session::SessionError;
 use crate::auditor::verify::VerifyError;
@@ -89,11 +90,30 @@ impl From<OpenRecordError> for Failure {
             OpenRecordError::Client(e) => e.into(),
             OpenRecordError::Open(crate::seal::open::OpenError::NotAReader { .. }) => Failure::usage(e),
             OpenRecordError::Erased(_)
+            | OpenRecordError::ErasedByOrder { .. }
             | OpenRecordError::Proof(_)
             | OpenRecordError::Malformed(_)
             | OpenRecordError::Open(_)
             | OpenRecordError::Event(_) => Failure::Wrong(e.to_string()),
         }
+    }
+}
+
+impl From<MakeGrantError> for Failure {
+    fn from(e: MakeGrantError) -> Failure {
+        match e {
+            MakeGrantError::Client(e) => e.into(),
+            MakeGrantError::Session(e) => e.into(),
+            MakeGrantError::Proof { .. } | MakeGrantError::Mismatch { .. } => Failure::Wrong(e.to_string()),
+            MakeGrantError::Nothing { .. } | MakeGrantError::Kem(_) => Failure::usage(e),
+            MakeGrantError::Random(_) | MakeGrantError::Deliver(_) => Failure::unavailable(e),
+        }
+    }
+}
+
+impl From<crate::auditor::record::RecordsError> for Failure {
+    fn from(e: crate::auditor::record::RecordsError) -> Failure {
+        Failure::unavailable(e)
     }
 }
 
@@ -118,6 +138,7 @@ impl From<LedgerError> for Failure {
             }
             LedgerError::Chain(_)
             | LedgerError::Batch(_)
+            | LedgerError::Grant(_)
             | LedgerError::BodyMissing
             | LedgerError::BodyUnexpected
             | LedgerError::Guard(_)

@@ -1,13 +1,21 @@
 //! The command line. The files of this folder mirror the commands.
 
 mod audit;
+mod authority;
 mod demo;
+mod erase;
 mod failure;
+mod grant;
+mod grant_file;
+mod hold;
 mod init;
+mod journal;
 mod keygen;
 mod log;
+mod officer;
 mod operator;
 mod prove;
+mod retain;
 mod roster;
 mod seal;
 
@@ -55,6 +63,19 @@ enum Command {
     /// Add, remove or list the writers that may sign batches
     #[command(subcommand)]
     Writer(roster::WriterCommand),
+    /// Let a later reader open old records: check and sign what an auditor re-wrapped with `audit grant`
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
+    /// Add, remove or list the officers that may order erasures
+    #[command(subcommand)]
+    Officer(officer::OfficerCommand),
+    /// Order the erasure of records: ciphertext, key slots and tags leave the database, the proof that they existed stays
+    Erase(erase::Args),
+    /// List what is past its retention date; with officers' keys, erase it
+    Retain(retain::Args),
+    /// Place, release or list legal holds: what is held cannot be erased
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
     /// Run the server
     Serve(serve::Args),
     /// Log events from a file or standard input
@@ -65,12 +86,13 @@ enum Command {
     Verify(verify::Args),
     /// The auditor's commands: open a record, verify the whole ledger
     #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(Box<audit::AuditCommand>),
 }
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub fn main() -> ExitCode {
     no_core_dumps();
+    quiet_on_closed_pipe();
     let Args { settings, command } = Args::parse();
     let outcome = match command {
         Command::Demo(args) => demo::run(args),
@@ -78,11 +100,16 @@ pub fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(args),
         Command::Reader(command) => roster::reader(&settings, command),
         Command::Writer(command) => roster::writer(&settings, command),
+        Command::Grant(command) => grant::run(&settings, command),
+        Command::Officer(command) => officer::run(&settings, command),
+        Command::Erase(args) => erase::run(&settings, args),
+        Command::Retain(args) => retain::run(&settings, args),
+        Command::Hold(command) => hold::run(&settings, command),
         Command::Serve(args) => serve::run(&settings, args),
         Command::Log(args) => log::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Verify(args) => verify::run(args),
-        Command::Audit(command) => audit::run(command),
+        Command::Audit(command) => audit::run(*command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,6 +129,18 @@ fn no_core_dumps() {
         rustix::process::Resource::Core,
         rustix::process::Rlimit { current: Some(0), maximum: Some(0) },
     );
+}
+
+/// `println!` panics when nobody reads on, as in `… | head`. That is no fault: the command ends as if it had been told to.
+fn quiet_on_closed_pipe() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if message.starts_with("failed printing to std") && message.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(info);
+    }));
 }
 
 /// Prints `value` as one line of JSON.

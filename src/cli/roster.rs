@@ -1,19 +1,17 @@
 //! `reader` and `writer`: change who is in the roster. Each change is a new roster statement in the chain, signed by the
 //! admin key, so anyone can see who was let in and since when.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::base::clock::Timestamp;
-use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::roster::Roster;
-use crate::chain::statement::{Statement, statement_hash};
-use crate::client::Client;
+use crate::chain::statement::Statement;
 use crate::config::settings::Settings;
-use crate::ledger::Submission;
 
+use super::authority::Authority;
 use super::init::roster_reader;
-use super::operator::{ADMIN_KEY, AddressNote, open_ledger, settings as load_settings, signing_key};
+use super::operator::{ADMIN_KEY, settings as load_settings, signing_key};
 use super::{Failure, Outcome, print_json};
 
 #[derive(clap::Subcommand)]
@@ -78,7 +76,8 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
                 }
                 roster.readers.push(new);
                 Ok(format!(
-                    "reader {name} added: the server seals new records to it from the next batch on; a remote writer does when its own settings name it"
+                    "reader {name} added: the server seals new records to it from the next batch on; a remote writer does when its own settings name it. \
+                     Older records stay closed to it until an auditor grants them: audit grant"
                 ))
             })
         }
@@ -163,85 +162,24 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
     }
 }
 
-/// A client for the server of these settings.
-fn client(settings: &Settings) -> Result<Client, Failure> {
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    let url = std::env::var("SEALTRAIL_SERVER")
-        .ok()
-        .or_else(|| AddressNote::read(&settings.database))
-        .unwrap_or_else(|| format!("{scheme}://{}", settings.listen));
-    let named = std::env::var_os("SEALTRAIL_CA").map(PathBuf::from);
-    let ca: Option<&PathBuf> = settings.tls.as_ref().map(|t| &t.cert);
-    let client = Client::new(&url, named.as_ref().or(ca).map(PathBuf::as_path))?;
-    let found = client.ledger()?.ledger;
-    if found != settings.ledger {
-        return Err(Failure::Usage(format!(
-            "{url} serves the ledger {found}, not {}: name the right server in SEALTRAIL_SERVER, or stop it, then this command works on the database itself",
-            settings.ledger
-        )));
-    }
-    Ok(client)
-}
-
-fn roster_of(block: &str) -> Result<Roster, Failure> {
-    let block = Block::parse(block).map_err(Failure::unavailable)?;
-    match Statement::parse(&block.statement.text) {
-        Ok(Statement::Roster(roster)) => Ok(roster),
-        _ => Err(Failure::Unavailable("the block named as the roster's holds none".into())),
-    }
-}
-
 /// The roster in force, from the database or, while the server has it, from the server.
-fn current(settings: &Settings) -> Result<Roster, Failure> {
-    match open_ledger(settings, false)? {
-        Some(open) => {
-            let view = open.ledger.view();
-            view.state.roster().cloned().ok_or_else(|| Failure::Usage("the ledger has no roster".into()))
-        }
-        None => {
-            let client = client(settings)?;
-            roster_of(&client.block(client.ledger()?.roster_block)?)
-        }
-    }
+pub fn current(settings: &Settings) -> Result<Roster, Failure> {
+    Ok(Authority::of_settings(settings)?.roster)
 }
 
 /// Changes the roster and commits the new one, directly or through the running server.
-fn edit(path: &Path, change: impl FnOnce(&mut Roster) -> Result<String, Failure>) -> Outcome {
+pub fn edit(path: &Path, change: impl FnOnce(&mut Roster) -> Result<String, Failure>) -> Outcome {
     let settings = load_settings(path)?;
     let admin = signing_key(&settings.keys, ADMIN_KEY)?;
-    let open = open_ledger(&settings, false)?;
-    let (mut roster, head) = match &open {
-        Some(open) => {
-            let view = open.ledger.view();
-            let roster = view
-                .state
-                .roster()
-                .cloned()
-                .ok_or_else(|| Failure::Usage("the ledger has no roster".into()))?;
-            (roster, view.state.authority())
-        }
-        None => {
-            let client = client(&settings)?;
-            let info = client.ledger()?;
-            let roster = roster_of(&client.block(info.roster_block)?)?;
-            // Grants and erasures share this sequence; until they are issued the roster is the last of it.
-            let head = crate::chain::replay::Head {
-                next_sequence: roster.sequence + 1,
-                previous: statement_hash(&Statement::Roster(roster.clone()).to_text()),
-            };
-            (roster, head)
-        }
-    };
+    let authority = Authority::of_settings(&settings)?;
+    let mut roster = authority.roster.clone();
     let message = change(&mut roster)?;
     roster.sort();
-    roster.sequence = head.next_sequence;
-    roster.previous = head.previous;
+    roster.sequence = authority.head.next_sequence;
+    roster.previous = authority.head.previous;
     roster.issued = Timestamp::now();
     let note = Statement::Roster(roster).sign(&admin).map_err(Failure::usage)?;
-    let block = match open {
-        Some(open) => open.ledger.submit(Submission::statement(note))?.wait()?.block,
-        None => client(&settings)?.send_statement(&note.to_string())?.block,
-    };
+    let block = authority.submit(note)?;
     println!("{message} (block {block})");
     Ok(())
 }

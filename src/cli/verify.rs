@@ -1,6 +1,6 @@
 //! `verify`: check a proof or evidence file offline. Reads the file and the keys given, and nothing else.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::auditor::evidence::explain::{witnessed, witnesses_json};
@@ -136,21 +136,25 @@ fn check_evidence(args: &Args, trusted: &Trusted, bytes: &[u8]) -> Outcome {
 }
 
 fn tell_evidence(report: &EvidenceReport) -> Outcome {
-    println!("PROVEN: everything this file shows.");
-    report.heading().iter().for_each(|line| println!("  {line}"));
+    let mut text = String::from("PROVEN: everything this file shows.\n");
+    report.heading().iter().for_each(|line| text.extend(["  ", line, "\n"]));
     for record in report.records.iter().take(TOLD_RECORDS) {
-        println!();
+        text.push('\n');
         for (i, sentence) in record.sentences(&report.ledger).iter().enumerate() {
-            println!("{}{sentence}", if i == 0 { "" } else { "  " });
+            text.extend([if i == 0 { "" } else { "  " }, sentence, "\n"]);
         }
     }
     let more = report.records.len().saturating_sub(TOLD_RECORDS);
     if more > 0 {
-        println!("\nThe {more} further records hold as well; --json tells them all.");
+        text += &format!("\nThe {more} further records hold as well; --json tells them all.\n");
     }
-    println!("\nNOT PROVEN by it:");
-    report.not_proven().iter().for_each(|line| println!("  - {line}"));
-    Ok(())
+    text.push_str("\nNOT PROVEN by it:\n");
+    report.not_proven().iter().for_each(|line| text.extend(["  - ", line, "\n"]));
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever reads only the first lines has the answer.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Failure::unavailable),
+    }
 }
 
 fn check_proof(args: &Args, trusted: &Trusted, bytes: &[u8]) -> Outcome {

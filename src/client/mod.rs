@@ -12,8 +12,9 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
 use crate::api::bulk;
 use crate::api::message::{
-    EpochsMessage, EventReceipts, LedgerInfo, RecordMessage, RecordsMessage, RecordsRequest, SearchRequest,
-    SearchResult, SessionChallenge, SessionRequest, StatementReceipt, WriterHead,
+    EpochsMessage, EventReceipts, GrantList, GrantMessage, HealthMessage, LedgerInfo, RecordMessage,
+    RecordsMessage, RecordsRequest, SearchRequest, SearchResult, SessionChallenge, SessionRequest,
+    StatementReceipt, WriterHead,
 };
 use crate::api::problem::Problem;
 use crate::api::route;
@@ -213,6 +214,16 @@ impl Client {
         self.text(&format!("{}/{height}", route::BLOCKS))
     }
 
+    /// The tlog-proof of a block.
+    pub fn block_proof(&self, height: u64) -> Result<String, ClientError> {
+        self.text(&format!("{}/{height}/proof", route::BLOCKS))
+    }
+
+    /// How the server is doing; an error while it cannot store.
+    pub fn health(&self) -> Result<HealthMessage, ClientError> {
+        self.json(route::HEALTH, &self.get(route::HEALTH)?)
+    }
+
     /// A tile or entry bundle, by its path below `/tile/`.
     pub fn tile(&self, path: &str) -> Result<Vec<u8>, ClientError> {
         self.get(&format!("{}{path}", route::TILE))
@@ -253,6 +264,19 @@ impl Client {
     pub fn send_batch(&self, statement: &str, body: &[u8]) -> Result<StatementReceipt, ClientError> {
         let upload = bulk::encode_batch(statement, body);
         self.json(route::BATCHES, &self.post(route::BATCHES, route::BATCH_TYPE, &upload)?)
+    }
+
+    /// Sends a grant with its slots.
+    pub fn send_grant(&self, statement: &str, body: &[u8]) -> Result<StatementReceipt, ClientError> {
+        let upload = bulk::encode_batch(statement, body);
+        self.json(route::GRANTS, &self.post(route::GRANTS, route::BATCH_TYPE, &upload)?)
+    }
+
+    /// The grants to a recipient, oldest first.
+    pub fn grants(&self, recipient: &str) -> Result<Vec<GrantMessage>, ClientError> {
+        let path = format!("{}?to={}", route::GRANTS, query_escape(recipient));
+        let list: GrantList = self.json(&path, &self.get(&path)?)?;
+        Ok(list.grants)
     }
 
     /// Sends a signed statement.

@@ -30,7 +30,7 @@ use crate::store::{Head, NewBlock, Store, StoreError};
 use super::erase::{Erasures, Order, Step, done_value};
 use super::recover::{recover, seal_state, tile_key};
 use super::search::epoch_rows;
-use super::{Guard, Job, LedgerError, Receipt, Shared, Submission, View};
+use super::{Guard, Job, LedgerError, Payload, Receipt, Shared, Submission, View};
 
 /// Longest that index upkeep between two cycles may begin new steps.
 const MAINTENANCE_BUDGET: Duration = Duration::from_millis(20);
@@ -235,7 +235,7 @@ impl Committer {
         };
         let mut epoch = Vec::new();
         let (leaf_inputs, body, tags) = match (&statement, body) {
-            (Statement::Records(records), Some((bytes, commitment))) => {
+            (Statement::Records(records), Some(Payload::Batch(bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
                 batch::check(records, note.signer_name(), &commitment, roster)?;
                 let mut inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
@@ -245,7 +245,8 @@ impl Committer {
                 epoch = epoch_rows(&*self.store, &cycle.derived, cycle.state.height(), &commitment.header)?;
                 (inputs, Some(bytes), commitment.tags)
             }
-            (Statement::Records(_), None) => return Err(LedgerError::BodyMissing),
+            (Statement::Grant(_), Some(Payload::Grant(bytes))) => (Vec::new(), Some(bytes), Vec::new()),
+            (Statement::Records(_) | Statement::Grant(_), None) => return Err(LedgerError::BodyMissing),
             (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
             (_, None) => (Vec::new(), None, Vec::new()),
         };

@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::base::clock;
+use crate::base::grant;
 use crate::base::limits::MAX_BATCH_BYTES;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::authority::{ErasureStatement, RETENTION_EXPIRED, RecordRange};
@@ -102,6 +103,7 @@ impl Erasures {
         let Some(order) = self.orders.front() else { return Ok(Step::Idle) };
         let (piece, next) = piece(store, &order.records, self.next)?;
         if piece.is_empty() {
+            blank_grants(store, order.sequence, &order.records)?;
             store.scrub()?;
             return Ok(Step::Finished(order.sequence));
         }
@@ -161,6 +163,31 @@ fn authority_statement(store: &dyn Store, sequence: u64) -> Result<(u64, Stateme
     let text = store.block_text(height)?.and_then(|t| String::from_utf8(t).ok()).ok_or_else(damaged)?;
     let block = Block::parse(&text).map_err(|_| damaged())?;
     Ok((height, Statement::parse(&block.statement.text).map_err(|_| damaged())?))
+}
+
+/// Takes the slots of `records` out of every grant before authority statement number `end`. Harmless to repeat.
+pub fn blank_grants(store: &dyn Store, end: u64, records: &[RecordRange]) -> Result<(), StoreError> {
+    let damaged = |e: &dyn std::fmt::Display| StoreError::Corrupt {
+        place: "the authority statements".to_owned(),
+        why: e.to_string(),
+    };
+    for sequence in 0..end {
+        let (height, statement) = match authority_statement(store, sequence) {
+            Ok(found) => found,
+            Err(LedgerError::Store(e)) => return Err(e),
+            Err(e) => return Err(damaged(&e)),
+        };
+        let Statement::Grant(grant) = statement else { continue };
+        if !records.iter().any(|r| r.first_common(&grant.range).is_some()) {
+            continue;
+        }
+        let mut body = store.body(height)?.unwrap_or_default();
+        let gone = |record| records.iter().any(|r| (r.first..=r.last).contains(&record));
+        if grant::blank(&mut body, grant.range.first, gone).map_err(|e| damaged(&e))? > 0 {
+            store.replace_body(height, &body)?;
+        }
+    }
+    Ok(())
 }
 
 /// How long the records must be kept that an erasure for [`RETENTION_EXPIRED`] names; nothing for any other statement. Reads

@@ -1,6 +1,7 @@
 //! What can go wrong in the ledger, by consequence.
 
 use crate::chain::batch::BatchError;
+use crate::chain::grant::GrantError;
 use crate::chain::replay::ChainError;
 use crate::store::StoreError;
 
@@ -15,6 +16,9 @@ pub enum LedgerError {
     /// The batch body does not match what its statement says.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// The slots do not fit their grant.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
     /// The store failed; nothing was acknowledged.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -29,13 +33,15 @@ pub enum LedgerError {
         /// Whether the disk is full.
         full: bool,
     },
-    /// A records statement without its body.
+    /// A records statement or grant without its body.
     #[error(
-        "a records statement needs the sealed batch it signs: send it to /v1/batches together with the body"
+        "a records statement needs the sealed batch it signs, a grant its slots: send it to /v1/batches or /v1/grants together with the body"
     )]
     BodyMissing,
     /// A body with a statement that has none.
-    #[error("only a records statement has a body: send other statements to /v1/statements")]
+    #[error(
+        "this statement does not come with such a body: batches go to /v1/batches, grants to /v1/grants, others to /v1/statements"
+    )]
     BodyUnexpected,
     /// The queue is full.
     #[error("the ledger is taking in as much as it can; send this again in a moment")]

@@ -8,6 +8,7 @@
 mod commit;
 mod erase;
 mod error;
+mod grants;
 mod guard;
 mod read;
 mod recover;
@@ -35,21 +36,31 @@ use crate::chain::statement::Statement;
 use crate::store::Store;
 
 pub use commit::sequence_of;
+pub use erase::blank_grants;
 pub use error::LedgerError;
+pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
 pub use guard::{Guard, GuardError};
 pub use read::{BlockBody, Prover, RecordBytes};
 pub use recover::{StoredTiles, restore_log, tile_key};
-pub use search::{TagQuery, epoch_rows, epochs, find_tagged};
+pub use search::{TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
 
-/// A signed statement on its way into the chain, with its body if it is a batch.
+/// A signed statement on its way into the chain, with its body if it has one.
 #[derive(Debug)]
 pub struct Submission {
     note: Note,
-    body: Option<(Vec<u8>, BatchCommitment)>,
+    body: Option<Payload>,
+}
+
+/// The body of a statement, hashed.
+#[derive(Debug)]
+enum Payload {
+    Batch(Vec<u8>, Box<BatchCommitment>),
+    /// The slots of a grant, checked against it.
+    Grant(Vec<u8>),
 }
 
 impl Submission {
-    /// A statement without a body: heartbeat, roster, grant, erasure, hold.
+    /// A statement without a body: heartbeat, roster, erasure, hold.
     pub fn statement(note: Note) -> Submission {
         Submission { note, body: None }
     }
@@ -57,11 +68,14 @@ impl Submission {
     /// A batch. Hashes every byte of `body` on the caller's thread, so that the commit thread need not.
     pub fn batch(note: Note, body: Vec<u8>) -> Result<Submission, LedgerError> {
         let commitment = batch::commit(&body)?;
-        Ok(Submission { note, body: Some((body, commitment)) })
+        Ok(Submission { note, body: Some(Payload::Batch(body, Box::new(commitment))) })
     }
 
     fn bytes(&self) -> usize {
-        self.note.text.len() + self.body.as_ref().map_or(0, |(b, _)| b.len())
+        let body = self.body.as_ref().map_or(0, |p| match p {
+            Payload::Batch(b, _) | Payload::Grant(b) => b.len(),
+        });
+        self.note.text.len() + body
     }
 }
 
@@ -130,6 +144,7 @@ struct Shared {
     queued_bytes: AtomicUsize,
     /// Records ordered to be erased that may still be in the store: nobody gets them any more.
     erasing: RwLock<Arc<Vec<RecordRange>>>,
+    authority: grants::AuthorityIndex,
 }
 
 impl Shared {
@@ -228,6 +243,7 @@ impl Ledger {
             }),
             queued_bytes: AtomicUsize::new(0),
             erasing: RwLock::default(),
+            authority: grants::AuthorityIndex::default(),
         });
         let mut committer =
             commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());

@@ -15,6 +15,7 @@ const SALTS_LABEL: &[u8] = b"sealtrail.org/key/v1 salts";
 const COMMIT_LABEL: &[u8] = b"sealtrail.org/key/v1 commit";
 const RECORD_LABEL: &[u8] = b"sealtrail.org/record/v1\n";
 const HPKE_LABEL: &[u8] = b"sealtrail.org/hpke/v1\n";
+const GRANT_LABEL: &[u8] = b"sealtrail.org/grant-hpke/v1\n";
 /// HPKE exporter context of the wrapping key.
 pub(super) const SLOTS_LABEL: &[u8] = b"sealtrail.org/slots/v1";
 
@@ -96,6 +97,15 @@ fn batch_bytes(label: &[u8], ledger: &str, writer: &str, sequence: u64) -> Vec<u
 /// The HPKE `info` of a batch. §4.
 pub fn hpke_info(ledger: &str, writer: &str, sequence: u64) -> Vec<u8> {
     batch_bytes(HPKE_LABEL, ledger, writer, sequence)
+}
+
+/// The HPKE `info` of a batch in a grant: what of a grant belongs to which batch (ledger, writer, sequence), who granted it and
+/// with which first record. §12.
+pub fn grant_info(batch: (&str, &str, u64), from: &[u8; 32], first_record: u64) -> Vec<u8> {
+    let mut out = batch_bytes(GRANT_LABEL, batch.0, batch.1, batch.2);
+    out.extend_from_slice(from);
+    out.put_u64(first_record);
+    out
 }
 
 /// The record context of a batch. §3.

@@ -6,8 +6,10 @@
 //!
 //! A writer needs [`sealer`]; only [`open`] can decrypt, so a program that does not name it cannot.
 
+mod access;
 pub mod aead;
 pub mod disclosure;
+pub mod grant;
 pub mod kem;
 pub mod keys;
 pub mod keystream;

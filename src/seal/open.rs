@@ -1,4 +1,4 @@
-//! Opening records: the only file that decrypts. `docs/FORMAT.md` §5, "Opening", and §11.
+//! Opening records: the only file that decrypts them. `docs/FORMAT.md` §5, "Opening", and §11.
 //!
 //! Opening has two steps, because comparing the field commitments needs the payload parsed, which a layer
 //! above does: [`Opener::open`] gives an [`Unchecked`] record whose payload only the parser sees, and
@@ -8,85 +8,124 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+pub use super::access::BatchGrant;
+use super::access::{Access, Unwrapped};
 use super::disclosure::{FieldSink, disclosure_root};
 use super::kem::{self, KemError};
-use super::keys::{self, DerivedKeys, RecordKey, SLOTS_LABEL, WrappingKey};
+use super::keys::{self, DerivedKeys, RecordKey};
 pub use super::open_error::{BatchName, OpenError, Place};
 use super::reader_key::Identity;
 use super::tag::SectionSecret;
-use super::{aead, keystream, padding};
-use crate::base::batch::{Header, KEM_X25519};
+use super::{aead, padding};
+use crate::base::batch::Header;
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_BATCH_RECORDS;
 use crate::base::record::{KEY_LEN, Record, SectionRoot, SectionView};
-use crate::base::secret::{Secret, ct_eq};
 use crate::base::wire::WireError;
-
-/// A section of the batch as this reader sees it.
-struct SectionAccess {
-    name: String,
-    readers: usize,
-    /// This reader's slot and search secret, if the section is for them.
-    mine: Option<(usize, Option<SectionSecret>)>,
-}
 
 /// Opens the records of one batch for one reader.
 pub struct Opener {
     batch: BatchName,
     context: Hash,
-    wrapping_key: WrappingKey,
-    sections: Vec<SectionAccess>,
+    /// The reader's own slots first.
+    access: Vec<Access>,
+    sections: Vec<SectionInfo>,
+}
+
+struct SectionInfo {
+    name: String,
+    readers: usize,
 }
 
 impl Opener {
     /// Does the public-key work of a batch: about 85 µs.
     pub fn new(identity: &Identity, header: &Header) -> Result<Opener, OpenError> {
+        Opener::with_grants(identity, header, &[])
+    }
+
+    /// An opener that also uses what was granted to the identity. A grant can only add: what is wrong with one takes nothing
+    /// away that the identity could read without it.
+    pub fn with_grants(
+        identity: &Identity,
+        header: &Header,
+        grants: &[BatchGrant<'_>],
+    ) -> Result<Opener, OpenError> {
         let batch = BatchName { writer: header.writer.clone(), sequence: header.sequence };
         // A header that was put together by hand rather than decoded is checked here.
         if let Err(problem) = header.encode() {
             return Err(OpenError::Header { batch, problem });
         }
-        let public = identity.recipient();
-        let found =
-            header.readers.iter().position(|r| r.kem == KEM_X25519 && r.public_key == public.as_bytes());
-        let Some((index, reader)) = found.and_then(|i| Some((i, header.readers.get(i)?))) else {
-            return Err(OpenError::NotAReader(batch));
+        let granted: Vec<Access> =
+            grants.iter().filter_map(|grant| Access::granted(identity, header, grant)).collect();
+        let own = match Access::own(identity, header) {
+            None if granted.is_empty() => return Err(OpenError::NotAReader(batch)),
+            Some(Err(e)) if granted.is_empty() => return Err(e),
+            own => own.and_then(Result::ok),
         };
-        let slots: Vec<Option<usize>> =
-            header.sections.iter().map(|s| s.readers.iter().position(|r| usize::from(*r) == index)).collect();
-        let readable = slots.iter().flatten().count();
-        if readable == 0 {
-            return Err(OpenError::NotAReader(batch));
-        }
-        let info = keys::hpke_info(&header.ledger, &header.writer, header.sequence);
-        let (wrapping_key, search) = match receive(identity, &reader.enc, &info, &reader.search) {
-            Ok(received) => received,
-            Err(problem) => return Err(OpenError::Envelope { batch, problem }),
-        };
-        // Without the search secrets there is no searching, but opening does not need them.
-        let search = search.filter(|s| s.len() == readable * KEY_LEN).unwrap_or_default();
-        let mut secrets = search.chunks_exact(KEY_LEN);
-        let sections = header.sections.iter().zip(slots).map(|(section, slot)| SectionAccess {
-            name: section.name.clone(),
-            readers: section.readers.len(),
-            mine: slot.map(|n| (n, secrets.next().and_then(Secret::from_slice).map(SectionSecret))),
-        });
-        let sections = sections.collect();
+        let sections = header.sections.iter();
+        let sections = sections.map(|s| SectionInfo { name: s.name.clone(), readers: s.readers.len() });
         let context = keys::record_context(&header.ledger, &header.writer, header.sequence);
-        Ok(Opener { batch, context, wrapping_key, sections })
+        let access = own.into_iter().chain(granted).collect();
+        Ok(Opener { batch, context, access, sections: sections.collect() })
+    }
+
+    /// Names of the batch's sections, readable or not.
+    pub fn section_names(&self) -> impl Iterator<Item = &str> {
+        self.sections.iter().map(|s| s.name.as_str())
+    }
+
+    /// Whether this reader may read a section of at least some records.
+    pub fn reads(&self, section: usize) -> bool {
+        self.access.iter().any(|a| a.reads(section))
     }
 
     /// Name and search secret of every section this reader may read; an error if the header's sealed search
-    /// secrets do not open.
+    /// secrets do not open. A section whose search secret was not granted is left out, and one for which grants give
+    /// different ones, which only a dishonest granter can bring about, is there with each.
     pub fn section_search_secrets(&self) -> Result<Vec<(&str, &SectionSecret)>, OpenError> {
-        let mine = self.sections.iter().filter_map(|s| Some((s.name.as_str(), s.mine.as_ref()?.1.as_ref())));
-        mine.map(|(name, secret)| Some((name, secret?)))
-            .collect::<Option<_>>()
-            .ok_or_else(|| OpenError::Envelope { batch: self.batch.clone(), problem: KemError::Open })
+        let mut found: Vec<(&str, &SectionSecret)> = Vec::new();
+        for (s, section) in self.sections.iter().enumerate() {
+            let name = section.name.as_str();
+            let before = found.len();
+            for secret in self.access.iter().filter_map(|a| a.secret(s)) {
+                if !found.iter().any(|(n, known)| *n == name && known.same(secret)) {
+                    found.push((name, secret));
+                }
+            }
+            let own = self.access.iter().any(|a| a.is_own() && a.reads(s));
+            if own && found.len() == before {
+                return Err(OpenError::Envelope { batch: self.batch.clone(), problem: KemError::Open });
+            }
+        }
+        Ok(found)
     }
 
     /// Decrypts the sections of a record that this reader may read; `position` counts from 0 in the batch.
     pub fn open(&self, position: u32, record: &[u8]) -> Result<Unchecked<'_>, OpenError> {
+        let (committed, views) = self.decode(position, record)?;
+        let mut sections = Vec::with_capacity(views.len());
+        for (s, (view, keys)) in views.iter().zip(self.keys(position, &views)?).enumerate() {
+            let open = match keys {
+                Some((key, derived)) => Some(self.open_section((position, s), view, key, derived)?),
+                None => None,
+            };
+            sections.push(UncheckedSection { open, stated: view.root });
+        }
+        Ok(Unchecked { opener: self, position, committed, sections })
+    }
+
+    /// The keys of the sections of a record that this reader may read, which are those the record commits to. Nothing is
+    /// decrypted.
+    pub(super) fn record_keys(
+        &self,
+        position: u32,
+        record: &[u8],
+    ) -> Result<Vec<Option<RecordKey>>, OpenError> {
+        let (_, views) = self.decode(position, record)?;
+        Ok(self.keys(position, &views)?.into_iter().map(|k| k.map(|(key, _)| key)).collect())
+    }
+
+    fn decode<'r>(&self, position: u32, record: &'r [u8]) -> Result<(Hash, Vec<SectionView<'r>>), OpenError> {
         let invalid = |problem| OpenError::Record { batch: self.batch.clone(), position, problem };
         let misfit = |why| invalid(WireError::Invalid { what: "record", why });
         if position as usize >= MAX_BATCH_RECORDS {
@@ -102,38 +141,56 @@ impl Opener {
         if views.iter().zip(&self.sections).any(|(v, s)| v.slots.len() != s.readers * KEY_LEN) {
             return Err(misfit("another number of slots than the section has readers"));
         }
-        let mut sections = Vec::with_capacity(views.len());
-        for (s, (view, access)) in views.iter().zip(&self.sections).enumerate() {
-            let open = match &access.mine {
-                Some((slot, _)) => Some(self.open_section(position, s, *slot, view)?),
-                None => None,
-            };
-            sections.push(UncheckedSection { open, stated: view.root });
-        }
-        Ok(Unchecked { opener: self, position, committed, sections })
+        Ok((committed, views))
     }
 
-    /// §5, "Opening": unwrap, compare the commitment in constant time, and only then decrypt.
+    /// The key of each section this reader may read. A slot of its own that does not fit is an error; a granted one is as long
+    /// as the reader has nothing of its own in this record.
+    fn keys(&self, position: u32, views: &[SectionView<'_>]) -> Result<Vec<Option<Keys>>, OpenError> {
+        let mut all = Vec::with_capacity(views.len());
+        let (mut own, mut misgranted) = (false, None);
+        for (s, view) in views.iter().enumerate() {
+            let place = || Box::new(self.place(position, s));
+            let block = position * self.sections.len() as u32 + s as u32;
+            let mut keys = None;
+            let mut own_slot = false;
+            let mut granted_slot = false;
+            for access in &self.access {
+                match access.unwrap((position, s, block), view) {
+                    Unwrapped::Key(key, derived) => {
+                        own |= access.is_own();
+                        keys = Some((key, derived));
+                        break;
+                    }
+                    Unwrapped::Mismatch if access.is_own() => own_slot = true,
+                    Unwrapped::Mismatch => granted_slot = true,
+                    Unwrapped::None => {}
+                }
+            }
+            if keys.is_none() && own_slot {
+                return Err(OpenError::Commitment(place()));
+            }
+            if keys.is_none() && granted_slot {
+                misgranted.get_or_insert_with(place);
+            }
+            all.push(keys);
+        }
+        match misgranted {
+            Some(place) if !own => Err(OpenError::GrantedSlot(place)),
+            _ if all.iter().all(Option::is_none) => Err(OpenError::NotAReader(self.batch.clone())),
+            _ => Ok(all),
+        }
+    }
+
+    /// §5, "Opening": the commitment has been compared; only now decrypt.
     fn open_section(
         &self,
-        position: u32,
-        s: usize,
-        slot: usize,
+        (position, s): (u32, usize),
         view: &SectionView<'_>,
+        key: RecordKey,
+        derived: DerivedKeys,
     ) -> Result<OpenSection, OpenError> {
         let place = || Box::new(self.place(position, s));
-        let slot = view.slot(slot).ok_or_else(|| OpenError::Commitment(place()))?;
-        let block = position * self.sections.len() as u32 + s as u32;
-        let mask = keystream::slot_mask(&self.wrapping_key, block);
-        let key = RecordKey(Secret::fill(|k: &mut [u8; KEY_LEN]| {
-            for ((k, s), m) in k.iter_mut().zip(slot).zip(mask.iter()) {
-                *k = s ^ m;
-            }
-        }));
-        let derived = DerivedKeys::derive(&key);
-        if !ct_eq(&derived.commitment, &view.commitment) {
-            return Err(OpenError::Commitment(place()));
-        }
         let aad = keys::associated_data(&self.context, position, s as u8);
         let mut payload = aead::open(&derived.encryption, &aad, view.ciphertext)
             .map_err(|_| OpenError::Ciphertext(place()))?;
@@ -148,25 +205,13 @@ impl Opener {
     }
 }
 
+/// A record key and what follows from it.
+type Keys = (RecordKey, DerivedKeys);
+
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opener").field("batch", &self.batch).finish_non_exhaustive()
     }
-}
-
-/// The search secrets of the sections a reader may read, one after the other.
-type SearchSecrets = Zeroizing<Vec<u8>>;
-
-/// The reader's side of §4: the wrapping key, and the search secrets if they open.
-fn receive(
-    identity: &Identity,
-    enc: &[u8],
-    info: &[u8],
-    search: &[u8],
-) -> Result<(WrappingKey, Option<SearchSecrets>), KemError> {
-    let mut context = kem::receiver(identity, enc, info)?;
-    let search = context.open(b"", search).ok();
-    Ok((WrappingKey(context.export(SLOTS_LABEL)?), search))
 }
 
 /// A decrypted section and its keys.

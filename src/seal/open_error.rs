@@ -42,7 +42,9 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The identity is not among the readers.
-    #[error("{0} is not sealed for this identity: only the readers named in its header can open it")]
+    #[error(
+        "{0} is not sealed for this identity: only the readers named in its header, and those it was granted to, can open it"
+    )]
     NotAReader(BatchName),
     /// The header is outside the format.
     #[error("the header of {batch} is not valid: {problem}")]
@@ -90,6 +92,12 @@ pub enum OpenError {
             changed or belong elsewhere"
     )]
     Commitment(Box<Place>),
+    /// The key in a granted slot is not the one committed to.
+    #[error(
+        "{0}: the key in the granted slot is not the one the record commits to. The record itself is not in question: whoever \
+            made the grant wrapped something else, or the grant was changed on its way. Ask for a new grant"
+    )]
+    GrantedSlot(Box<Place>),
     /// The ciphertext does not authenticate.
     #[error(
         "{0}: the ciphertext does not authenticate. If the record's proof holds, the writer that signed \

@@ -9,12 +9,14 @@ use rand_core::SeedableRng;
 use serde::Deserialize;
 
 use super::super::disclosure::{Field, Scalar, field_leaves, field_path, root_from_path};
+use super::super::keystream;
 use super::super::sealer::{SealError, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
 use super::super::tag::SearchSecret;
 use super::super::test_vectors::{Hex, load};
 use super::*;
 use crate::base::random::Csprng;
 use crate::base::record::{NewSection, encode_sealed_head};
+use crate::base::secret::Secret;
 use crate::seal::reader_key::Recipient;
 
 const LEDGER: &str = "example.org/log";
@@ -231,7 +233,7 @@ fn a_non_reader_is_refused() {
     assert!(matches!(error, OpenError::NotAReader(_)));
     assert_eq!(
         error.to_string(),
-        "batch 9 of example.org/w is not sealed for this identity: only the readers named in its header can open it"
+        "batch 9 of example.org/w is not sealed for this identity: only the readers named in its header, and those it was granted to, can open it"
     );
     // Writing oneself into the header does not help: the key exchange was with someone else.
     let mut header = b.sealer.header().clone();

@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::block_in_place;
 
 use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
 use crate::api::problem::Code;
@@ -18,7 +20,7 @@ use crate::chain::note::Note;
 use crate::chain::proof::record_id;
 use crate::event::prepare::Preparer;
 use crate::event::split::{self, Format};
-use crate::ledger::{LedgerError, Receipt, Submission};
+use crate::ledger::{LedgerError, Pending, Receipt, Submission};
 use crate::writer::Purpose;
 
 use super::problem::{Failure, chain_code};
@@ -150,18 +152,26 @@ async fn read_statement(stream: &mut BodyDataStream) -> Result<(Note, Vec<u8>), 
     }
 }
 
-/// `POST /v1/batches`: already sealed by a remote writer. The signature is the authentication: it is checked when the statement
-/// has come, before the body is taken in or hashed.
-pub(super) async fn batches(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+/// An upload whose statement is signed by somebody the roster allows.
+enum Upload {
+    /// A repetition, answered without its body.
+    Repeated(Receipt),
+    /// Statement and body, and the room it takes up.
+    New(Note, Vec<u8>, OwnedSemaphorePermit),
+}
+
+/// Takes in a statement with its body. The signature is the authentication: it is checked when the statement has come, before
+/// the body is taken in or hashed.
+async fn take_upload(app: &App, request: Request) -> Result<Upload, Failure> {
     let announced =
         request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     let mut stream = request.into_body().into_data_stream();
     let (note, mut body) = read_statement(&mut stream).await?;
-    if !check_signature(&app, &note)? {
-        // A repetition is answered without its body; what is wrong otherwise is said without it too.
-        return Ok(accepted(app.ledger.submit(Submission::statement(note))?.done().await?));
+    if !check_signature(app, &note)? {
+        // What is wrong otherwise is said without the body too.
+        return Ok(Upload::Repeated(app.ledger.submit(Submission::statement(note))?.done().await?));
     }
-    let _room = app.room_for(announced.unwrap_or(MAX_BATCH_BYTES).min(MAX_BATCH_BYTES))?;
+    let room = app.room_for(announced.unwrap_or(MAX_BATCH_BYTES).min(MAX_BATCH_BYTES))?;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| Failure::new(Code::RequestInvalid, "the batch upload broke off"))?;
         if body.len() + chunk.len() > MAX_BATCH_BYTES {
@@ -172,21 +182,48 @@ pub(super) async fn batches(State(app): State<Arc<App>>, request: Request) -> Re
         }
         body.extend_from_slice(&chunk);
     }
+    Ok(Upload::New(note, body, room))
+}
+
+/// Checks and queues a submission on a thread that may take its time.
+async fn queue(
+    f: impl FnOnce() -> Result<Pending, LedgerError> + Send + 'static,
+) -> Result<Pending, Failure> {
+    tokio::task::spawn_blocking(f)
+        .await
+        .map_err(|_| Failure::new(Code::Internal, "the upload could not be checked"))?
+        .map_err(Failure::from)
+}
+
+/// `POST /v1/batches`: already sealed by a remote writer.
+pub(super) async fn batches(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let (note, body, _room) = match take_upload(&app, request).await? {
+        Upload::Repeated(receipt) => return Ok(accepted(receipt)),
+        Upload::New(note, body, room) => (note, body, room),
+    };
     let ledger = app.ledger.clone();
-    let pending =
-        tokio::task::spawn_blocking(move || Ok::<_, Failure>(ledger.submit(Submission::batch(note, body)?)?))
-            .await
-            .map_err(|_| Failure::new(Code::Internal, "the batch could not be checked"))??;
-    let receipt = pending.done().await?;
+    let receipt = queue(move || ledger.submit(Submission::batch(note, body)?)).await?.done().await?;
     Counters::add(&app.counters.batches, 1);
     Ok(accepted(receipt))
 }
 
-/// `POST /v1/statements`: a roster or a heartbeat, as a signed note.
+/// `POST /v1/grants`: signed by an admin, with the slots that an auditor re-wrapped.
+pub(super) async fn grants(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let (note, body, _room) = match take_upload(&app, request).await? {
+        Upload::Repeated(receipt) => return Ok(accepted(receipt)),
+        Upload::New(note, body, room) => (note, body, room),
+    };
+    let ledger = app.ledger.clone();
+    Ok(accepted(queue(move || ledger.submit_grant(note, body)).await?.done().await?))
+}
+
+/// `POST /v1/statements`: a roster, heartbeat, erasure or hold, as a signed note.
 pub(super) async fn statements(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Failure> {
     let text = std::str::from_utf8(&body)
         .map_err(|_| Failure::new(Code::RequestInvalid, "the statement is not UTF-8"))?;
     let note = parse_note(text)?;
     check_signature(&app, &note)?;
-    Ok(accepted(app.ledger.submit(Submission::statement(note))?.done().await?))
+    // How long the records of an erasure must be kept is looked up first.
+    let pending = block_in_place(|| app.ledger.submit(Submission::statement(note)))?;
+    Ok(accepted(pending.done().await?))
 }

@@ -37,6 +37,14 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     put("sealtrail_records_total", "counter", "Records made durable since start.", health.records as f64);
     let longest = health.longest_cycle_micros as f64 / 1e6;
     put("sealtrail_longest_cycle_seconds", "gauge", "Longest write cycle since start.", longest);
+    let pending = health.erasures_pending as f64;
+    put("sealtrail_erasures_pending", "gauge", "Erasure orders not carried out yet.", pending);
+    put(
+        "sealtrail_erasing_failing",
+        "gauge",
+        "1 if the last attempt to erase failed; it is tried again.",
+        health.erasing_failed.is_some().into(),
+    );
     let queued = app.ledger.queued_bytes() as f64;
     put("sealtrail_queued_batch_bytes", "gauge", "Sealed bytes waiting for the write cycle.", queued);
     let queued = app.gateway.queued_bytes() as f64;

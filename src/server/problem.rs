@@ -43,9 +43,10 @@ impl From<LedgerError> for Failure {
     fn from(e: LedgerError) -> Failure {
         let code = match &e {
             LedgerError::Chain(c) => chain_code(c),
-            LedgerError::Batch(_) | LedgerError::BodyMissing | LedgerError::BodyUnexpected => {
-                Code::BatchInvalid
-            }
+            LedgerError::Batch(_)
+            | LedgerError::Grant(_)
+            | LedgerError::BodyMissing
+            | LedgerError::BodyUnexpected => Code::BatchInvalid,
             LedgerError::NotStored { full: true, .. } => Code::StorageFull,
             LedgerError::NotStored { full: false, .. } => Code::StorageFailed,
             LedgerError::Store(_) | LedgerError::Guard(_) => Code::StorageFailed,
@@ -78,9 +79,10 @@ pub fn chain_code(e: &ChainError) -> Code {
         | ChainError::OldSequence { .. }
         | ChainError::Fork { .. }
         | ChainError::WrongPrevious { .. } => Code::SequenceConflict,
-        ChainError::Statement(_) | ChainError::BeyondLedger { .. } | ChainError::LedgerKey { .. } => {
-            Code::RequestInvalid
-        }
+        ChainError::Statement(_)
+        | ChainError::BeyondLedger { .. }
+        | ChainError::GranteeNotReader { .. }
+        | ChainError::LedgerKey { .. } => Code::RequestInvalid,
         ChainError::Held { .. }
         | ChainError::NotExpired { .. }
         | ChainError::HoldInForce { .. }

@@ -10,12 +10,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::task::block_in_place;
 
-use crate::api::message::{HealthMessage, LedgerInfo, WriterHead};
+use crate::api::message::{GrantList, GrantMessage, HealthMessage, LedgerInfo, SequenceMessage, WriterHead};
 use crate::api::problem::Code;
 use crate::api::route::{BINARY_TYPE, TEXT_TYPE};
 use crate::base::clock;
 use crate::base::hash::Hash;
-use crate::base::limits::MAX_NAME_BYTES;
+use crate::base::limits::{MAX_GRANTS_LISTED, MAX_NAME_BYTES};
 use crate::chain::tile::{TileId, parse_index_path};
 
 use super::problem::Failure;
@@ -60,6 +60,7 @@ pub(super) async fn tile(State(app): State<Arc<App>>, Path(path): Path<String>) 
 pub(super) async fn ledger(State(app): State<Arc<App>>) -> Json<LedgerInfo> {
     let view = app.ledger.view();
     let key = view.state.roster().map(|r| r.ledger_key.to_string()).unwrap_or_default();
+    let authority = view.state.authority();
     Json(LedgerInfo {
         ledger: app.ledger.origin().to_owned(),
         key,
@@ -67,12 +68,24 @@ pub(super) async fn ledger(State(app): State<Arc<App>>) -> Json<LedgerInfo> {
         records: view.state.next_record(),
         roster_block: view.state.roster_height(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        authority: Some(SequenceMessage {
+            next_sequence: authority.next_sequence,
+            previous: authority.previous.base64(),
+        }),
     })
 }
 
 /// `GET /v1/blocks/{height}`
 pub(super) async fn block(State(app): State<Arc<App>>, Path(height): Path<u64>) -> Result<Response, Failure> {
     Ok(text(IMMUTABLE, block_in_place(|| app.ledger.block(height))?))
+}
+
+/// `GET /v1/blocks/{height}/proof`: the C2SP tlog-proof of the block against the current checkpoint.
+pub(super) async fn block_proof(
+    State(app): State<Arc<App>>,
+    Path(height): Path<u64>,
+) -> Result<Response, Failure> {
+    Ok(text(FRESH, block_in_place(|| app.ledger.block_proof(height))?.to_string()))
 }
 
 /// `GET /v1/blocks/{height}/leaves`: 96 bytes a record, the hashes its leaf is made of.
@@ -151,6 +164,28 @@ pub(super) async fn writer(
     }))
 }
 
+#[derive(Deserialize)]
+pub(super) struct GrantsQuery {
+    to: String,
+}
+
+/// `GET /v1/grants?to=age1…`: where to find what was granted to a recipient. The blocks are public; so is this.
+pub(super) async fn grants(
+    State(app): State<Arc<App>>,
+    Query(query): Query<GrantsQuery>,
+) -> Result<Json<GrantList>, Failure> {
+    let all = block_in_place(|| app.ledger.grants_to(&query.to))?;
+    let newest = all.iter().skip(all.len().saturating_sub(MAX_GRANTS_LISTED));
+    let grants = newest.map(|g| GrantMessage {
+        block: g.block,
+        first_record: g.range.first,
+        last_record: g.range.last,
+        from: g.from.clone(),
+        part: None,
+    });
+    Ok(Json(GrantList { grants: grants.collect() }))
+}
+
 /// `GET /healthz`: 200 while appends succeed, 503 from the first write cycle that fails until one succeeds.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
     let health = app.ledger.health();
@@ -164,6 +199,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
         failing: health.failing.map(|_| "the last write cycle failed; the server's log says why".to_owned()),
         blocks: view.state.height(),
         records: view.state.next_record(),
+        erasures_pending: health.erasures_pending,
     };
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(message)).into_response()

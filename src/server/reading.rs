@@ -14,13 +14,14 @@ use serde_json::json;
 use tokio::task::block_in_place;
 
 use crate::api::bulk::put_body;
-use crate::api::message::{RecordMessage, SessionChallenge, SessionRequest};
+use crate::api::message::{GrantMessage, RecordMessage, SessionChallenge, SessionRequest};
 use crate::api::problem::Code;
 use crate::api::route::BINARY_TYPE;
 use crate::base::clock::Timestamp;
 use crate::base::hash::to_base64;
 use crate::base::limits::{MAX_BULK_BLOCKS, MAX_BULK_BYTES};
 use crate::chain::proof::record_id;
+use crate::ledger::GrantedRecord;
 use crate::seal::reader_key::Recipient;
 use crate::writer::Purpose;
 
@@ -63,7 +64,11 @@ async fn log_access(
     count: u64,
     block: u64,
 ) -> Result<(), Failure> {
-    let resource = json!({ "type": "audit_record", "id": record_id(first), "count": count, "block": block });
+    let resource = match count {
+        // Slots of a grant alone.
+        0 => json!({ "type": "audit_grant", "id": format!("block {block}"), "block": block }),
+        _ => json!({ "type": "audit_record", "id": record_id(first), "count": count, "block": block }),
+    };
     log_event(app, reader, peer, "read", resource).await?;
     Counters::add(&app.counters.records_read, count);
     Ok(())
@@ -98,7 +103,11 @@ pub(super) async fn record(
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let index = record_index(&index)?;
-    let found = block_in_place(|| app.ledger.record(index))?;
+    let (found, erased_by, granted) = block_in_place(|| {
+        let found = app.ledger.record(index)?;
+        let erased = found.is_erased().then(|| app.ledger.erased_by(index)).transpose()?.flatten();
+        Ok::<_, Failure>((found, erased, app.ledger.granted(index, &reader.recipient)?))
+    })?;
     log_access(&app, &reader, peer, index, 1, found.block).await?;
     let message = RecordMessage {
         record: index,
@@ -106,8 +115,20 @@ pub(super) async fn record(
         position: found.position,
         header: to_base64(&found.header),
         bytes: to_base64(&found.record),
+        grants: granted.into_iter().map(granted_message).collect(),
+        erased_by,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+}
+
+pub(super) fn granted_message(g: GrantedRecord) -> GrantMessage {
+    GrantMessage {
+        block: g.grant.block,
+        first_record: g.grant.range.first,
+        last_record: g.grant.range.last,
+        from: g.grant.from,
+        part: Some(to_base64(&g.part)),
+    }
 }
 
 #[derive(Deserialize)]

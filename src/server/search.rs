@@ -15,7 +15,8 @@ use serde_json::json;
 use tokio::task::block_in_place;
 
 use crate::api::message::{
-    EpochMessage, EpochsMessage, ProvenRecord, RecordsMessage, RecordsRequest, SearchRequest, SearchResult,
+    EpochMessage, EpochsMessage, GrantedEpochMessage, ProvenRecord, RecordsMessage, RecordsRequest,
+    SearchRequest, SearchResult,
 };
 use crate::api::problem::Code;
 use crate::base::hash::to_base64;
@@ -27,7 +28,7 @@ use crate::base::record::Tag;
 use crate::chain::proof::record_id;
 
 use super::problem::Failure;
-use super::reading::log_event;
+use super::reading::{granted_message, log_event};
 use super::state::{App, Counters};
 
 fn invalid(why: impl Into<String>) -> Failure {
@@ -46,14 +47,20 @@ pub(super) async fn epochs(
     Query(query): Query<EpochsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    app.require_reader(&headers)?;
+    let reader = app.require_reader(&headers)?;
     let from = query.from.unwrap_or(0);
     let message = block_in_place(|| {
         let heights = app.ledger.epochs(from, MAX_EPOCHS_PER_REQUEST)?;
         let next = (heights.len() as u64 == MAX_EPOCHS_PER_REQUEST).then(|| from + heights.len() as u64);
         let epoch = |block| Ok(EpochMessage { block, header: to_base64(&app.ledger.batch_header(block)?) });
         let epochs = heights.into_iter().map(epoch).collect::<Result<_, crate::ledger::LedgerError>>()?;
-        Ok::<_, Failure>(EpochsMessage { epochs, next })
+        let granted = if from == 0 { app.ledger.granted_epochs(&reader.recipient)? } else { Vec::new() };
+        let granted = granted.into_iter().map(|g| GrantedEpochMessage {
+            block: g.block,
+            header: to_base64(&g.header),
+            grant: granted_message(g.granted),
+        });
+        Ok::<_, Failure>(EpochsMessage { epochs, granted: granted.collect(), next })
     })?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }
@@ -110,7 +117,7 @@ pub(super) async fn records(
     if asked.is_empty() || asked.len() > MAX_RECORDS_PER_REQUEST || !asked.is_sorted_by(|a, b| a < b) {
         return Err(invalid(format!("name 1 to {MAX_RECORDS_PER_REQUEST} records, ascending, each once")));
     }
-    let message = block_in_place(|| collect(&app, asked))?;
+    let message = block_in_place(|| collect(&app, &reader.recipient, asked))?;
     let ids: Vec<String> = message.records.iter().map(|r| record_id(r.record)).collect();
     let count = ids.len() as u64;
     log_event(&app, &reader, peer, "read", json!({ "type": "audit_record", "ids": ids, "count": count }))
@@ -119,7 +126,7 @@ pub(super) async fn records(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }
 
-fn collect(app: &App, asked: &[u64]) -> Result<RecordsMessage, Failure> {
+fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, Failure> {
     let proofs = app.ledger.proofs(asked)?;
     let mut headers = BTreeMap::new();
     let mut records = Vec::with_capacity(asked.len());
@@ -137,6 +144,7 @@ fn collect(app: &App, asked: &[u64]) -> Result<RecordsMessage, Failure> {
             block: found.block,
             bytes: to_base64(&found.record),
             proof,
+            grants: app.ledger.granted(*index, recipient)?.into_iter().map(granted_message).collect(),
         });
     }
     Ok(RecordsMessage { headers, records })

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Head, NewBlock, StoreError};
 use crate::base::batch::Body;
-use crate::base::limits::{MAX_BATCH_RECORDS, MAX_BLOCK_BYTES, MAX_NAME_BYTES};
+use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_BLOCK_BYTES, MAX_NAME_BYTES};
 use crate::base::record::LEAF_INPUTS_LEN;
 
 /// Heights and record indexes stay below 2^40, statement numbers below 2^63: what the index entries and
@@ -42,6 +42,15 @@ pub(super) fn check_append(expected_size: u64, blocks: &[NewBlock], head: &Head)
     Ok(())
 }
 
+/// Why a body is not replaced.
+pub(super) const NO_REPLACEMENT: &str =
+    "only the body of a block without records is replaced, by one of its length";
+
+/// Whether a block's body may be replaced by `new`.
+pub(super) fn check_replace(records: u32, old_len: usize, new: &[u8]) -> bool {
+    records == 0 && old_len > 0 && old_len == new.len()
+}
+
 fn check_block(b: &NewBlock) -> Result<(), StoreError> {
     let refuse = |why: &str| invalid(format!("of block {} {why}", b.height));
     let records = b.records as usize;
@@ -57,7 +66,11 @@ fn check_block(b: &NewBlock) -> Result<(), StoreError> {
     match &b.body {
         None if records == 0 => Ok(()),
         None => refuse("the body is missing"),
-        Some(_) if records == 0 => refuse("there is a body without records"),
+        // A grant's slots: what is inside is not a store's business.
+        Some(bytes) if records == 0 && (bytes.is_empty() || bytes.len() > MAX_BATCH_BYTES) => {
+            refuse("the body is empty or larger than MAX_BATCH_BYTES")
+        }
+        Some(_) if records == 0 => Ok(()),
         Some(bytes) => match Body::decode(bytes) {
             Ok(body) if body.count() == records => Ok(()),
             Ok(_) => refuse("the body holds another number of records"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use super::check::{check_append, check_continues, check_erase};
+use super::check::{NO_REPLACEMENT, check_append, check_continues, check_erase, check_replace};
 use super::erase::erase_from_body;
 use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord, body_tags};
 use crate::base::batch::Body;
@@ -148,6 +148,15 @@ impl Store for MemoryStore {
             }
         }
         Ok(count)
+    }
+
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let block = usize::try_from(height).ok().and_then(|h| inner.blocks.get_mut(h));
+        let fits = block.filter(|b| check_replace(b.records, b.body.as_ref().map_or(0, Vec::len), body));
+        let block = fits.ok_or_else(|| StoreError::Invalid { why: NO_REPLACEMENT.to_owned() })?;
+        block.body = Some(body.to_vec());
+        Ok(())
     }
 
     fn scrub(&self) -> Result<(), StoreError> {

@@ -46,8 +46,8 @@ pub struct NewBlock {
     pub signer: String,
     /// The statement's number in that signer's sequence; no two blocks share signer and number.
     pub sequence: u64,
-    /// Encoded [`Body`](crate::base::batch::Body), which a later erasure may shorten; `None` exactly if
-    /// there are no records.
+    /// If there are records, their encoded [`Body`](crate::base::batch::Body); if there are none, bytes that belong to the
+    /// statement, such as a grant's slots, or `None`. Never empty. A later erasure may change it.
     pub body: Option<Vec<u8>>,
     /// The tags in that body, sorted: [`body_tags`].
     pub tags: Vec<BlockTag>,
@@ -147,6 +147,10 @@ pub trait Store: Send + Sync {
     /// how many records were changed. Copies may be left behind in a log until [`Store::scrub`] has returned.
     fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError>;
 
+    /// Overwrites the body of a block without records, a grant's, by one of the same length: what an erasure takes out of it. Durable on
+    /// return, and harmless to repeat; [`Store::scrub`] as after [`Store::erase`].
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError>;
+
     /// Makes sure that nothing which was erased before lies in any file of the store. [`StoreError::Busy`] while a reader holds
     /// on to an older state: try again.
     fn scrub(&self) -> Result<(), StoreError>;
@@ -167,8 +171,15 @@ pub trait Store: Send + Sync {
     /// The leaf inputs of a block's records; empty for a block without records.
     fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The body of a block; `None` too for a block without records.
+    /// The body of a block; `None` too for a block without one.
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Bytes `offset..offset + len` of a block's body, without reading all of it if that can be avoided: fewer if it ends
+    /// before, none if there is no body.
+    fn body_part(&self, height: u64, offset: usize, len: usize) -> Result<Vec<u8>, StoreError> {
+        let body = self.body(height)?.unwrap_or_default();
+        Ok(body.into_iter().skip(offset).take(len).collect())
+    }
 
     /// One record, without reading all of its block's body.
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError>;

@@ -446,19 +446,29 @@ def batch_context(header, scalar):
 
 def open_record(body, position, scalar):
     """The events.Event with the payload of every section that the identity may read, all checks made."""
+    def slots():
+        r, hpke = batch_context(body.header, scalar)
+        mine = [indices.index(r) if r in indices else None for _, indices in body.header.sections]
+        return hpke, lambda s, section: None if mine[s] is None else section.slots[mine[s]]
+    return open_with(body, position, slots)
+
+
+def open_with(body, position, slots):
+    """`slots()` gives an HPKE context, and a function that gives the slot of a section number and section, or None."""
     header = body.header
     need(position < len(body.records), "range", "the batch has no such position")
     record = body.records[position]
     need(record.sections is not None, "erased", "the record has been erased")
-    r, hpke = batch_context(header, scalar)
+    hpke, slot_of = slots()
     wrapping_key = hpke.export(b"sealtrail.org/slots/v1", 32)
     context = sha256(b"sealtrail.org/record/v1\n", header.identity())
     event = events.Event([name for name, _ in header.sections])
-    for s, (section, (_, indices)) in enumerate(zip(record.sections, header.sections)):
-        if r not in indices:
+    for s, section in enumerate(record.sections):
+        slot = slot_of(s, section)
+        if slot is None:
             continue
         block = P.chacha20_block(wrapping_key, position * len(header.sections) + s)
-        key = P.xor(section.slots[indices.index(r)], block[:32])
+        key = P.xor(slot, block[:32])
         check_commitment(key, section.commitment)
         aad = context + struct.pack(">IB", position, s)
         padded = P.aead_open(hkdf_expand(key, b"sealtrail.org/key/v1 encrypt"), bytes(12), section.ciphertext, aad)

@@ -4,6 +4,7 @@ import os
 import sys
 
 import events
+import evidence
 import formats
 import primitives
 from primitives import Refused
@@ -55,6 +56,9 @@ def run_case(folder):
     kind = case["kind"]
     if kind == "proof":
         formats.check_proof(data("proof"), text("vkey"), text("writer_vkey"), data("body"))
+    elif kind == "evidence":
+        writers = [text("writer_vkey")] if "writer_vkey" in case else []
+        evidence.check_evidence(data("evidence"), text("vkey"), writers, text("signer_vkey"))
     elif kind == "block":
         formats.check_block(data("block"), data("body"))
         if "writer_vkey" in case:

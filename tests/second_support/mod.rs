@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use sealtrail::auditor::evidence::manifest::ManifestError;
+use sealtrail::auditor::evidence::verify::{
+    BlockFault, EvidenceError, RecordFault, SectionError, Trust, verify,
+};
 use sealtrail::auditor::open::{OpenRecordError, open_bytes};
 use sealtrail::base::batch::{Body, Header};
 use sealtrail::base::clock::Timestamp;
@@ -103,6 +107,7 @@ impl Case {
     pub fn outcome(&self) -> Family {
         let result = match self.text("kind") {
             "proof" => self.proof(),
+            "evidence" => self.evidence(),
             "open" => self.open(),
             "open-all" => self.open_all(),
             "block" => self.block(),
@@ -132,6 +137,14 @@ impl Case {
             proof.check_record(record).map_err(proof_family)?;
         }
         Ok(())
+    }
+
+    fn evidence(&self) -> Result<(), Family> {
+        let key = self.vkey("vkey")?;
+        let writers = if self.has("writer_vkey") { vec![self.vkey("writer_vkey")?] } else { Vec::new() };
+        let signer = if self.has("signer_vkey") { Some(self.vkey("signer_vkey")?) } else { None };
+        let trust = Trust { ledger: &key, writers: &writers, signer: signer.as_ref(), policy: None };
+        verify(&self.file("evidence"), &trust).map(drop).map_err(evidence_family)
     }
 
     fn open(&self) -> Result<(), Family> {
@@ -286,7 +299,7 @@ fn open_position(body: &[u8], position: usize, identity: &Identity) -> Result<Ve
         OpenRecordError::Open(e) => open_family(e),
         OpenRecordError::Event(EventError { rule: Rule::Mismatch, .. }) => "marker",
         OpenRecordError::Event(_) => "payload",
-        OpenRecordError::Erased(_) => "erased",
+        OpenRecordError::Erased(_) | OpenRecordError::ErasedByOrder { .. } => "erased",
         OpenRecordError::Client(_) | OpenRecordError::Proof(_) | OpenRecordError::Malformed(_) => "format",
     })?;
     Ok(event.to_vec())
@@ -351,11 +364,73 @@ fn open_family(error: OpenError) -> Family {
         OpenError::Header { .. } | OpenError::Record { .. } => "format",
         OpenError::Envelope { .. } | OpenError::Challenge(_) => "hpke",
         OpenError::Erased { .. } => "erased",
-        OpenError::Commitment(_) => "commitment",
+        OpenError::Commitment(_) | OpenError::GrantedSlot(_) => "commitment",
         OpenError::Ciphertext(_) => "aead",
         OpenError::Padding(_) => "padding",
         OpenError::Fields { .. } => "payload",
         OpenError::Disclosure(_) => "disclosure",
+    }
+}
+
+fn checkpoint_family(error: &CheckpointError) -> Family {
+    use NoteError::{AmbiguousKey, BadSignature, NoKnownSigner};
+    match error {
+        CheckpointError::Origin { .. } => "origin",
+        CheckpointError::Note(BadSignature { .. } | NoKnownSigner { .. } | AmbiguousKey { .. }) => {
+            "signature"
+        }
+        _ => "format",
+    }
+}
+
+fn evidence_family(error: EvidenceError) -> Family {
+    match error {
+        EvidenceError::TooLarge
+        | EvidenceError::Json(_)
+        | EvidenceError::Member { .. }
+        | EvidenceError::RecordCount => "format",
+        EvidenceError::Manifest(ManifestError::NotSigned(_))
+        | EvidenceError::Manifest(ManifestError::Note(
+            NoteError::BadSignature { .. } | NoteError::NoKnownSigner { .. },
+        )) => "signature",
+        EvidenceError::Manifest(_) => "format",
+        EvidenceError::Ledger { .. } => "origin",
+        EvidenceError::Checkpoint(e) => checkpoint_family(&e),
+        EvidenceError::OtherCheckpoint | EvidenceError::Records { .. } | EvidenceError::Contents => {
+            "manifest"
+        }
+        EvidenceError::Policy(_) => "policy",
+        EvidenceError::Unsigned(_) | EvidenceError::OtherSigner { .. } => "signature",
+        EvidenceError::Block { fault, .. } => match fault {
+            BlockFault::Block(_)
+            | BlockFault::Signatures
+            | BlockFault::Header
+            | BlockFault::HeaderForm(_) => "format",
+            BlockFault::Order(_) | BlockFault::Unused => "order",
+            BlockFault::Inclusion(MerkleError::Index { .. }) => "range",
+            BlockFault::Inclusion(_) => "inclusion",
+            BlockFault::Kind => "statement",
+            BlockFault::Ledger(_) => "origin",
+            BlockFault::Writer(_) => "signature",
+            BlockFault::OtherHeader => "header",
+        },
+        EvidenceError::Record { fault, .. } => match fault {
+            RecordFault::Order { .. } => "order",
+            RecordFault::NoBlock(_) | RecordFault::Range { .. } => "range",
+            RecordFault::Inclusion(MerkleError::Index { .. }) => "range",
+            RecordFault::Inclusion(_) => "inclusion",
+            RecordFault::ErasedAndOpened | RecordFault::NoHeader => "format",
+            RecordFault::NotErased => "erased",
+            RecordFault::Shown(shown) => match shown {
+                SectionError::Count { .. } | SectionError::Empty | SectionError::TooManyFields { .. } => {
+                    "format"
+                }
+                SectionError::Payload { .. } | SectionError::Fields { .. } => "payload",
+                SectionError::Merge(_) => "marker",
+                SectionError::Order { .. } => "order",
+                SectionError::Field { .. } | SectionError::Root => "disclosure",
+            },
+        },
     }
 }
 

@@ -149,6 +149,9 @@ pub enum RecordFault {
     /// No block of that number, or one of another kind.
     #[error("the file has no block of {0} at the place it names")]
     NoBlock(&'static str),
+    /// It is opened, and its block's section names are missing.
+    #[error("it is opened, and its block comes without the batch header that this needs")]
+    NoHeader,
     /// The block holds others.
     #[error("it is not in the block it names, which holds {records} records from {first}")]
     Range {

@@ -1,4 +1,4 @@
-//! What an evidence file holds, and the hash over it that its manifest carries. `docs/FORMAT.md` §12.
+//! What an evidence file holds, and the hash over it that its manifest carries. `docs/FORMAT.md` §13.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! The evidence file as JSON. One file has one reading: every member is required, none may repeat or be unknown, and an object
-//! is never taken for an array. `docs/FORMAT.md` §12.
+//! is never taken for an array. `docs/FORMAT.md` §13.
 
 use std::fmt;
 use std::fmt::Write as _;

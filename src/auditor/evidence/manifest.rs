@@ -1,4 +1,4 @@
-//! The manifest of an evidence file: what the exporter says was selected, over the exact contents. `docs/FORMAT.md` §12.
+//! The manifest of an evidence file: what the exporter says was selected, over the exact contents. `docs/FORMAT.md` §13.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
 //! The evidence file: one file that proves a selection of records to anyone, and shows of each as much as its maker chose.
-//! `docs/FORMAT.md` §12.
+//! `docs/FORMAT.md` §13.
 //!
 //! [`build`] makes one (that needs an identity if anything is shown), [`mod@verify`] checks one with nothing but the ledger's
 //! key, [`explain`] says in sentences what it proves, and [`gather`] fetches what [`build`] needs from a server.

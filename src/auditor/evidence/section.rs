@@ -1,4 +1,4 @@
-//! The sections of a shown record against its disclosure root. `docs/FORMAT.md` §12.
+//! The sections of a shown record against its disclosure root. `docs/FORMAT.md` §13.
 
 use zeroize::Zeroizing;
 

@@ -1,4 +1,4 @@
-//! Checks an evidence file with the ledger's public key and nothing else. `docs/FORMAT.md` §12, "To verify".
+//! Checks an evidence file with the ledger's public key and nothing else. `docs/FORMAT.md` §13, "To verify".
 
 use crate::base::batch::Header;
 use crate::base::limits::MAX_HEADER_BYTES;
@@ -16,6 +16,7 @@ use super::format::{Evidence, EvidenceBlock, EvidenceRecord};
 use super::manifest::Manifest;
 use super::report::{ContentReport, ErasureReport, EvidenceReport, RecordReport, Signer};
 use super::section;
+pub use super::section::SectionError;
 
 /// Whom a verifier trusts, and what else it asks for.
 #[derive(Clone, Copy)]
@@ -39,7 +40,7 @@ impl<'a> Trust<'a> {
 
 /// A block that is in the log.
 pub(super) enum Checked {
-    Records { block: Block, statement: RecordsStatement, header: Option<Header> },
+    Records { block: Block, statement: Box<RecordsStatement>, header: Option<Header> },
     Erasure { block: Block, statement: ErasureStatement },
 }
 
@@ -62,7 +63,7 @@ impl Checked {
                     Some(bytes) => Some(check_header(bytes, &block, &statement)?),
                     None => None,
                 };
-                Ok(Checked::Records { block, statement, header })
+                Ok(Checked::Records { block, statement: Box::new(statement), header })
             }
             Statement::Erasure(_) if b.header.is_some() => Err(BlockFault::Header),
             Statement::Erasure(statement) => Ok(Checked::Erasure { block, statement }),
@@ -243,10 +244,9 @@ fn check_record(
             ContentReport::Erased(check_erasure(r.record, block.height, blocks.get(order as usize))?)
         }
         (Some(sections), None) => {
-            // A header that is missing is found by the caller, for the block.
             let names: Vec<String> = match header {
                 Some(header) => header.sections.iter().map(|s| s.name.clone()).collect(),
-                None => return Err(RecordFault::NoBlock("records with a batch header")),
+                None => return Err(RecordFault::NoHeader),
             };
             ContentReport::Shown(section::check(sections, &names, r.leaf_inputs.disclosure_root)?)
         }

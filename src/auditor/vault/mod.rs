@@ -3,6 +3,7 @@
 //!
 //! The database is a ledger's database ([`crate::store`]), so proofs, tag look-ups and erasure are the ledger's own code.
 
+mod material;
 mod scan;
 mod sync;
 
@@ -18,10 +19,11 @@ use crate::chain::log::Log;
 use crate::chain::proof::Proof;
 use crate::chain::replay::State;
 use crate::chain::statement::Statement;
-use crate::ledger::{LedgerError, Prover, restore_log};
+use crate::ledger::{LedgerError, Prover, blank_grants, restore_log};
 use crate::seal::reader_key::Identity;
 use crate::store::{LockFile, SqliteStore, Store, StoreError, StoredRecord};
 
+use super::granted::Granted;
 use super::record::AsOf;
 
 pub use scan::VaultRecords;
@@ -60,6 +62,11 @@ pub enum VaultError {
         "another command is writing to the vault in {0}; wait for it, or work with what is there (--offline)"
     )]
     Busy(String),
+    /// An erasure waits for another command.
+    #[error(
+        "records that were ordered to be erased stay in the vault {0} until another command that is reading it ends: sync again then"
+    )]
+    Reading(String),
     /// Its content contradicts itself.
     #[error("the vault in {dir} is damaged ({why}): delete the folder and sync again")]
     Damaged {
@@ -70,7 +77,7 @@ pub enum VaultError {
     },
     /// The database.
     #[error(transparent)]
-    Store(StoreError),
+    Store(#[from] StoreError),
 }
 
 /// A vault's folder, opened for reading or, with the lock, for syncing.
@@ -95,7 +102,7 @@ impl Vault {
         if !path.exists() {
             return Err(VaultError::Missing(dir.display().to_string()));
         }
-        let store = SqliteStore::open_read_only(&path).map_err(VaultError::Store)?;
+        let store = SqliteStore::open_read_only(&path)?;
         Vault::checked(dir, key, store, None)
     }
 
@@ -112,7 +119,7 @@ impl Vault {
             // So that a vault of another ledger is named as such.
             Vault::open(dir, key)?;
         }
-        let store = SqliteStore::open(&path, key.name(), true).map_err(VaultError::Store)?;
+        let store = SqliteStore::open(&path, key.name(), true)?;
         Vault::checked(dir, key, store, Some(lock))
     }
 
@@ -148,7 +155,7 @@ impl Vault {
 
     /// The last checkpoint this vault was synced to the end of; `None` before the first.
     pub fn whole(&self) -> Result<Option<SignedCheckpoint>, VaultError> {
-        let Some(bytes) = self.store.derived(WHOLE).map_err(VaultError::Store)? else { return Ok(None) };
+        let Some(bytes) = self.store.derived(WHOLE)? else { return Ok(None) };
         let text = String::from_utf8(bytes).map_err(|_| self.damaged("its checkpoint is not text"))?;
         let parsed = SignedCheckpoint::parse(&text, &self.key);
         parsed.map(Some).map_err(|e: CheckpointError| self.damaged(e))
@@ -160,7 +167,7 @@ impl Vault {
         let signed = self.whole()?.ok_or_else(unfinished)?;
         let size = signed.checkpoint().size;
         let last = size.checked_sub(1).ok_or_else(unfinished)?;
-        let info = self.store.block_info(last).map_err(VaultError::Store)?;
+        let info = self.store.block_info(last)?;
         let info = info.ok_or_else(|| self.damaged(format!("block {last} is missing")))?;
         let log = restore_log(&*self.store, size).map_err(|e| self.damaged(e))?;
         if log.root() != signed.checkpoint().root {
@@ -180,7 +187,24 @@ impl Vault {
     /// The records, opened with `identities` on the way.
     pub fn records(&self, identities: Vec<Identity>) -> Result<VaultRecords, VaultError> {
         let orders = self.erasures()?;
-        Ok(VaultRecords::new(self.store.clone(), self.view()?.as_of, identities, orders))
+        let granted = self.granted(&identities)?;
+        Ok(VaultRecords::new(self.store.clone(), self.view()?.as_of, identities, orders, granted))
+    }
+
+    /// What was granted to these identities.
+    pub fn granted(&self, identities: &[Identity]) -> Result<Granted, VaultError> {
+        let mine: Vec<String> = identities.iter().map(|i| i.recipient().to_string()).collect();
+        let mut granted = Granted::default();
+        self.authority(|height, statement| {
+            if let Statement::Grant(grant) = statement
+                && mine.contains(&grant.to)
+            {
+                let body = self.store.body(height)?.unwrap_or_default();
+                granted.add(&grant, body).map_err(|e| self.damaged(e))?;
+            }
+            Ok(())
+        })?;
+        Ok(granted)
     }
 
     /// Existence proofs against the vault's checkpoint, in the order asked for.
@@ -200,7 +224,7 @@ impl Vault {
     }
 
     fn block(&self, height: u64) -> Result<(Block, Statement), VaultError> {
-        let text = self.store.block_text(height).map_err(VaultError::Store)?;
+        let text = self.store.block_text(height)?;
         let text = text.and_then(|t| String::from_utf8(t).ok());
         let text = text.ok_or_else(|| self.damaged(format!("block {height} is missing")))?;
         let block = Block::parse(&text).map_err(|e| self.damaged(e))?;
@@ -211,29 +235,42 @@ impl Vault {
     /// The erasure orders in the copy, each with the height of its block.
     pub fn erasures(&self) -> Result<Vec<(u64, ErasureStatement)>, VaultError> {
         let mut orders = Vec::new();
-        // Rosters, grants, holds and erasures share the authority sequence, whose signer has no name in the store.
-        for sequence in 0.. {
-            let Some(height) = self.store.statement("", sequence).map_err(VaultError::Store)? else { break };
-            if let (_, Statement::Erasure(order)) = self.block(height)? {
+        self.authority(|height, statement| {
+            if let Statement::Erasure(order) = statement {
                 orders.push((height, order));
             }
-        }
+            Ok(())
+        })?;
         Ok(orders)
     }
 
-    /// Erases records of the copy, as the ledger does with its own.
-    fn erase_in_copy(&self, ranges: &[RecordRange]) -> Result<u64, VaultError> {
-        let ranges: Vec<_> = ranges.iter().map(|r| r.first..r.last + 1).collect();
-        let erased = self.store.erase(&ranges).map_err(VaultError::Store)?;
-        if erased > 0 {
-            self.store.scrub().map_err(VaultError::Store)?;
+    /// Goes through rosters, grants, holds and erasures, oldest first: they share a sequence, whose signer has no name in the store.
+    fn authority(
+        &self,
+        mut each: impl FnMut(u64, Statement) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        for sequence in 0.. {
+            let Some(height) = self.store.statement("", sequence)? else { break };
+            each(height, self.block(height)?.1)?;
         }
-        Ok(erased)
+        Ok(())
+    }
+
+    /// Erases records of the copy, as the ledger does with its own.
+    fn erase_in_copy(&self, records: &[RecordRange]) -> Result<u64, VaultError> {
+        let ranges: Vec<_> = records.iter().map(|r| r.first..r.last + 1).collect();
+        let erased = self.store.erase(&ranges)?;
+        let end = self.state()?.authority().next_sequence;
+        blank_grants(&*self.store, end, records)?;
+        match self.store.scrub() {
+            Err(StoreError::Busy { .. }) => Err(VaultError::Reading(self.dir.display().to_string())),
+            result => Ok(result.map(|()| erased)?),
+        }
     }
 
     /// The chain's state after the last block stored.
     fn state(&self) -> Result<State, VaultError> {
-        match self.store.head().map_err(VaultError::Store)? {
+        match self.store.head()? {
             Some(head) => State::decode(&head.state).map_err(|e| self.damaged(e)),
             None => Ok(State::new(self.key.name())),
         }

@@ -19,7 +19,8 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 use crate::store::{BlockInfo, SqliteStore, Store};
 
-use super::super::batch::BatchOpener;
+use super::super::batch::{BatchOpener, OpenBatchError};
+use super::super::granted::Granted;
 use super::super::record::{AsOf, AuditRecord, BlockStream, Content, RecordStream, Records, RecordsError};
 
 /// Blocks opened and not yet given out. With blocks of 4,096 records of 1.1 KB each takes some 12 MB.
@@ -39,6 +40,7 @@ struct Shared {
     store: Arc<SqliteStore>,
     identities: Vec<Identity>,
     orders: Vec<(u64, ErasureStatement)>,
+    granted: Granted,
 }
 
 impl VaultRecords {
@@ -47,8 +49,9 @@ impl VaultRecords {
         as_of: AsOf,
         identities: Vec<Identity>,
         orders: Vec<(u64, ErasureStatement)>,
+        granted: Granted,
     ) -> Self {
-        VaultRecords { shared: Arc::new(Shared { store, identities, orders }), as_of }
+        VaultRecords { shared: Arc::new(Shared { store, identities, orders, granted }), as_of }
     }
 
     /// Some records by index, ascending and each once, opened.
@@ -157,7 +160,7 @@ impl Shared {
             sealed: statement.sealed,
             writer: block.statement.signer_name().into(),
             retain_until: statement.retain_until.as_str().into(),
-            opener: BatchOpener::new(&self.identities, &header),
+            opener: BatchOpener::new(&self.identities, &header, &self.granted.batch(height)),
         })
     }
 
@@ -217,6 +220,8 @@ impl Shared {
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(parser, position, bytes) {
                 Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+                // Of a batch that was granted in part.
+                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
                 Err(e) => {
                     self.check_bytes(info, position, bytes)?;
                     Content::Unreadable { why: e.to_string() }

@@ -14,6 +14,7 @@ use crate::chain::authority::{ERASURE_KIND, ErasureStatement, RecordRange};
 use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::grant;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::merkle;
@@ -380,7 +381,7 @@ impl Run<'_> {
         let block = Block::parse(&text).map_err(|e| wrong(height, e))?;
         // Downloaded first: a connection that breaks leaves the state at the block before.
         let body = match Statement::parse(&block.statement.text) {
-            Ok(Statement::Records(_)) => source.body(height, self.target.size)?,
+            Ok(Statement::Records(_) | Statement::Grant(_)) => source.body(height, self.target.size)?,
             _ => Vec::new(),
         };
         let statement = self.state.apply(&block).map_err(|e| wrong(height, e))?;
@@ -414,6 +415,10 @@ impl Run<'_> {
             new.leaf_inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
             commitment.leaf_inputs.iter().for_each(|l| new.leaf_inputs.extend_from_slice(&l.to_bytes()));
             new.tags = commitment.tags;
+            self.bytes += body.len();
+            new.body = Some(body);
+        } else if let Statement::Grant(grant) = &statement {
+            grant::check(grant, &body).map_err(|e| wrong(height, e))?;
             self.bytes += body.len();
             new.body = Some(body);
         }

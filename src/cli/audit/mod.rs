@@ -2,12 +2,16 @@
 
 mod disclose;
 mod export;
+mod grant;
 mod open;
+mod report;
 mod search;
 mod sql;
 mod sync;
 mod vault;
 mod verify;
+
+mod watch;
 mod when;
 
 use super::Outcome;
@@ -18,6 +22,10 @@ pub enum AuditCommand {
     Sync(sync::SyncArgs),
     /// Find records by who, what, which: the ledger compares blind tags and learns no value
     Search(search::SearchArgs),
+    /// Re-wrap the keys of records you can read for a later reader
+    Grant(grant::GrantArgs),
+    /// Make a report: who saw a patient, disclosures, denied attempts, breach scope, integrity and others
+    Report(report::ReportArgs),
     /// Ask questions in SQL over the records you may open
     Sql(sql::SqlArgs),
     /// Fetch a record, prove that it is the one committed, and open it with your identity
@@ -28,16 +36,21 @@ pub enum AuditCommand {
     Export(export::ExportArgs),
     /// Write an evidence file that shows single fields of one record and nothing else of it
     Disclose(disclose::DiscloseArgs),
+    /// Watch the ledger by rules, and alert: standard output, webhook, syslog
+    Watch(Box<watch::WatchArgs>),
 }
 
 pub fn run(command: AuditCommand) -> Outcome {
     match command {
         AuditCommand::Sync(args) => sync::run(args),
         AuditCommand::Search(args) => search::run(args),
+        AuditCommand::Grant(args) => grant::run(args),
+        AuditCommand::Report(args) => report::run(args),
         AuditCommand::Sql(args) => sql::run(args),
         AuditCommand::Open(args) => open::run(args),
         AuditCommand::Verify(args) => verify::run(args),
         AuditCommand::Export(args) => export::run(args),
         AuditCommand::Disclose(args) => disclose::run(args),
+        AuditCommand::Watch(args) => watch::run(*args),
     }
 }

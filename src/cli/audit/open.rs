@@ -3,10 +3,10 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::auditor::open::{OpenedRecord, open_record};
+use crate::auditor::open::{OpenRecordError, OpenedRecord, open_record};
 use crate::auditor::session::open_session;
 use crate::chain::proof::{parse_record_id, record_id};
-use crate::event::view::Summary;
+use crate::event::view::{Summary, printable};
 
 use super::super::trust::{ServerArgs, identities, verifier_key};
 use super::super::{Failure, Outcome, print_json};
@@ -49,16 +49,36 @@ pub fn run(args: OpenArgs) -> Outcome {
     for identity in identities(&args.identity)? {
         let mut client = args.server.client()?;
         let opened = open_session(&mut client, &identity, key.name()).map_err(Failure::from).and_then(|()| {
-            open_record(&client, &identity, &key, writer.as_ref(), index).map_err(Failure::from)
+            match open_record(&client, &identity, &key, writer.as_ref(), index) {
+                Ok(opened) => Ok(Ok(opened)),
+                // Nothing is wrong: the ledger says why there is nothing to open, and that was checked.
+                Err(erased @ OpenRecordError::ErasedByOrder { .. }) => Ok(Err(erased)),
+                Err(e) => Err(Failure::from(e)),
+            }
         });
         match opened {
-            Ok(opened) => return show(&args, index, &opened),
+            Ok(Ok(opened)) => return show(&args, index, &opened),
+            Ok(Err(erased)) => return show_erased(&args, index, &erased),
             // Another identity of the file may be the reader; anything but a refusal ends the search.
             Err(Failure::Usage(why)) => refusal = Some(Failure::Usage(why)),
             Err(other) => return Err(other),
         }
     }
     Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", args.identity.display()))))
+}
+
+fn show_erased(args: &OpenArgs, index: u64, erased: &OpenRecordError) -> Outcome {
+    if let (true, OpenRecordError::ErasedByOrder { block, committed, reason, legal_basis, .. }) =
+        (args.json, erased)
+    {
+        return print_json(&serde_json::json!({
+            "id": record_id(index), "record": index, "erased": {
+                "block": block, "committed": committed.to_string(), "reason": reason, "legal_basis": legal_basis,
+            },
+        }));
+    }
+    eprintln!("{}", printable(&erased.to_string()));
+    Ok(())
 }
 
 fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {

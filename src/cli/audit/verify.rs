@@ -10,6 +10,7 @@ use crate::auditor::verify::{Report, Trust, verify};
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
 use crate::config::keyfile;
+use crate::event::view::printable;
 use crate::ledger::Guard;
 
 use super::super::operator::guard_path;
@@ -114,6 +115,14 @@ pub fn run(args: VerifyArgs) -> Outcome {
     }
 }
 
+/// The first few of many.
+fn shortened(ranges: &[String]) -> String {
+    match ranges {
+        [a, b, c, _, rest @ ..] => format!("{a}, {b}, {c} and {} more ranges", rest.len() + 1),
+        all => all.join(", "),
+    }
+}
+
 fn tell(r: &Report, what: &str, args: &VerifyArgs, known: bool) -> Outcome {
     let hashes_only = args.identity.is_none() && args.file.is_none();
     println!("HOLDS: {} at {what}", r.ledger);
@@ -129,8 +138,29 @@ fn tell(r: &Report, what: &str, args: &VerifyArgs, known: bool) -> Outcome {
             r.records, r.records_rehashed, r.bytes
         );
     }
-    if r.erased > 0 {
-        println!("  erased     {}, each by an order in the chain", r.erased);
+    for e in &r.erasures {
+        println!(
+            "  erased     {} records ({}) by order at block {} ({}, {}), signed by {}",
+            e.count,
+            shortened(&e.records),
+            e.block,
+            e.reason,
+            printable(&e.legal_basis),
+            printable(&e.officers.join(", "))
+        );
+    }
+    if r.not_yet_erased > 0 {
+        println!(
+            "  NOTE       {} of these records are still stored here: the order is not carried out, or this is an older copy",
+            r.not_yet_erased
+        );
+    }
+    if !r.holds.is_empty() {
+        println!("  on hold    {}", r.holds.join(", "));
+    }
+    if r.grants > 0 {
+        let slots = if hashes_only { "" } else { "; their slots are those that an admin signed" };
+        println!("  grants     {}{slots}", r.grants);
     }
     println!("  checkpoint {} signed by {}", r.root, r.ledger);
     if known {

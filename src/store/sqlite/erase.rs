@@ -6,12 +6,12 @@ use std::ops::Range;
 use rusqlite::Transaction;
 
 use super::super::StoreError;
-use super::super::check::check_erase;
+use super::super::check::{NO_REPLACEMENT, check_erase, check_replace};
 use super::super::erase::erase_from_body;
 use super::chunks::{BODIES, LEAVES};
 use super::runs::{self, Entry, KIND_TAG};
 use super::writer::{Writer, read_size};
-use super::{block_of_record, body, tag_entries};
+use super::{block_info, block_of_record, body, key, tag_entries};
 
 impl Writer {
     /// One durable transaction.
@@ -46,6 +46,20 @@ impl Writer {
             runs::remove(tx, KIND_TAG, &gone).map_err(sql)?;
             count_freed(tx, freed).map_err(sql)?;
             Ok(count)
+        })
+    }
+
+    /// See [`Store::replace_body`](super::super::Store::replace_body).
+    pub(super) fn replace_body(&self, height: u64, new: &[u8]) -> Result<(), StoreError> {
+        self.repeatable(|tx| {
+            let sql = |e| self.fault(&e);
+            let height = key(height).unwrap_or(-1);
+            let records = block_info(tx, height).map_err(sql)?.map(|b| b.records);
+            let old = BODIES.read_all(tx, height).map_err(sql)?;
+            if !records.is_some_and(|r| check_replace(r, old.len(), new)) {
+                return Err(StoreError::Invalid { why: NO_REPLACEMENT.to_owned() });
+            }
+            BODIES.overwrite(tx, height, new).map_err(sql)
         })
     }
 }

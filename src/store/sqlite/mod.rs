@@ -193,6 +193,10 @@ impl Store for SqliteStore {
         writer.erase(records)
     }
 
+    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
+        self.writer()?.replace_body(height, body)
+    }
+
     fn scrub(&self) -> Result<(), StoreError> {
         self.writer()?.scrub()
     }
@@ -253,6 +257,15 @@ impl Store for SqliteStore {
         let Some(height) = key(height) else { return Ok(None) };
         let bytes = self.pool.read(|tx| body(tx, height))?;
         Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn body_part(&self, height: u64, offset: usize, len: usize) -> Result<Vec<u8>, StoreError> {
+        let Some(height) = key(height) else { return Ok(Vec::new()) };
+        self.pool.read(|tx| {
+            let mut out = Vec::new();
+            BODIES.read(tx, height, offset, len, &mut out)?;
+            Ok(out)
+        })
     }
 
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {

@@ -466,7 +466,7 @@ impl Builder {
         let note = Statement::Erasure(order).sign(&key("hospital.example/officers/privacy")).unwrap();
         let by_block = self.commit(note, t);
         for index in first..=last {
-            self.records[index as usize].content = Content::Erased { by_block };
+            self.records[index as usize].content = Content::Erased { by_block: Some(by_block) };
             meant[index as usize].state = "erased";
         }
     }

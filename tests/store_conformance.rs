@@ -1,6 +1,6 @@
 //! What every store must do. [`conformance`] is run on each back end; a new one is added by one test at the
 //! end of this file. A random sequence of operations is then run on SQLite and on the reference store.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
 mod store_support;
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sealtrail::base::batch::Body;
 use sealtrail::base::hash::Hash;
 use sealtrail::base::limits::MAX_BATCH_BYTES;
 use sealtrail::base::record::Tag;
@@ -16,7 +17,7 @@ use store_support::{Chain, ORIGIN, ciphertext_hash, record_bytes, record_tags};
 
 /// Runs every rule on stores made by `make`, each fresh and empty and of the ledger [`ORIGIN`].
 fn conformance(make: impl Fn() -> Box<dyn Store>) {
-    let rules: [fn(&dyn Store); 10] = [
+    let rules: [fn(&dyn Store); 11] = [
         starts_empty,
         appends_and_reads_back,
         compares_and_swaps_the_head,
@@ -27,6 +28,7 @@ fn conformance(make: impl Fn() -> Box<dyn Store>) {
         limits_texts,
         keeps_derived_values,
         sets_the_head_alone,
+        erases,
     ];
     for rule in rules {
         rule(&*make());
@@ -359,6 +361,67 @@ fn rebuilds_and_maintains(store: &dyn Store) {
     check(&chain);
 }
 
+/// Erased records keep their leaf inputs and nothing else; everything beside them stays.
+fn erases(store: &dyn Store) {
+    assert!(matches!(store.erase(std::slice::from_ref(&(0..1))), Err(StoreError::Invalid { .. })));
+    let mut chain = Chain::new();
+    // Bodies of one chunk and of many; a block without records between.
+    let sizes = [3, 0, 900, 1, 40, 2500];
+    let blocks: Vec<NewBlock> = sizes.iter().map(|n| chain.block("w", *n)).collect();
+    store.append(0, &blocks, &[("k".into(), vec![7])], &chain.head()).unwrap();
+    let records = chain.head().records;
+    let body_bytes = store.stats().unwrap().body_bytes;
+    for wrong in [vec![records..records + 1], vec![0..1, 5..records + 1], vec![3..3]] {
+        assert!(matches!(store.erase(&wrong), Err(StoreError::Invalid { .. })), "{wrong:?}");
+    }
+    assert_eq!(store.erase(&[]), Ok(0));
+    assert_eq!(store.stats().unwrap().body_bytes, body_bytes, "a refused erasure erases nothing");
+
+    // Record 0, 5, 10 … of these blocks is erased from the start and does not count.
+    let gone = |r: u64| (2..7).contains(&r) || (500..1900).contains(&r) || r == 3443;
+    let fresh = (0..records).filter(|r| gone(*r) && !r.is_multiple_of(5)).count() as u64;
+    assert_eq!(store.erase(&[2..7, 500..1900, 3443..3444]), Ok(fresh));
+    store.scrub().unwrap();
+    let check = || {
+        for record in 0..records {
+            let stored = store.record(record).unwrap().unwrap();
+            let b = blocks.iter().find(|b| b.height == stored.info.height).unwrap();
+            let inputs = &b.leaf_inputs[stored.position as usize * 96..][..96];
+            match gone(record) {
+                true => assert_eq!(stored.record, [&[2], inputs].concat(), "record {record}"),
+                false => assert_eq!(stored.record, record_bytes(record), "record {record}"),
+            }
+            assert_eq!(stored.header, format!("header {}", b.height).into_bytes());
+            assert_eq!(store.find_ciphertext(&ciphertext_hash(record)).unwrap(), Some(record));
+            let own = record_tags(record).last().copied();
+            let found = own.map(|t| store.find_tag(&t, 0, 9).unwrap()).unwrap_or_default();
+            let there = own.is_some() && !gone(record);
+            assert_eq!(found, if there { vec![record] } else { vec![] }, "tag of record {record}");
+        }
+        let mut bytes = 0;
+        for b in &blocks {
+            let body = store.body(b.height).unwrap();
+            bytes += body.as_ref().map_or(0, Vec::len) as u64;
+            if let Some(body) = body {
+                let body = Body::decode(&body).unwrap();
+                assert_eq!(body.count() as u32, b.records);
+            }
+            assert_eq!(store.leaf_inputs(b.height).unwrap().as_ref(), Some(&b.leaf_inputs));
+            assert_eq!(store.block_text(b.height).unwrap().as_ref(), Some(&b.text));
+        }
+        assert_eq!(store.stats().unwrap().body_bytes, bytes);
+        assert!(bytes < body_bytes);
+    };
+    check();
+    assert_eq!(store.erase(&[2..7, 500..1900, 3443..3444]), Ok(0));
+    store.rebuild_index(&mut |_, _| ()).unwrap();
+    check();
+    assert_eq!((store.head().unwrap(), store.derived("k").unwrap()), (Some(chain.head()), Some(vec![7])));
+    let b = chain.block("w", 3);
+    store.append(sizes.len() as u64, &[b], &[], &chain.head()).unwrap();
+    assert_eq!(store.record(records + 1).unwrap().unwrap().record, record_bytes(records + 1));
+}
+
 /// Readers beside a writer see each append whole or not at all, and never an older state after a newer.
 fn readers_see_whole_appends(store: Arc<dyn Store>) {
     const APPENDS: u64 = 40;
@@ -405,6 +468,8 @@ enum Op {
     Reopen,
     Maintain,
     Rebuild,
+    /// Records from this share of all on, so many.
+    Erase(u8, u64),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -416,6 +481,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Reopen),
         1 => Just(Op::Maintain),
         1 => Just(Op::Rebuild),
+        2 => (any::<u8>(), prop_oneof![1u64..4, Just(350)]).prop_map(|(at, n)| Op::Erase(at, n)),
     ]
 }
 
@@ -496,6 +562,15 @@ proptest! {
                 }
                 Op::Maintain => {
                     sqlite.maintain(Duration::from_secs(1)).unwrap();
+                }
+                Op::Erase(at, n) => {
+                    let all = chain.head().records;
+                    let first = all * u64::from(at) / 256;
+                    let range = first..(first + n).min(all);
+                    let a = sqlite.erase(std::slice::from_ref(&range));
+                    prop_assert_eq!(a.is_ok(), !range.is_empty());
+                    prop_assert_eq!(a, memory.erase(&[range]));
+                    sqlite.scrub().unwrap();
                 }
                 Op::Rebuild => {
                     sqlite.rebuild_index(&mut |_, _| ()).unwrap();

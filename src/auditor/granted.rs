@@ -63,6 +63,11 @@ impl Granted {
         self.grants.is_empty()
     }
 
+    /// Heights of the blocks of which something is granted, ascending.
+    pub fn blocks(&self) -> impl Iterator<Item = u64> {
+        self.by_block.keys().copied()
+    }
+
     /// What the grants give of the batch of the block at `height`, the newest grant first.
     pub fn batch(&self, height: u64) -> Vec<BatchGrant<'_>> {
         let places = self.by_block.get(&height).into_iter().flatten().rev();

@@ -205,6 +205,8 @@ pub fn open_proven(
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
                 Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+                // Of a batch that was granted in part.
+                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
                 Err(e) => Content::Unreadable { why: e.to_string() },
             },
         };

@@ -93,6 +93,13 @@ impl Records for MemoryRecords {
 
     fn blocks(&self, range: Range<u64>) -> BlockStream {
         let within = |i: u64| (i as usize).min(self.blocks.len());
-        Box::new(self.blocks[within(range.start)..within(range.end)].to_vec().into_iter().map(Ok))
+        Box::new(
+            self.blocks[within(range.start)..within(range.end)]
+                .iter()
+                .cloned()
+                .map(Ok)
+                .collect::<Vec<_>>()
+                .into_iter(),
+        )
     }
 }

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where an officer's or admin's command works: beside the database by its settings, or on any machine by a server's address.
 #[derive(clap::Args, Clone, Default)]
-pub struct Place {
+pub struct Remote {
     /// Work through this server instead of the settings file's database: for officers on machines of their own
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
@@ -55,8 +55,8 @@ enum Via {
 }
 
 impl Authority {
-    /// Opens the database of the settings or, if a server has it, talks to that; with [`Place::server`] needs no settings.
-    pub fn open(settings: &Path, place: &Place) -> Result<Authority, Failure> {
+    /// Opens the database of the settings or, if a server has it, talks to that; with [`Remote::server`] needs no settings.
+    pub fn open(settings: &Path, place: &Remote) -> Result<Authority, Failure> {
         if let Some(url) = &place.server {
             return Authority::of_server(Client::new(url, place.ca.as_deref())?);
         }

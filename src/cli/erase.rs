@@ -12,7 +12,7 @@ use crate::chain::statement::{Statement, statement_hash};
 use crate::config::keyfile;
 use crate::event::view::printable;
 
-use super::authority::{Authority, Place};
+use super::authority::{Authority, Remote};
 use super::operator::signing_key_file;
 use super::{Failure, Outcome};
 
@@ -55,7 +55,7 @@ pub struct Signing {
     #[arg(long, value_name = "ORDER")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
-    pub place: Place,
+    pub place: Remote,
 }
 
 pub fn run(settings: &Path, args: Args) -> Outcome {

@@ -111,6 +111,12 @@ impl From<MakeGrantError> for Failure {
     }
 }
 
+impl From<crate::auditor::record::RecordsError> for Failure {
+    fn from(e: crate::auditor::record::RecordsError) -> Failure {
+        Failure::unavailable(e)
+    }
+}
+
 impl From<VerifyError> for Failure {
     fn from(e: VerifyError) -> Failure {
         match e {

@@ -7,7 +7,7 @@ use crate::chain::authority::{HoldAction, HoldStatement, RecordRange};
 use crate::chain::replay::Head;
 use crate::chain::statement::Statement;
 
-use super::authority::{Authority, Place};
+use super::authority::{Authority, Remote};
 use super::erase::parse_records;
 use super::journal::Journal;
 use super::operator::{ADMIN_KEY, settings as load_settings, signing_key, signing_key_file};
@@ -45,7 +45,7 @@ pub enum HoldCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        place: Remote,
     },
 }
 
@@ -59,7 +59,7 @@ pub struct Signing {
     #[arg(long, value_name = "KEYFILE")]
     signer: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    place: Remote,
 }
 
 pub fn run(settings: &Path, command: HoldCommand) -> Outcome {
@@ -101,7 +101,7 @@ fn commit(settings: &Path, name: &str, action: HoldAction, signing: Signing) -> 
     authority.submit(statement.sign(&key).map_err(Failure::usage)?)
 }
 
-fn list(settings: &Path, json: bool, place: &Place) -> Outcome {
+fn list(settings: &Path, json: bool, place: &Remote) -> Outcome {
     let holds = Journal::read(&Authority::open(settings, place)?)?.holds;
     if json {
         let rows: Vec<_> = holds

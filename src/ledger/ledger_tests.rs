@@ -147,6 +147,7 @@ struct Bench {
     writer: Writer,
     readers: Vec<RosterReader>,
     key_text: String,
+    officer: SigningKey,
     dir: tempfile::TempDir,
 }
 
@@ -156,6 +157,12 @@ fn signer(name: &str) -> SigningKey {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::keeping(6)
+    }
+
+    /// Records are to be kept for that many years.
+    fn keeping(retain_years: u16) -> Bench {
+        let officer = signer("test.example/officer");
         let (ledger_key, admin, writer_key) = (signer(ORIGIN), signer("test.example/admin"), signer(WRITER));
         let reader = Identity::generate(&mut random::csprng().unwrap());
         let readers = vec![RosterReader {
@@ -172,8 +179,8 @@ impl Bench {
             admins: vec![admin.verifier()],
             writers: vec![writer_key.verifier()],
             readers: readers.clone(),
-            officers_required: 0,
-            officers: Vec::new(),
+            officers_required: 1,
+            officers: vec![officer.verifier()],
             witnesses: Vec::new(),
         };
         let note = Statement::Roster(roster).sign(&admin).unwrap();
@@ -181,7 +188,7 @@ impl Bench {
             key: writer_key,
             ledger: ORIGIN.into(),
             policy: Policy::default(),
-            retain_years: 6,
+            retain_years,
             search: Box::new(|m| Ok((m.to_owned(), SearchSecret::generate(&mut random::csprng().unwrap())))),
         };
         let mut bench = Bench {
@@ -190,6 +197,7 @@ impl Bench {
             writer: Writer::new(options, Head::default()).unwrap(),
             readers,
             key_text: ledger_key.to_text().to_string(),
+            officer,
             dir: tempfile::tempdir().unwrap(),
         };
         bench.ledger = Some(Ledger::create(bench.store.clone(), bench.options(false), note).unwrap());
@@ -483,3 +491,6 @@ fn after_an_uncertain_append_the_gateway_finds_its_way_again() {
     }
     panic!("never again: {answers:#?}");
 }
+
+#[path = "erase_tests.rs"]
+mod erase_tests;

@@ -74,8 +74,9 @@ impl Collector for Review {
         report.answer = match total {
             0 => format!("No event that could be read in {period} needs a second look by the rules below"),
             n => format!(
-                "In {period}, {} should be looked at, each for the reason given with it",
-                format!("{} of {}", thousands(n), count(self.looked_at, "event", "events"))
+                "In {period}, {} of {} should be looked at, each for the reason given with it",
+                thousands(n),
+                count(self.looked_at, "event", "events")
             ),
         };
         close_answer(report);

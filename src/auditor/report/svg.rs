@@ -182,14 +182,17 @@ fn stack(
     place: impl Fn(f64, f64) -> (String, String, String, String),
 ) -> Markup {
     let mut from = 0.0;
+    let shown = n.iter().zip(CLASSES).filter(|(part, _)| **part > 0);
+    let bars: Vec<_> = shown
+        .map(|(part, class)| {
+            let size = scaled(*part, top, length);
+            from += size;
+            (place(from - size, size), class)
+        })
+        .collect();
     html! {
-        @for (part, class) in n.iter().zip(CLASSES) {
-            @if *part > 0 {
-                @let size = scaled(*part, top, length);
-                @let (x, y, w, h) = place(from, size);
-                @let _ = from += size;
+        @for ((x, y, w, h), class) in bars {
                 rect class=(class) x=(x) y=(y) width=(w) height=(h) {}
-            }
         }
     }
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::single_range_in_vec_init, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::auditor::record::Content;
 use crate::auditor::record_testing::{MemoryRecords, opened};

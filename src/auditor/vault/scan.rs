@@ -19,7 +19,7 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 use crate::store::{BlockInfo, SqliteStore, Store};
 
-use super::super::batch::BatchOpener;
+use super::super::batch::{BatchOpener, OpenBatchError};
 use super::super::granted::Granted;
 use super::super::record::{AsOf, AuditRecord, BlockStream, Content, RecordStream, Records, RecordsError};
 
@@ -220,6 +220,8 @@ impl Shared {
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(parser, position, bytes) {
                 Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+                // Of a batch that was granted in part.
+                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
                 Err(e) => {
                     self.check_bytes(info, position, bytes)?;
                     Content::Unreadable { why: e.to_string() }

@@ -37,7 +37,7 @@ pub enum AuditCommand {
     /// Write an evidence file that shows single fields of one record and nothing else of it
     Disclose(disclose::DiscloseArgs),
     /// Watch the ledger by rules, and alert: standard output, webhook, syslog
-    Watch(watch::WatchArgs),
+    Watch(Box<watch::WatchArgs>),
 }
 
 pub fn run(command: AuditCommand) -> Outcome {
@@ -51,6 +51,6 @@ pub fn run(command: AuditCommand) -> Outcome {
         AuditCommand::Verify(args) => verify::run(args),
         AuditCommand::Export(args) => export::run(args),
         AuditCommand::Disclose(args) => disclose::run(args),
-        AuditCommand::Watch(args) => watch::run(args),
+        AuditCommand::Watch(args) => watch::run(*args),
     }
 }

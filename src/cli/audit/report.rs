@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 
+use crate::auditor::evidence::build::Disclose;
+use crate::auditor::evidence::manifest::to_text;
 use crate::auditor::period::{WorkingHours, Zone};
 use crate::auditor::record::Records;
 use crate::auditor::report::kind::Parameter;
@@ -13,12 +15,13 @@ use crate::auditor::report::{
     Report, ReportError, ReportKind, ReportRequest, build, csv, csv_table, html, json,
 };
 use crate::base::clock::Timestamp;
-use crate::base::limits::DEFAULT_REPORT_ROWS;
+use crate::base::limits::{DEFAULT_REPORT_ROWS, MAX_EVIDENCE_RECORDS, REPORT_EVIDENCE_RECORDS};
 use crate::config::keyfile;
 use crate::event::view::printable;
 
 use super::super::{Failure, Outcome};
-use super::vault::VaultArgs;
+use super::export::{FileArgs, from_vault};
+use super::vault::{OpenVault, VaultArgs};
 
 /// Instead of a report's name: what reports there are.
 const LIST: &str = "list";
@@ -85,6 +88,15 @@ pub struct ReportArgs {
     /// File to write, - for standard output [default: html to NAME-DATE.html, csv and json to standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Evidence file that proves the rows [default: beside the report's file, NAME.evidence.json]
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
+    /// Write no evidence file
+    #[arg(long, conflicts_with = "evidence")]
+    no_evidence: bool,
+    /// Sign the evidence file with this key (as `keygen officer` makes it)
+    #[arg(long, value_name = "KEYFILE")]
+    sign: Option<PathBuf>,
     #[command(flatten)]
     vault: VaultArgs,
 }
@@ -124,8 +136,50 @@ pub fn run(args: ReportArgs) -> Outcome {
     request.check()?;
     let open = args.vault.open()?;
     eprintln!("{}", printable(&open.as_of()));
-    let report = make(open.shared_records()?, &request)?;
+    let mut report = make(open.shared_records()?, &request)?;
+    prove(&args, &open, &mut report)?;
     write(&args, &report)
+}
+
+/// Writes the evidence file of the report's rows, and names it in the report.
+fn prove(args: &ReportArgs, open: &OpenVault, report: &mut Report) -> Outcome {
+    let beside = || target(args, report).map(|path| path.with_extension("evidence.json"));
+    let Some(path) = args.evidence.clone().or_else(beside).filter(|_| !args.no_evidence) else {
+        return Ok(());
+    };
+    let records = report.records();
+    let most = if args.evidence.is_some() { MAX_EVIDENCE_RECORDS } else { REPORT_EVIDENCE_RECORDS };
+    if records.len() > most {
+        eprintln!(
+            "no evidence file: the rows rest on {} records, more than {most}. Narrow the report, or give --evidence FILE (at most {MAX_EVIDENCE_RECORDS})",
+            records.len()
+        );
+        return Ok(());
+    }
+    if records.is_empty() {
+        return Ok(());
+    }
+    // Opened events would name the staff that the report does not.
+    let disclose = if report.staff_hidden { Disclose::Nothing } else { Disclose::Everything };
+    let title = Some(to_text(&report.title));
+    let note = report
+        .staff_hidden
+        .then(|| "names of staff are left out of the report, so the events are not shown here".to_owned());
+    let file =
+        FileArgs { out: path.clone(), title, note: note.into_iter().collect(), sign: args.sign.clone() };
+    from_vault(open, &records, &disclose, &file, format!("the records of the report: {}", report.question))?;
+    report.evidence = path.file_name().map(|n| n.to_string_lossy().into_owned());
+    Ok(())
+}
+
+/// The file the report goes to; `None` for standard output.
+fn target(args: &ReportArgs, report: &Report) -> Option<PathBuf> {
+    let to_stdout = match &args.out {
+        Some(path) => path == Path::new(STDOUT),
+        None => args.format != ReportFormat::Html || !std::io::stdout().is_terminal(),
+    };
+    let named = || format!("{}-{}.html", report.kind.name(), report.zone.show_date(report.created)).into();
+    (!to_stdout).then(|| args.out.clone().unwrap_or_else(named))
 }
 
 /// The report over any records.
@@ -200,21 +254,14 @@ pub fn write(args: &ReportArgs, report: &Report) -> Outcome {
             Failure::Usage(format!("this report has no table {name}: choose one of {}", tables.join(", ")))
         })?,
     };
-    let to_stdout = match &args.out {
-        Some(path) => path == Path::new(STDOUT),
-        None => args.format != ReportFormat::Html || !std::io::stdout().is_terminal(),
-    };
-    if to_stdout {
+    let Some(path) = target(args, report) else {
         let written = std::io::stdout().lock().write_all(text.as_bytes());
         // Whoever reads it, such as `head`, has had enough.
         return match written {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::unavailable(e)),
             _ => Ok(()),
         };
-    }
-    let path = args.out.clone().unwrap_or_else(|| {
-        PathBuf::from(format!("{}-{}.html", report.kind.name(), report.zone.show_date(report.created)))
-    });
+    };
     keyfile::create_secret(&path, &text).map_err(Failure::usage)?;
     eprintln!("{}", printable(&report.answer));
     for finding in &report.findings {

@@ -17,7 +17,7 @@ use crate::seal::reader_key::Identity;
 
 use super::super::Failure;
 use super::super::source::FileSource;
-use super::super::trust::{identities, verifier_key};
+use super::super::trust::{DEFAULT_SERVER, identities, verifier_key};
 
 /// What the vault remembers of its first sync: no secret.
 const SETTINGS: &str = "vault.toml";
@@ -67,7 +67,7 @@ pub struct Setting {
     admin: Option<VerifierKey>,
     server: Option<String>,
     ca: Option<PathBuf>,
-    identity: PathBuf,
+    identity: Option<PathBuf>,
     offline: bool,
 }
 
@@ -82,9 +82,9 @@ pub struct OpenVault {
 }
 
 impl VaultArgs {
-    /// Whether there is a vault already.
-    pub fn exists(&self) -> bool {
-        self.vault.join(SETTINGS).exists()
+    /// Whether to ask the server and not a vault: if told so, or if there is none.
+    pub fn remote(&self, told: bool) -> bool {
+        told || (!self.offline && !self.vault.join(SETTINGS).exists())
     }
 
     /// The arguments, completed by what the vault remembers and remembered in it.
@@ -121,8 +121,7 @@ impl VaultArgs {
             (None, kept) => kept.as_deref().map(verifier_key).transpose()?,
         };
         let absolute = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
-        let identity =
-            self.identity.as_ref().map(absolute).or(kept.identity).ok_or_else(|| missing("--identity"))?;
+        let identity = self.identity.as_ref().map(absolute).or(kept.identity);
         Ok(Setting {
             key,
             dir: self.vault.clone(),
@@ -154,7 +153,20 @@ impl VaultArgs {
 impl Setting {
     /// All identities of the identity file.
     pub fn identities(&self) -> Result<Vec<Identity>, Failure> {
-        identities(&self.identity)
+        identities(self.identity_file()?)
+    }
+
+    fn identity_file(&self) -> Result<&Path, Failure> {
+        self.identity.as_deref().ok_or_else(|| {
+            Failure::Usage(
+                "--identity FILE is needed: your own key, as age-keygen or `keygen reader` makes it".into(),
+            )
+        })
+    }
+
+    /// The admin whose work the first roster must be, if known.
+    pub fn admin(&self) -> Option<&VerifierKey> {
+        self.admin.as_ref()
     }
 
     /// The vault's folder.
@@ -173,14 +185,16 @@ impl Setting {
         Ok(OpenVault { vault, view, setting: self })
     }
 
+    /// A client without a session.
+    pub fn plain_client(&self) -> Result<Client, Failure> {
+        let server = self.server.as_deref().unwrap_or(DEFAULT_SERVER);
+        Ok(Client::new(server, self.ca.as_deref())?)
+    }
+
     /// A client with a session for one of the identities.
     pub fn client(&self) -> Result<Client, Failure> {
-        let server = self.server.as_deref().ok_or_else(|| {
-            Failure::Usage(
-                "the vault knows no server: give --server URL, or --offline to use what it has".into(),
-            )
-        })?;
-        let mut client = Client::new(server, self.ca.as_deref())?;
+        let mut client = self.plain_client()?;
+        let file = self.identity_file()?;
         let mut refusal = None;
         for identity in self.identities()? {
             match open_session(&mut client, &identity, self.key.name()).map_err(Failure::from) {
@@ -189,8 +203,7 @@ impl Setting {
                 Err(e) => return Err(e),
             }
         }
-        Err(refusal
-            .unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", self.identity.display()))))
+        Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", file.display()))))
     }
 
     /// Brings the vault up to date, from the server or a copy of the database.
@@ -204,6 +217,7 @@ impl Setting {
             }
             other => other?,
         };
+        self.identity_file()?;
         self.remember()?;
         match file {
             Some(path) => self.run(&mut vault, &mut FileSource::open(path)?),
@@ -236,7 +250,7 @@ impl Setting {
             admin: self.admin.as_ref().map(ToString::to_string),
             server: self.server.clone(),
             ca: self.ca.clone(),
-            identity: Some(self.identity.clone()),
+            identity: self.identity.clone(),
         };
         let text = toml::to_string(&kept).map_err(Failure::unavailable)?;
         let path = self.dir.join(SETTINGS);

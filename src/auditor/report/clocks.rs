@@ -1,4 +1,4 @@
-//! Clocks that disagree: the time of the event by its sender, of sealing by the writer, of committing by the ledger.
+//! Times that do not fit: the time of the event by its sender, of sealing by the writer, of committing by the ledger.
 
 use super::model::{Cell, Column, Mark, RecordSet, Row};
 use super::request::ReportRequest;
@@ -37,13 +37,15 @@ pub(super) fn note() -> String {
 pub(super) struct Clocks {
     rows: Vec<Row>,
     total: u64,
+    /// How many of them are merely late.
+    late: u64,
     limit: usize,
 }
 
 impl Clocks {
     /// With at most as many rows as the request allows.
     pub fn new(request: &ReportRequest) -> Clocks {
-        Clocks { rows: Vec::new(), total: 0, limit: request.rows }
+        Clocks { rows: Vec::new(), total: 0, late: 0, limit: request.rows }
     }
 
     /// Looks at an event's time, if it has one.
@@ -60,6 +62,7 @@ impl Clocks {
                 set(),
             );
         } else if behind > LATE {
+            self.late += 1;
             self.put("The event was sealed late", &record.writer, record.block, (time, record.sealed), set());
         }
     }
@@ -78,6 +81,7 @@ impl Clocks {
                 none(),
             );
         } else if behind > LATE {
+            self.late += 1;
             self.put("The batch was committed late", writer, block.height, (made, block.committed), none());
         }
         if let Some(before) = backwards {
@@ -108,9 +112,9 @@ impl Clocks {
         self.rows.push(Row { cells, records, mark: Mark::Attention });
     }
 
-    /// How many there are.
-    pub fn total(&self) -> u64 {
-        self.total
+    /// How many contradict each other, and how many are merely late.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.total - self.late, self.late)
     }
 
     /// The rows, and how many there would be without the limit.

@@ -331,11 +331,17 @@ impl Integrity {
                 duration(age)
             ));
         }
-        let oddities = self.clocks.total();
-        if oddities > 0 {
+        let (contradictions, late) = self.clocks.counts();
+        if contradictions > 0 {
             report.findings.push(format!(
-                "{} where clocks disagree; see the table.",
-                count(oddities, "case was found", "cases were found")
+                "{} that cannot be right: clocks disagree; see the table.",
+                count(contradictions, "time was found", "times were found")
+            ));
+        }
+        if late > 0 {
+            report.findings.push(format!(
+                "{} more than a day late; see the table.",
+                count(late, "event was sealed or batch committed", "events were sealed or batches committed")
             ));
         }
         let figure =
@@ -352,7 +358,7 @@ impl Integrity {
             figure("unreadable", unreadable, unreadable > 0),
             figure("erased by order", erased, false),
             figure("sealed for others", coverage.not_for_you.count, false),
-            figure("clocks that disagree", oddities, oddities > 0),
+            figure("clocks that disagree", contradictions, contradictions > 0),
         ];
         report.charts.extend(self.days.chart("Records committed by day", request, false));
         let start = self.writers.values().filter_map(|w| w.first.or(w.in_roster)).min();
@@ -401,10 +407,10 @@ impl Integrity {
         let total = self.kinds[5].max(self.holds.len() as u64);
         put("holds", "Legal holds", about, &HOLD, self.holds, total, "oldest first");
         let (clock_rows, clock_total) = self.clocks.finish();
-        let about = "Times of the event, of sealing and of committing that cannot all be right, beyond the tolerance stated in the notes.";
+        let about = "Times of the event, of sealing and of committing that contradict each other or lie far apart; the notes say how far.";
         put(
             "clocks",
-            "Clocks that disagree",
+            "Times that do not fit",
             about,
             super::clocks::COLUMNS,
             clock_rows,

@@ -213,7 +213,9 @@ impl Collector for Readers {
              batch was really sealed for stands in its signed header; `sealtrail audit verify` reports readers outside the roster."
                 .to_owned(),
         );
-        report.notes.push("Times are those of the ledger's commits. The rows rest on signed statements in the blocks they name, which anyone can fetch and check.".to_owned());
+        report.notes.push("Times are those of the ledger's commits. The rows rest on signed statements in the blocks they name, \
+             which anyone can fetch and check."
+            .to_owned());
         if self.cut > 0 {
             report.notes.push(format!(
                 "{} not listed: there are too many.",

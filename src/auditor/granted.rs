@@ -58,6 +58,11 @@ impl Granted {
         Ok(())
     }
 
+    /// Number of grants.
+    pub fn len(&self) -> usize {
+        self.grants.len()
+    }
+
     /// Whether there is no grant.
     pub fn is_empty(&self) -> bool {
         self.grants.is_empty()

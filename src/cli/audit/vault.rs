@@ -57,6 +57,8 @@ struct Remembered {
     server: Option<String>,
     ca: Option<PathBuf>,
     identity: Option<PathBuf>,
+    #[serde(default)]
+    persist: bool,
 }
 
 /// Everything needed to work with a vault.
@@ -69,6 +71,8 @@ pub struct Setting {
     ca: Option<PathBuf>,
     identity: Option<PathBuf>,
     offline: bool,
+    /// Keep opened events at rest, sealed to the identity.
+    pub persist: bool,
 }
 
 /// A vault opened for reading.
@@ -130,6 +134,7 @@ impl VaultArgs {
             ca: self.ca.as_ref().map(absolute).or(kept.ca),
             identity,
             offline: self.offline,
+            persist: kept.persist,
         })
     }
 
@@ -241,7 +246,28 @@ impl Setting {
         };
         let result = vault.sync(source, self.admin.as_ref(), &mut progress);
         bar.finish_and_clear();
-        Ok(result?)
+        let report = result?;
+        if self.persist {
+            self.keep(vault)?;
+        }
+        Ok(report)
+    }
+
+    /// Keeps the opened events of new blocks, sealed to the identity.
+    fn keep(&self, vault: &mut Vault) -> Result<(), Failure> {
+        vault.keep_opened();
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg:20} {bar:40} {pos}/{len} records  {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message("keeping opened");
+        let kept = vault.records(self.identities()?)?.keep(&mut |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        kept?;
+        Ok(())
     }
 
     fn remember(&self) -> Result<(), Failure> {
@@ -251,6 +277,7 @@ impl Setting {
             server: self.server.clone(),
             ca: self.ca.clone(),
             identity: self.identity.clone(),
+            persist: self.persist,
         };
         let text = toml::to_string(&kept).map_err(Failure::unavailable)?;
         let path = self.dir.join(SETTINGS);

@@ -57,7 +57,11 @@ pub fn html(report: &Report) -> String {
                     (verify(report))
                     @for table in &report.tables { @if table.apart { div.apart { (section(table, &report.zone)) } } }
                 }
-                footer { p { (report.title) " · " (shown(&report.as_of.ledger)) " · made " (report.zone.show(report.created)) " " (zone_name(&report.zone)) " · contains personal data: keep it accordingly" } }
+                footer { p {
+                    (report.title) " · " (shown(&report.as_of.ledger))
+                    " · made " (report.zone.show(report.created)) " " (zone_name(&report.zone))
+                    " · contains personal data: keep it accordingly"
+                } }
             }
         }
     };
@@ -112,7 +116,10 @@ fn section(table: &Table, zone: &Zone) -> Markup {
                 }
             }
             @if table.total > table.rows.len() as u64 {
-                p.cut { "Cut: " (thousands(table.rows.len() as u64)) " of " (thousands(table.total)) " rows are shown. Choose a shorter period or a larger --rows for the rest." }
+                p.cut {
+                    "Cut: " (thousands(table.rows.len() as u64)) " of " (thousands(table.total))
+                    " rows are shown. Choose a shorter period or a larger --rows for the rest."
+                }
             }
             @if !table.rows.is_empty() { (rows(table, zone)) }
         }

@@ -276,7 +276,10 @@ fn record_names(records: &RecordSet) -> Markup {
     let named: u64 = records.ranges.iter().take(SHOWN).map(|(first, last)| last - first + 1).sum();
     let more = records.count.saturating_sub(named);
     html! {
-        @for name in &names { span.nbr { (name) } " " }
+        @for name in &names {
+            @for (n, id) in name.split(" to ").enumerate() { @if n > 0 { " to " } span.nbr { (id) } }
+            " "
+        }
         @if more > 0 { "and " (thousands(more)) " more" }
     }
 }

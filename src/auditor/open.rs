@@ -44,7 +44,8 @@ pub enum OpenRecordError {
     Erased(u64),
     /// Gone by order of an erasure statement; that its block is in the ledger was checked.
     #[error(
-        "{id} was erased by order at block {block} ({reason}, {legal_basis}), committed {committed}. The record existed, and its proof still holds; nobody can open it any more",
+        "{id} was erased by order at block {block} ({reason}, {legal_basis}), committed {committed}. \
+         The record existed, and its proof still holds; nobody can open it any more",
         id = record_id(*.record)
     )]
     ErasedByOrder {

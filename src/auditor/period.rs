@@ -56,7 +56,7 @@ impl Zone {
             return Ok(Zone::utc());
         }
         let zone = if text.starts_with(['+', '-']) {
-            TimeZone::fixed(fixed_offset(text).ok_or_else(wrong)?)
+            TimeZone::fixed(offset(text).ok_or_else(wrong)?)
         } else {
             TimeZone::get(text).map_err(|_| wrong())?
         };
@@ -148,19 +148,17 @@ pub fn date_of(day: i32) -> civil::Date {
     civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day.clamp(-400, 2_932_896)))
 }
 
-/// `+01:00`, `-05` and the like.
-fn fixed_offset(text: &str) -> Option<Offset> {
+/// `+01:00`, up to 14 hours.
+fn offset(text: &str) -> Option<Offset> {
     let (sign, rest) = text.split_at_checked(1)?;
     let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "00"));
-    let number = |t: &str| {
-        let digits = t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit());
-        t.parse::<i32>().ok().filter(|_| digits)
-    };
+    let number =
+        |t: &str| t.parse::<i32>().ok().filter(|_| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit()));
     let (hours, minutes) = (number(hours)?, number(minutes)?);
     if hours > 14 || minutes > 59 {
         return None;
     }
-    let seconds = hours * 3600 + minutes * 60;
+    let seconds = (hours * 60 + minutes) * 60;
     Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok()
 }
 

@@ -330,6 +330,8 @@ fn accounting_of_disclosures() {
     let (handed_out, sheet) = page.split_once("<div class=\"apart\">").unwrap();
     assert!(!handed_out.contains("Police") && sheet.contains("County Police Department"));
     assert!(!csv(&report).contains("Police"));
+    let held_back: BTreeSet<u64> = all.iter().filter(done).filter(police).map(|m| m.index).collect();
+    assert!(report.records().iter().all(|index| !held_back.contains(index)), "nor in the evidence file");
 }
 
 #[test]

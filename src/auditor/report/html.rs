@@ -13,6 +13,8 @@ use crate::chain::checkpoint::Checkpoint;
 use crate::chain::note::Note;
 
 const STYLE: &str = include_str!("style.css");
+/// The number of sheets would tell that one was taken out.
+const APART_STYLE: &str = "@page { @bottom-right { content: \"Page \" counter(page); } }";
 /// A word with more characters may be broken anywhere.
 const LONG_WORD: usize = 24;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -29,7 +31,7 @@ pub fn html(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="referrer" content="no-referrer";
                 title { (report.title) " – " (shown(&report.as_of.ledger)) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(STYLE)) @if report.tables.iter().any(|t| t.apart) { (PreEscaped(APART_STYLE)) } }
             }
             body {
                 header {
@@ -55,14 +57,13 @@ pub fn html(report: &Report) -> String {
                     @if report.kind == ReportKind::Review { (sign_off()) }
                     section.notes { h2 { "How to read this report" } ul { @for note in &report.notes { li { (shown(note)) } } } }
                     (verify(report))
-                    @for table in &report.tables { @if table.apart { div.apart { (section(table, &report.zone)) } } }
                 }
-                footer {
-                    p {
-                        (report.title) " · " (shown(&report.as_of.ledger)) " · made " (report.zone.show(report.created)) " "
-                        (zone_name(&report.zone)) " · contains personal data: keep it accordingly"
-                    }
-                }
+                footer { p {
+                    (report.title) " · " (shown(&report.as_of.ledger))
+                    " · made " (report.zone.show(report.created)) " " (zone_name(&report.zone))
+                    " · contains personal data: keep it accordingly"
+                } }
+                @for table in &report.tables { @if table.apart { div.apart { (section(table, &report.zone)) } } }
             }
         }
     };
@@ -277,7 +278,10 @@ fn record_names(records: &RecordSet) -> Markup {
     let named: u64 = records.ranges.iter().take(SHOWN).map(|(first, last)| last - first + 1).sum();
     let more = records.count.saturating_sub(named);
     html! {
-        @for name in &names { span.nbr { (name) } " " }
+        @for name in &names {
+            @for (n, id) in name.split(" to ").enumerate() { @if n > 0 { " to " } span.nbr { (id) } }
+            " "
+        }
         @if more > 0 { "and " (thousands(more)) " more" }
     }
 }

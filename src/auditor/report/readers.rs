@@ -65,8 +65,7 @@ impl Collector for Readers {
     fn block(&mut self, block: &Block, statement: &Statement) {
         let place = Place { block: block.height, at: block.committed, record: block.first_record };
         self.records += statement.record_count();
-        let signers: Vec<&str> = block.statement.signatures.iter().map(|s| s.name.as_str()).collect();
-        let signers = signers.join(", ");
+        let signers = super::listed::signers(block);
         match statement {
             Statement::Roster(roster) => self.roster(place, roster, &signers),
             Statement::Grant(grant) if self.grants.len() < MAX_REPORT_KEYS => {
@@ -213,9 +212,11 @@ impl Collector for Readers {
              batch was really sealed for stands in its signed header; `sealtrail audit verify` reports readers outside the roster."
                 .to_owned(),
         );
-        report.notes.push("Times are those of the ledger's commits. The rows rest on signed statements in the blocks they name, \
-             which anyone can fetch and check."
-            .to_owned());
+        report.notes.push(
+            "Times are those of the ledger's commits. The rows rest on signed statements in the blocks they name, which anyone can \
+             fetch and check."
+                .to_owned(),
+        );
         if self.cut > 0 {
             report.notes.push(format!(
                 "{} not listed: there are too many.",

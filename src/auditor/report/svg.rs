@@ -47,6 +47,11 @@ fn figure(title: &str, class: &str, picture: Markup, below: Markup) -> Markup {
     html! { figure.(class) { figcaption { (title) } (picture) (below) } }
 }
 
+/// A colour and what it stands for.
+fn key(class: &str, name: &str) -> Markup {
+    html! { span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect class=(class) width="10" height="10" {} } " " (name) } }
+}
+
 /// Which colour is which, for the outcomes that occur.
 fn legend_of(all: impl Iterator<Item = Outcomes>, by_outcome: bool) -> Markup {
     let mut sum = [0u64; 4];
@@ -60,11 +65,7 @@ fn legend_of(all: impl Iterator<Item = Outcomes>, by_outcome: bool) -> Markup {
     let parts = OUTCOME_NAMES.iter().zip(CLASSES).zip(sum).filter(|(_, n)| *n > 0).map(|(part, _)| part);
     html! {
         @if by_outcome {
-            p.legend {
-                @for (name, class) in parts {
-                    span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect class=(class) width="10" height="10" {} } " " (name) }
-                }
-            }
+            p.legend { @for (name, class) in parts { (key(class, name)) } }
         }
     }
 }
@@ -251,16 +252,16 @@ fn week_chart(title: &str, hours: &[[u64; 24]; 7], working: &[[bool; 24]; 7]) ->
                     rect class=(if *inside { "heat" } else { "heat out" }) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2" {}
                     @if *n > 0 {
                         @let class = if *inside { "heat-in" } else { "heat-out" };
-                        rect class=(class) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2"
-                            fill-opacity=(format!("{shade:.2}")) {}
+                        @let opacity = format!("{shade:.2}");
+                        rect class=(class) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2" fill-opacity=(opacity) {}
                         text class=(if shade > 0.6 { "count light" } else { "count" }) x=(px(x + 18.0)) y=(px(y + 15.5)) text-anchor="middle" { (short(*n)) }
                     }
                 }
             }
         }
         @if framed { p.legend {
-            span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect.heat-in width="10" height="10" {} } " within working hours" }
-            span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect.heat-out width="10" height="10" {} } " outside" }
+            (key("heat-in", "within working hours"))
+            (key("heat-out", "outside"))
         } }
     }
 }

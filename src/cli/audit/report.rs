@@ -134,11 +134,28 @@ pub fn run(args: ReportArgs) -> Outcome {
     // What is wrong with the request is said before anything is downloaded.
     let request = request(&args)?;
     request.check()?;
+    if let Some(path) = args.out.as_ref().filter(|path| path.exists()) {
+        let path = path.display();
+        return Err(Failure::Usage(format!(
+            "{path} exists already and is not overwritten; choose another --out"
+        )));
+    }
     let open = args.vault.open()?;
     eprintln!("{}", printable(&open.as_of()));
     let mut report = make(open.shared_records()?, &request)?;
+    if let Some(name) = &args.table {
+        table(&report, name)?;
+    }
     prove(&args, &open, &mut report)?;
     write(&args, &report)
+}
+
+/// A table of the report as CSV.
+fn table(report: &Report, name: &str) -> Result<String, Failure> {
+    csv_table(report, name).ok_or_else(|| {
+        let tables: Vec<&str> = report.tables.iter().map(|t| t.name).collect();
+        Failure::Usage(format!("this report has no table {name}: choose one of {}", tables.join(", ")))
+    })
 }
 
 /// Writes the evidence file of the report's rows, and names it in the report.
@@ -249,10 +266,7 @@ pub fn write(args: &ReportArgs, report: &Report) -> Outcome {
         (ReportFormat::Html, _) => html(report),
         (ReportFormat::Json, _) => json(report) + "\n",
         (ReportFormat::Csv, None) => csv(report),
-        (ReportFormat::Csv, Some(name)) => csv_table(report, name).ok_or_else(|| {
-            let tables: Vec<&str> = report.tables.iter().map(|t| t.name).collect();
-            Failure::Usage(format!("this report has no table {name}: choose one of {}", tables.join(", ")))
-        })?,
+        (ReportFormat::Csv, Some(name)) => table(report, name)?,
     };
     let Some(path) = target(args, report) else {
         let written = std::io::stdout().lock().write_all(text.as_bytes());

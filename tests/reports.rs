@@ -1,6 +1,12 @@
 //! Reports against figures computed a second time, from what the events were meant to say; and what must never happen on a
 //! page: scripts, formulas, names of hidden staff, silence about what was not seen.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::type_complexity,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod report_support;
 

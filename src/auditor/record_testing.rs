@@ -87,7 +87,11 @@ impl Records for MemoryRecords {
         let some = self.records[within(range.start)..within(range.end.max(range.start))].to_vec();
         let broken = self.broken_at;
         Box::new(some.into_iter().map(move |r| {
-            if broken == Some(r.index) { Err(RecordsError("the disk is gone".to_owned())) } else { Ok(r) }
+            if broken == Some(r.index) {
+                Err(RecordsError::Unavailable("the disk is gone".to_owned()))
+            } else {
+                Ok(r)
+            }
         }))
     }
 

@@ -354,9 +354,8 @@ pub fn search_vault(
     criteria.check()?;
     let mut found = Found::default();
     let store: &dyn Store = vault.store();
-    let damaged = |why: String| {
-        SearchError::Answer(format!("the vault is damaged ({why}): delete its folder and sync again"))
-    };
+    let damaged =
+        |why: String| SearchError::Vault(VaultError::Damaged { dir: vault.dir().display().to_string(), why });
     let granted = vault.granted(identities)?;
     let mut heights = epochs(store, 0, u64::MAX)?;
     heights.extend(granted.blocks());

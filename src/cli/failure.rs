@@ -113,7 +113,11 @@ impl From<MakeGrantError> for Failure {
 
 impl From<crate::auditor::record::RecordsError> for Failure {
     fn from(e: crate::auditor::record::RecordsError) -> Failure {
-        Failure::unavailable(e)
+        use crate::auditor::record::RecordsError;
+        match e {
+            RecordsError::Unavailable(_) => Failure::unavailable(e),
+            RecordsError::Damaged(_) => Failure::Wrong(e.to_string()),
+        }
     }
 }
 

@@ -67,7 +67,10 @@ impl Table {
 
     fn row(&mut self, index: u64) -> Result<&Row, RecordsError> {
         if !self.range.contains(&index) {
-            return Err(RecordsError(format!("there is no record {index} in records {:?}", self.range)));
+            return Err(RecordsError::Damaged(format!(
+                "there is no record {index} in records {:?}",
+                self.range
+            )));
         }
         self.reads += 1;
         let last = self.last.replace(index);
@@ -124,12 +127,12 @@ impl Table {
             s.used = reads;
             s.current.as_ref()
         });
-        row.ok_or_else(|| RecordsError("a stream of records ended early".to_owned()))
+        row.ok_or_else(|| RecordsError::Damaged("a stream of records ended early".to_owned()))
     }
 }
 
 fn missing(index: u64) -> RecordsError {
-    RecordsError(format!("record {index} was left out of the stream of records"))
+    RecordsError::Damaged(format!("record {index} was left out of the stream of records"))
 }
 
 /// One record with what was computed of it.

@@ -123,6 +123,8 @@ impl Vault {
             Vault::open(dir, key)?;
         }
         let store = SqliteStore::open(&path, key.name(), true)?;
+        only_mine(&path)
+            .map_err(|e| VaultError::Damaged { dir: dir.display().to_string(), why: e.to_string() })?;
         Vault::checked(dir, key, store, Some(lock))
     }
 
@@ -300,6 +302,13 @@ impl Vault {
     pub fn roster(&self) -> Result<Option<(Timestamp, crate::chain::roster::Roster)>, VaultError> {
         Ok(self.state()?.roster().map(|r| (r.issued, r.clone())))
     }
+}
+
+/// Mode 0600. The folder keeps others out already; a copy of the file should too.
+fn only_mine(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(())
 }
 
 fn make_folder(dir: &Path) -> std::io::Result<()> {

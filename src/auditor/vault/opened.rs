@@ -94,7 +94,7 @@ fn connect(dir: &Path, create: bool) -> Result<Option<Connection>, rusqlite::Err
         return Ok(None);
     }
     let conn = Connection::open_with_flags(
-        path,
+        &path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     conn.busy_timeout(std::time::Duration::from_secs(10))?;
@@ -103,6 +103,8 @@ fn connect(dir: &Path, create: bool) -> Result<Option<Connection>, rusqlite::Err
         "PRAGMA secure_delete = ON; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = NORMAL;",
     )?;
     conn.execute_batch(SCHEMA)?;
+    // It is ciphertext; if this fails the folder's mode still keeps others out.
+    let _ = super::only_mine(&path);
     Ok(Some(conn))
 }
 

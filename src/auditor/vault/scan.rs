@@ -70,7 +70,7 @@ impl VaultRecords {
             if !kept.has(info.height).map_err(Shared::failed)? {
                 let opened = self.shared.open_block(&info, &(info.first_record..next))?;
                 let contents: Vec<Content> = opened.into_iter().map(|r| r.content).collect();
-                kept.put(identity, info.height, &contents).map_err(RecordsError)?;
+                kept.put(identity, info.height, &contents).map_err(RecordsError::Unavailable)?;
                 new += u64::from(info.records);
             }
             progress(next, self.as_of.records);
@@ -118,7 +118,7 @@ impl Records for VaultRecords {
                     Ok(more) => texts.extend(more),
                     Err(e) => {
                         next = range.end;
-                        return Some(Err(RecordsError(e.to_string())));
+                        return Some(Err(RecordsError::Unavailable(e.to_string())));
                     }
                 }
             }
@@ -137,7 +137,9 @@ impl Records for VaultRecords {
 }
 
 fn damaged(height: u64, why: impl std::fmt::Display) -> RecordsError {
-    RecordsError(format!("the vault is damaged at block {height} ({why}): delete its folder and sync again"))
+    RecordsError::Damaged(format!(
+        "the vault is damaged at block {height} ({why}): delete its folder and sync again"
+    ))
 }
 
 fn parse(height: u64, text: Vec<u8>) -> Result<(Block, Statement), RecordsError> {
@@ -179,13 +181,13 @@ struct Batch {
 
 impl Shared {
     fn failed(e: impl std::fmt::Display) -> RecordsError {
-        RecordsError(e.to_string())
+        RecordsError::Unavailable(e.to_string())
     }
 
     fn info_of(&self, record: u64) -> Result<BlockInfo, RecordsError> {
         let info = self.store.block_of_record(record).map_err(Self::failed)?;
         info.ok_or_else(|| {
-            RecordsError(format!(
+            RecordsError::Unavailable(format!(
                 "record {record} is not in the vault: `sealtrail audit sync` fetches what is new"
             ))
         })
@@ -402,7 +404,9 @@ impl Iterator for Scan {
                 return self.stop(e);
             }
             let opened = self.ahead.pop_front()?.recv();
-            match opened.unwrap_or_else(|_| Err(RecordsError("a thread that opens records failed".into()))) {
+            match opened.unwrap_or_else(|_| {
+                Err(RecordsError::Unavailable("a thread that opens records failed".into()))
+            }) {
                 Ok(records) => self.ready = records.into_iter(),
                 Err(e) => return self.stop(e),
             }

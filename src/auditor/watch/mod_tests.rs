@@ -287,7 +287,7 @@ impl Records for Breaks {
     fn records(&self, range: std::ops::Range<u64>) -> super::super::record::RecordStream {
         let at = self.1;
         Box::new(self.0.records(range).map(move |r| match r {
-            Ok(r) if r.index == at => Err(RecordsError("disk error".into())),
+            Ok(r) if r.index == at => Err(RecordsError::Unavailable("disk error".into())),
             other => other,
         }))
     }

@@ -121,7 +121,7 @@ fn names() -> PossibleValuesParser {
 impl From<ReportError> for Failure {
     fn from(e: ReportError) -> Failure {
         match e {
-            ReportError::Records(_) => Failure::unavailable(e),
+            ReportError::Records(e) => e.into(),
             _ => Failure::usage(e),
         }
     }

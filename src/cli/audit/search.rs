@@ -241,7 +241,8 @@ impl From<SearchError> for Failure {
             SearchError::Record(e) => e.into(),
             SearchError::Vault(e) => e.into(),
             SearchError::Ledger(e) => e.into(),
-            SearchError::Records(_) | SearchError::Answer(_) => Failure::Wrong(e.to_string()),
+            SearchError::Records(e) => e.into(),
+            SearchError::Answer(_) => Failure::Wrong(e.to_string()),
         }
     }
 }

@@ -11,6 +11,7 @@ use sealtrail::auditor::search::{Criteria, Found, SearchError, search_server, se
 use sealtrail::auditor::source::{Source, SourceError};
 use sealtrail::auditor::vault::{SyncError, SyncReport, Vault, VaultError};
 use sealtrail::base::clock::Timestamp;
+use sealtrail::chain::key::VerifierKey;
 use sealtrail::store::{SqliteStore, Store};
 use support::{Ledger, Server, identity, program};
 
@@ -236,6 +237,9 @@ fn the_same_answers_from_the_server_and_the_vault() {
     let alice = || vec![bench.ledger.identity("alice")];
     let records = vault.records(alice()).unwrap();
     let client = bench.ledger.reader_client(&server);
+    let admin =
+        VerifierKey::parse(std::fs::read_to_string(bench.ledger.path("keys/admin.vkey")).unwrap().trim())
+            .unwrap();
     let fields =
         |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let all = |pairs: &[(&str, &str)]| Criteria { fields: fields(pairs), limit: 1000, ..Criteria::default() };
@@ -243,7 +247,7 @@ fn the_same_answers_from_the_server_and_the_vault() {
     let expect = |f: &dyn Fn(u64) -> bool| (0..300).filter(|n| f(*n)).collect::<Vec<u64>>();
     let ask = |criteria: &Criteria| {
         let from_vault = search_vault(&vault, &view, &records, &alice(), criteria).unwrap();
-        let from_server = search_server(&client, &key, &alice(), criteria).unwrap();
+        let from_server = search_server(&client, &key, &admin, &alice(), criteria).unwrap();
         assert_eq!(indexes(&from_vault), indexes(&from_server));
         for hit in from_vault.hits.iter().chain(&from_server.hits) {
             assert_eq!(hit.proof.verify(&key, None).unwrap().record, hit.record.index);
@@ -268,6 +272,10 @@ fn the_same_answers_from_the_server_and_the_vault() {
         matches!(unknown, Err(SearchError::UnknownField(f, names)) if f == "ward" && names.contains("actor"))
     );
     assert!(matches!(search_vault(&vault, &view, &records, &alice(), &all(&[])), Err(SearchError::Nothing)));
+    // Whose roster it is decides which search keys are believed.
+    let other = bench.ledger.vkey();
+    let refused = search_server(&client, &key, &other, &alice(), &all(&[("actor", "dr-1")]));
+    assert!(matches!(refused, Err(SearchError::Roster(_))));
     // An identity that is no reader learns how much there is, and nothing of it.
     let stranger = bench.dir("stranger.identity");
     let made = program().args(["keygen", "reader", "eve", "--out"]).arg(bench.dir("eve")).output().unwrap();
@@ -284,6 +292,22 @@ fn the_same_answers_from_the_server_and_the_vault() {
         assert_eq!(got, (range.start..range.end.min(300)).collect::<Vec<_>>());
     }
     assert_eq!(records.blocks(0..99).count() as u64, view.as_of.blocks);
+}
+
+#[test]
+fn an_admin_key_is_checked_whenever_it_is_given() {
+    let bench = Bench::new();
+    let server = bench.ledger.serve();
+    bench.log(&server, &[visit(0)]);
+    let dir = bench.dir("vault");
+    bench.sync(&dir, &mut Copy::of(&bench.database())).unwrap();
+    let with = |admin: &VerifierKey| {
+        let mut vault = Vault::open_to_sync(&dir, &bench.ledger.vkey()).unwrap();
+        vault.sync(&mut Copy::of(&bench.database()), Some(admin), &mut |_| {})
+    };
+    let admin = std::fs::read_to_string(bench.ledger.path("keys/admin.vkey")).unwrap();
+    with(&VerifierKey::parse(admin.trim()).unwrap()).unwrap();
+    assert!(matches!(with(&bench.ledger.vkey()), Err(SyncError::Wrong { block: Some(0), .. })));
 }
 
 #[test]

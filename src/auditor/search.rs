@@ -9,8 +9,11 @@ use crate::base::clock::Timestamp;
 use crate::base::hash::from_base64;
 use crate::base::limits::{MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_TAGS};
 use crate::base::record::Tag;
+use crate::chain::batch::header_hash;
+use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::proof::Proof;
+use crate::chain::statement::Statement;
 use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
 use crate::event::json::Parser;
@@ -66,6 +69,12 @@ pub enum SearchError {
     /// The vault's proofs.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The roster is not the admin's.
+    #[error(
+        "the roster in force is not signed by {0}, so it cannot be told which writers' search keys to believe: \
+         check --admin, or make a vault with `sealtrail audit sync` and search that"
+    )]
+    Roster(String),
     /// A server's answer that has not the form it must have.
     #[error("the server's answer cannot be used: {0}")]
     Answer(String),
@@ -155,6 +164,14 @@ pub struct Found {
     pub cut: bool,
     /// Records that carry the tags and are erased by order: index and, in a vault, the order's block.
     pub erased: Vec<u64>,
+    /// Records of which the server sent only the hashes: erased, or withheld.
+    pub hashes_only: Vec<u64>,
+    /// Records that carry the tags and could not be opened: not for this identity, or not what a record must be.
+    pub unopened: Vec<u64>,
+    /// Epochs whose search secrets cannot be used: writer and why.
+    pub unsearchable: Vec<(String, String)>,
+    /// There are grants, which only a search in a vault looks into.
+    pub granted: bool,
     /// Epochs (one writer, period and circle of readers) of which no identity is a reader.
     pub epochs_not_for_you: usize,
     /// Epochs that were searched.
@@ -207,7 +224,11 @@ fn plan(
                 closed.insert(key);
                 continue;
             }
-            Err(e) => return Err(OpenRecordError::from(e).into()),
+            // One writer's broken header must not end all searching.
+            Err(e) => {
+                found.unsearchable.push((header.writer.clone(), e.to_string()));
+                continue;
+            }
         };
         known_fields.extend(header.tag_fields.iter().cloned());
         let place = *open.entry(key).or_insert(epochs.len());
@@ -223,7 +244,14 @@ fn plan(
             found.untagged.extend(missing.iter().map(|(f, _)| (header.writer.clone(), f.clone())));
             continue;
         };
-        for (section, secret) in opener.search_secrets().map_err(OpenRecordError::from)? {
+        let secrets = match opener.search_secrets() {
+            Ok(secrets) => secrets,
+            Err(e) => {
+                found.unsearchable.push((header.writer.clone(), e.to_string()));
+                continue;
+            }
+        };
+        for (section, secret) in secrets {
             epoch.known.insert(section.to_owned());
             for ((field, value), clause) in criteria.fields.iter().zip(&mut epoch.clauses) {
                 let spellings = Criteria::spellings(value);
@@ -248,7 +276,7 @@ fn plan(
                 .push(Plan { clauses: epoch.clauses.into_iter().map(|c| c.into_iter().collect()).collect() }),
         }
     }
-    for list in [&mut found.untagged, &mut found.hidden] {
+    for list in [&mut found.untagged, &mut found.hidden, &mut found.unsearchable] {
         list.sort();
         list.dedup();
     }
@@ -270,43 +298,79 @@ fn month_before(t: &Timestamp) -> String {
     if month > 1 { format!("{year:04}-{:02}", month - 1) } else { format!("{:04}-12", year - 1) }
 }
 
-/// Searches a ledger behind a server. The client must have a session. What is found is proven; that the server named everything is
-/// not: for that, sync a vault.
+/// The writers of the roster in force, which `admin` must have signed.
+fn trusted_writers(
+    client: &Client,
+    key: &VerifierKey,
+    admin: &VerifierKey,
+) -> Result<Vec<VerifierKey>, SearchError> {
+    let block = Block::parse(&client.block(client.ledger()?.roster_block)?)
+        .map_err(|e| SearchError::Answer(e.to_string()))?;
+    let note = &block.statement;
+    let signed = note.signatures.iter().any(|s| s.is_by(admin) && note.verify_signature(s, admin).is_ok());
+    match Statement::parse(&note.text) {
+        Ok(Statement::Roster(roster)) if signed && roster.ledger_key == *key => Ok(roster.writers),
+        _ => Err(SearchError::Roster(admin.to_string())),
+    }
+}
+
+/// Whether a batch header is one that a trusted writer signed. Anybody can seal a search secret of their choice to a reader's public
+/// key; tags made with it would tell them what is searched for.
+fn is_signed(
+    client: &Client,
+    writers: &[VerifierKey],
+    height: u64,
+    header: &[u8],
+) -> Result<bool, SearchError> {
+    let block = Block::parse(&client.block(height)?).map_err(|e| SearchError::Answer(e.to_string()))?;
+    let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else { return Ok(false) };
+    let note = &block.statement;
+    let signed =
+        |w: &VerifierKey| note.signatures.iter().any(|s| s.is_by(w) && note.verify_signature(s, w).is_ok());
+    Ok(statement.header_hash == header_hash(header) && writers.iter().any(signed))
+}
+
+/// Searches a ledger behind a server. The client must have a session, and `admin` must have signed the roster in force. What is found is
+/// proven; that the server named everything is not: for that, sync a vault. What was granted is searched in a vault only: the
+/// secrets of a grant are as honest as the granter.
 pub fn search_server(
     client: &Client,
     key: &VerifierKey,
+    admin: &VerifierKey,
     identities: &[Identity],
     criteria: &Criteria,
 ) -> Result<Found, SearchError> {
     criteria.check()?;
     let mut found = Found::default();
     let answer = |what: String| SearchError::Answer(what);
+    let writers = trusted_writers(client, key, admin)?;
     let mut headers = Vec::new();
-    let mut granted = Granted::default();
     let mut from = 0;
     loop {
         let page = client.epochs(from)?;
-        for epoch in &page.granted {
-            if !granted.add_message(&epoch.grant) {
-                return Err(answer("what was granted is no part of a grant".into()));
-            }
-        }
+        found.granted |= !page.granted.is_empty();
         headers.extend(page.epochs.into_iter().map(|e| (e.block, e.header)));
-        headers.extend(page.granted.into_iter().map(|e| (e.block, e.header)));
         match page.next {
             Some(next) if next > from => from = next,
             _ => break,
         }
     }
-    let headers = headers.into_iter().map(|(height, header)| {
+    let mut believed = Vec::new();
+    for (height, header) in headers {
         let bytes = from_base64(&header).ok_or_else(|| answer("a header is not base64".into()))?;
         let header = Header::decode(&bytes).map_err(|e| answer(e.to_string()))?;
         if header.ledger != key.name() {
             return Err(answer(format!("a header is of the ledger {}", header.ledger)));
         }
-        Ok((height, header))
-    });
-    let plans = plan(criteria, identities, headers, &granted, &mut found)?;
+        match is_signed(client, &writers, height, &bytes)? {
+            true => believed.push(Ok((height, header))),
+            false => {
+                let why = "not signed by a writer of the roster in force".to_owned();
+                found.unsearchable.push((header.writer, why));
+            }
+        }
+    }
+    let plans = plan(criteria, identities, believed.into_iter(), &Granted::default(), &mut found)?;
     let mut parser = Parser::new();
     'plans: for plan in plans {
         let hex = |tags: &Vec<Tag>| tags.iter().map(|t| format!("{:016x}", u64::from_be_bytes(*t))).collect();
@@ -325,7 +389,7 @@ pub fn search_server(
                 rest = rest.get(got.len()..).unwrap_or_default();
                 for (record, proof) in got {
                     let Some(record) = record else {
-                        found.erased.push(proof.record);
+                        found.hashes_only.push(proof.record);
                         continue;
                     };
                     if !take(&mut parser, criteria, &mut found, record, || Ok(proof))? {
@@ -399,9 +463,16 @@ fn take(
     record: AuditRecord,
     proof: impl FnOnce() -> Result<Proof, SearchError>,
 ) -> Result<bool, SearchError> {
-    if let Content::Erased { .. } = record.content {
-        found.erased.push(record.index);
-        return Ok(true);
+    match record.content {
+        Content::Opened { .. } => {}
+        Content::Erased { .. } => {
+            found.erased.push(record.index);
+            return Ok(true);
+        }
+        Content::NotForYou | Content::Unreadable { .. } => {
+            found.unopened.push(record.index);
+            return Ok(true);
+        }
     }
     if !criteria.matches(parser, &record).unwrap_or(false) {
         return Ok(true);

@@ -144,11 +144,11 @@ impl Opener {
         Ok((committed, views))
     }
 
-    /// The key of each section this reader may read. A slot of its own that does not fit is an error; a granted one is as long
-    /// as the reader has nothing of its own in this record.
+    /// The key of each section this reader may read. A slot of its own that does not fit is an error; a granted one only if nothing
+    /// else of the record can be read: a bad grant takes nothing away (§12).
     fn keys(&self, position: u32, views: &[SectionView<'_>]) -> Result<Vec<Option<Keys>>, OpenError> {
         let mut all = Vec::with_capacity(views.len());
-        let (mut own, mut misgranted) = (false, None);
+        let mut misgranted = None;
         for (s, view) in views.iter().enumerate() {
             let place = || Box::new(self.place(position, s));
             let block = position * self.sections.len() as u32 + s as u32;
@@ -158,7 +158,6 @@ impl Opener {
             for access in &self.access {
                 match access.unwrap((position, s, block), view) {
                     Unwrapped::Key(key, derived) => {
-                        own |= access.is_own();
                         keys = Some((key, derived));
                         break;
                     }
@@ -176,9 +175,9 @@ impl Opener {
             all.push(keys);
         }
         match misgranted {
-            Some(place) if !own => Err(OpenError::GrantedSlot(place)),
-            _ if all.iter().all(Option::is_none) => Err(OpenError::NotAReader(self.batch.clone())),
-            _ => Ok(all),
+            _ if all.iter().any(Option::is_some) => Ok(all),
+            Some(place) => Err(OpenError::GrantedSlot(place)),
+            None => Err(OpenError::NotAReader(self.batch.clone())),
         }
     }
 

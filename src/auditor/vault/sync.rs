@@ -129,6 +129,7 @@ impl Vault {
         if self.lock.is_none() {
             return Err(VaultError::Busy(self.dir.display().to_string()).into());
         }
+        self.check_admin(admin)?;
         let text = source.checkpoint()?;
         let signed = SignedCheckpoint::parse(&text, &self.key)
             .map_err(|e| wrong(None, format!("the checkpoint is not signed by {}: {e}", self.key.name())))?;
@@ -156,6 +157,11 @@ impl Vault {
             let kept = self.keep_evidence(known_text, &text)?;
             let ledger = self.key.name().to_owned();
             return Err(SyncError::Fork { ledger, known: known.size, found: target.size, kept });
+        }
+        // From now on this is the newest signed head seen, even if nothing can be downloaded.
+        if had.size > 0 {
+            let seen = Head { checkpoint: text.clone().into_bytes(), ..had.clone() };
+            self.store.append(had.size, &[], &[], &seen).map_err(VaultError::Store)?;
         }
         let before = self.whole()?.map_or(0, |c| c.checkpoint().size);
         let mut run = Run {
@@ -188,6 +194,20 @@ impl Vault {
             records,
             continued: known.is_some(),
         })
+    }
+
+    /// A vault filled before the admin's key was known must begin with that admin's roster too.
+    fn check_admin(&self, admin: Option<&VerifierKey>) -> Result<(), SyncError> {
+        let (Some(admin), Some(_)) = (admin, self.store.block_info(0).map_err(VaultError::Store)?) else {
+            return Ok(());
+        };
+        match self.block(0)? {
+            (_, Statement::Roster(roster)) if roster.admins.contains(admin) => Ok(()),
+            _ => Err(wrong(
+                0,
+                "its roster is not of the admin whose key was given: this vault is of another ledger under the same name",
+            )),
+        }
     }
 
     /// The newest signed checkpoint this vault has seen, with its text.

@@ -300,7 +300,8 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
     let (ranges, words) = match &args.records {
         Some(ranges) => (ranges.clone(), ranges.to_string()),
         None => {
-            let found = search_server(&client, &setting.key, &identities, criteria)?;
+            let found =
+                search_server(&client, &setting.key, setting.admin_for_search()?, &identities, criteria)?;
             (Ranges::of(&chosen(&found)?), args.select.words())
         }
     };

@@ -49,7 +49,7 @@ pub struct SelectArgs {
 #[command(after_help = "Examples:\n  \
     sealtrail audit search --patient PAT-2026-00842          who accessed this patient\n  \
     sealtrail audit search --actor dr-smith-4421 --from 2026-01-01 --to 2026-03-31\n  \
-    sealtrail audit search --actor dr-smith-4421 --server URL --key ledger.vkey --identity me.identity   (without a vault)\n\
+    sealtrail audit search --actor dr-smith-4421 --server URL --key ledger.vkey --identity me.identity   (without a vault; also --admin VKEY)\n\
     The ledger finds equal blind tags and learns no value. With --remote nothing is downloaded but the \
     hits; then the server could leave some out. In a vault the answer is complete.")]
 pub struct SearchArgs {
@@ -119,7 +119,13 @@ pub fn run(args: SearchArgs) -> Outcome {
     let (found, basis) = if args.vault.remote(args.remote) {
         let setting = args.vault.setting()?;
         let client = setting.client()?;
-        let found = search_server(&client, &setting.key, &setting.identities()?, &criteria)?;
+        let found = search_server(
+            &client,
+            &setting.key,
+            setting.admin_for_search()?,
+            &setting.identities()?,
+            &criteria,
+        )?;
         let basis = "each hit proven to be in the ledger; that the server named all of them is not proven (a synced vault shows that)";
         (found, format!("{}: {basis}", setting.key.name()))
     } else {
@@ -157,6 +163,26 @@ fn summary(found: &Found) -> String {
             "; not looked at: {} periods of writers whose records are not sealed to you",
             found.epochs_not_for_you
         ));
+    }
+    if !found.hashes_only.is_empty() {
+        out.push_str(&format!(
+            "; of {} more the server sent only the hashes: erased, or withheld (a vault tells which)",
+            found.hashes_only.len()
+        ));
+    }
+    if !found.unopened.is_empty() {
+        let ids: Vec<String> = found.unopened.iter().take(5).map(|r| record_id(*r)).collect();
+        out.push_str(&format!(
+            "; {} more carry the tags and do not open for you ({}…)",
+            found.unopened.len(),
+            ids.join(", ")
+        ));
+    }
+    for (writer, why) in &found.unsearchable {
+        out.push_str(&format!("; not searchable: records of {}: {}", printable(writer), printable(why)));
+    }
+    if found.granted {
+        out.push_str("; not looked at: records granted to you, which a vault searches too");
     }
     for (writer, field) in &found.untagged {
         out.push_str(&format!("; not searchable: records of {} carry no tag {field:?}", printable(writer)));
@@ -225,7 +251,8 @@ fn json(found: &Found, basis: &str) -> Outcome {
     };
     print_json(&serde_json::json!({
         "hits": found.hits.iter().map(hit).collect::<Vec<_>>(),
-        "cut": found.cut, "erased": found.erased, "epochs_not_for_you": found.epochs_not_for_you,
+        "cut": found.cut, "erased": found.erased, "hashes_only": found.hashes_only, "unopened": found.unopened,
+        "unsearchable": found.unsearchable, "granted_not_searched": found.granted, "epochs_not_for_you": found.epochs_not_for_you,
         "untagged": found.untagged, "hidden_sections": found.hidden, "basis": basis, "now": Timestamp::now().to_string(),
     }))
 }
@@ -234,6 +261,7 @@ impl From<SearchError> for Failure {
     fn from(e: SearchError) -> Failure {
         match e {
             SearchError::Nothing
+            | SearchError::Roster(_)
             | SearchError::Empty(_)
             | SearchError::NotAReader
             | SearchError::UnknownField(..) => Failure::usage(e),

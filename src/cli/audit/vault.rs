@@ -124,6 +124,14 @@ impl VaultArgs {
             (Some(given), _) => Some(verifier_key(given)?),
             (None, kept) => kept.as_deref().map(verifier_key).transpose()?,
         };
+        if let (Some(_), Some(kept), Some(admin)) = (&self.admin, &kept.admin, &admin)
+            && *kept != admin.to_string()
+        {
+            return Err(Failure::Usage(format!(
+                "the vault {} trusts the admin key {kept}, not {admin}: give another --vault folder for another ledger",
+                self.vault.display()
+            )));
+        }
         let absolute = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
         let identity = self.identity.as_ref().map(absolute).or(kept.identity);
         Ok(Setting {
@@ -172,6 +180,17 @@ impl Setting {
     /// The admin whose work the first roster must be, if known.
     pub fn admin(&self) -> Option<&VerifierKey> {
         self.admin.as_ref()
+    }
+
+    /// The admin's key, without which a search on the server would have to believe search keys of anybody.
+    pub fn admin_for_search(&self) -> Result<&VerifierKey, Failure> {
+        self.admin.as_ref().ok_or_else(|| {
+            Failure::Usage(
+                "a search on the server needs --admin VKEY (a lying server could else make you reveal what you search for); \
+                 or make a vault with `sealtrail audit sync` and search that"
+                    .into(),
+            )
+        })
     }
 
     /// The vault's folder.

@@ -299,7 +299,7 @@ fn open_position(body: &[u8], position: usize, identity: &Identity) -> Result<Ve
         OpenRecordError::Open(e) => open_family(e),
         OpenRecordError::Event(EventError { rule: Rule::Mismatch, .. }) => "marker",
         OpenRecordError::Event(_) => "payload",
-        OpenRecordError::Erased(_) => "erased",
+        OpenRecordError::Erased(_) | OpenRecordError::ErasedByOrder { .. } => "erased",
         OpenRecordError::Client(_) | OpenRecordError::Proof(_) | OpenRecordError::Malformed(_) => "format",
     })?;
     Ok(event.to_vec())

@@ -5,11 +5,12 @@
 mod support;
 
 use sealtrail::api::problem::Code;
+use sealtrail::auditor::batch::{BatchOpener, OpenedEvent};
 use sealtrail::auditor::grant::{GrantOrder, MadeGrant, make_grants};
 use sealtrail::auditor::granted::Granted;
-use sealtrail::auditor::open::{OpenRecordError, open_record, open_with};
+use sealtrail::auditor::open::{OpenRecordError, open_proven, open_record};
 use sealtrail::auditor::session::{SessionError, open_session};
-use sealtrail::auditor::source::ServerSource;
+use sealtrail::auditor::source::{ServerSource, Source, SourceError};
 use sealtrail::auditor::verify::{Trust, verify};
 use sealtrail::base::batch::{Body, Header};
 use sealtrail::base::clock::Timestamp;
@@ -20,8 +21,9 @@ use sealtrail::chain::key::SigningKey;
 use sealtrail::chain::proof::Proof;
 use sealtrail::chain::statement::Statement;
 use sealtrail::client::{Client, ClientError};
+use sealtrail::event::json::Parser;
 use sealtrail::seal::open::{OpenError, Opener};
-use sealtrail::seal::reader_key::Recipient;
+use sealtrail::seal::reader_key::{Identity, Recipient};
 use support::{LEDGER, Ledger, Server};
 
 /// A ledger with a second writer beside the gateway, and five batches of both: records 0 to 8.
@@ -80,6 +82,18 @@ fn read(ledger: &Ledger, client: &Client, name: &str, record: u64) -> Result<Str
     let opened = open_record(client, &ledger.identity(name), &ledger.vkey(), None, record)?;
     assert!(opened.withheld.is_empty());
     Ok(String::from_utf8(opened.event.to_vec()).unwrap())
+}
+
+/// Opens a record by what is in `granted`.
+fn open_granted(
+    granted: &Granted,
+    identity: &Identity,
+    (header, height): (&Header, u64),
+    position: u32,
+    record: &[u8],
+) -> Result<OpenedEvent, OpenRecordError> {
+    let opener = BatchOpener::new(std::slice::from_ref(identity), header, &granted.batch(height))?;
+    Ok(opener.open(&mut Parser::new(), position, record)?)
 }
 
 fn is_refused(found: &Result<String, OpenRecordError>) -> bool {
@@ -202,7 +216,7 @@ fn the_granted_search_secrets_are_those_the_tags_were_made_with() {
             let mine: Vec<[u8; 32]> = if header.readers.len() > 1 { continue } else { secrets(&opener) };
             assert_eq!(mine, wanted, "{name} {height}");
             for (position, record) in (0..).zip(body.records()) {
-                open_with(&opener, position, record).unwrap();
+                open_granted(&granted, &ledger.identity(name), (&header, *height), position, record).unwrap();
             }
             batches += 1;
         }
@@ -229,15 +243,13 @@ fn a_changed_slot_is_refused_by_everyone_who_looks() {
         let message = client.record(record).unwrap();
         let decode = |t: &str| sealtrail::base::hash::from_base64(t).unwrap();
         let header = Header::decode(&decode(&message.header)).unwrap();
-        let opener = granted.opener(&ledger.identity("carol"), &header, message.block).unwrap();
-        let found = open_with(&opener, message.position, &decode(&message.bytes));
+        let (carol, place) = (ledger.identity("carol"), (&header, message.block));
+        let found = open_granted(&granted, &carol, place, message.position, &decode(&message.bytes));
         if record == 4 {
-            let Err(OpenRecordError::Open(e @ OpenError::GrantedSlot(_))) = found else {
-                panic!("{found:?}")
-            };
+            let Err(OpenRecordError::Open(e @ OpenError::GrantedSlot(_))) = found else { panic!("it opens") };
             assert!(e.to_string().contains("not the one the record commits to"), "{e}");
         } else {
-            assert_eq!(found.unwrap().0.as_slice(), event(record).as_bytes());
+            assert_eq!(found.unwrap().event.as_slice(), event(record).as_bytes());
         }
     }
     // By the ledger: the statement's hash is of other slots.
@@ -479,8 +491,10 @@ fn a_removed_reader_is_refused_at_once_and_its_slots_are_no_longer_served() {
     let message = alice.record(3).unwrap();
     let decode = |t: &str| sealtrail::base::hash::from_base64(t).unwrap();
     let header = Header::decode(&decode(&message.header)).unwrap();
-    let opener = kept.opener(&ledger.identity("carol"), &header, message.block).unwrap();
-    assert!(open_with(&opener, message.position, &decode(&message.bytes)).is_ok());
+    let place = (&header, message.block);
+    let opened =
+        open_granted(&kept, &ledger.identity("carol"), place, message.position, &decode(&message.bytes));
+    assert_eq!(opened.unwrap().event.as_slice(), event(3).as_bytes());
     // A grant to it is refused while it is out.
     let said = ledger.fails(2, &grant_args(&server, &to, "0..1", &["--admin-key", "keys/admin.key"]));
     assert!(said.contains("reader add carol"), "{said}");
@@ -491,6 +505,47 @@ fn a_removed_reader_is_refused_at_once_and_its_slots_are_no_longer_served() {
     assert_eq!(read(&ledger, &back, "carol", 3).unwrap(), event(3));
     assert!(sealed_to_carol(log()));
     assert_eq!(newest_grant(&back, &carol), (block, statement, before));
+}
+
+/// A ledger from which records are gone, with this body of its grant.
+struct Erased<'a> {
+    inner: ServerSource<'a>,
+    records: std::ops::RangeInclusive<u64>,
+    grant: Vec<u8>,
+}
+
+impl Source for Erased<'_> {
+    fn checkpoint(&mut self) -> Result<String, SourceError> {
+        self.inner.checkpoint()
+    }
+    fn blocks(&mut self, height: u64, size: u64) -> Result<Vec<String>, SourceError> {
+        self.inner.blocks(height, size)
+    }
+    fn has_bodies(&self) -> bool {
+        true
+    }
+    fn leaf_inputs(&mut self, height: u64) -> Result<Vec<u8>, SourceError> {
+        self.inner.leaf_inputs(height)
+    }
+    fn body(&mut self, height: u64, size: u64) -> Result<Vec<u8>, SourceError> {
+        let bytes = self.inner.body(height, size)?;
+        if bytes.starts_with(GRANT_MAGIC) {
+            return Ok(self.grant.clone());
+        }
+        let text = self.inner.blocks(height, size)?.remove(0);
+        let first = Block::parse(&text).unwrap().first_record;
+        let inputs = self.inner.leaf_inputs(height)?;
+        let body = Body::decode(&bytes).unwrap();
+        let records =
+            (first..).zip(body.records()).zip(inputs.chunks(96)).map(|((index, record), inputs)| match self
+                .records
+                .contains(&index)
+            {
+                true => [&[2], inputs].concat(),
+                false => record.to_vec(),
+            });
+        Ok(Body::encode(body.header, &records.collect::<Vec<_>>()))
+    }
 }
 
 /// Records are ordered to be erased between the making of a grant and its signing: their slots do not come back with it.
@@ -535,6 +590,19 @@ fn a_grant_brings_no_erased_record_back() {
     let client = session(&ledger, &server, "carol");
     let (_, statement, body) = newest_grant(&client, &carol);
     sealtrail::chain::grant::check(&statement, &body).unwrap();
+    // `audit verify`, on a ledger whose records were erased as ordered: with the slots that were given back the order is not carried out.
+    let unfinished = std::fs::read(ledger.path("carol.grant")).unwrap();
+    let at = unfinished.windows(4).position(|w| w == GRANT_MAGIC).unwrap();
+    let with_slots = unfinished[at..at + body.len()].to_vec();
+    let key = ledger.vkey();
+    let trust = Trust { ledger: &key, admin: None, known: None };
+    for (grant, done) in [(&body, true), (&with_slots, false)] {
+        let grant = grant.clone();
+        let mut source = Erased { inner: ServerSource::new(&client, true), records: 3..=4, grant };
+        let report = verify(&mut source, &trust, &mut |_, _| {}).unwrap();
+        assert_eq!((report.erased, report.grants), (2, 1));
+        assert_eq!(report.not_yet_erased, if done { 0 } else { 2 });
+    }
     let body = GrantBody::decode(&body).unwrap();
     let gone: Vec<bool> =
         body.parts().flat_map(|p| p.entries()).map(|e| matches!(e, GrantEntry::Gone(_))).collect();
@@ -603,4 +671,51 @@ fn the_second_implementation_opens_a_granted_record() {
     refused(8, &blanked, "keys/carol.identity", "refused (erased)");
     let out = run(7, &blanked, "keys/carol.identity").unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout), event(7));
+}
+
+/// Records a command of `name` finds, remotely or in a vault of its own.
+fn search(ledger: &Ledger, server: &Server, name: &str, actor: &str, remote: bool) -> Vec<u64> {
+    let (identity, vault) = (format!("keys/{name}.identity"), format!("vault-{name}"));
+    let mut args = vec!["audit", "search", "--actor", actor, "--json", "--identity", &identity];
+    args.extend(["--server", &server.url, "--key", "keys/ledger.vkey"]);
+    args.extend(if remote { vec!["--remote"] } else { vec!["--vault", &vault] });
+    let found: serde_json::Value = serde_json::from_str(&ledger.ok(&args)).unwrap();
+    let hits = found["hits"].as_array().unwrap();
+    hits.iter().map(|h| h["record"].as_u64().unwrap()).collect()
+}
+
+/// A later reader searches what it was granted, on the server and in a vault, although no epoch's first batch is its own.
+#[test]
+fn a_later_reader_searches_what_it_was_granted() {
+    let (ledger, server) = set_up();
+    let (carol, dave) = (new_reader(&ledger, "carol", true), new_reader(&ledger, "dave", true));
+    let to = [format!("carol={carol}"), format!("dave={dave}")];
+    let admin = ["--admin-key", "keys/admin.key"];
+    let everything = search(&ledger, &server, "alice", "dr-1", true);
+    assert_eq!(everything, [1, 3, 5, 7]);
+    // From the middle of a batch to the middle of another one, without the first batch of either writer.
+    ledger.ok(&grant_args(&server, &to[0], "4..7", &admin));
+    ledger.ok(&grant_args(&server, &to[1], "0..8", &["--no-search", "--admin-key", "keys/admin.key"]));
+    // New records of their own, which they find by their own secrets.
+    ledger.writer_client(&server).log_ndjson(event(21).as_bytes()).unwrap();
+    let new = server.client().ledger().unwrap().records - 1;
+    for remote in [true, false] {
+        assert_eq!(search(&ledger, &server, "alice", "dr-1", remote), [1, 3, 5, 7, new]);
+        assert_eq!(search(&ledger, &server, "carol", "dr-1", remote), [5, 7, new], "remote: {remote}");
+        assert_eq!(search(&ledger, &server, "carol", "dr-0", remote), [4, 6]);
+        assert_eq!(search(&ledger, &server, "dave", "dr-1", remote), [new], "search was kept back");
+    }
+    assert_eq!(read(&ledger, &session(&ledger, &server, "dave"), "dave", 3).unwrap(), event(3));
+    // Records of a batch that was granted in part are not for carol; nobody says that the writer did something wrong.
+    let key = ledger.vkey();
+    let client = session(&ledger, &server, "carol");
+    let proven = open_proven(&client, &[ledger.identity("carol")], &key, &[0, 3, 4, 8]).unwrap();
+    let states: Vec<&str> = proven.iter().map(|(r, _)| r.as_ref().unwrap().content.state()).collect();
+    assert_eq!(states, ["not-for-you", "not-for-you", "opened", "not-for-you"]);
+    // With two identities one of which reads a record, the other's grant is in nobody's way.
+    let both = [ledger.identity("carol"), ledger.identity("alice")];
+    let mut client = server.client();
+    open_session(&mut client, &both[0], LEDGER).unwrap();
+    let proven = open_proven(&client, &both, &key, &[3, 4]).unwrap();
+    assert!(proven.iter().all(|(r, _)| r.as_ref().unwrap().content.state() == "opened"));
 }

@@ -12,13 +12,17 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 
+use sealtrail::auditor::evidence::build::{Builder, Disclose, Material, RawRecord};
+use sealtrail::auditor::evidence::manifest::{Words, is_text};
+use sealtrail::auditor::evidence::report::ContentReport;
+use sealtrail::auditor::evidence::verify::{Trust, verify as verify_evidence};
 use sealtrail::auditor::open::open_bytes;
 use sealtrail::base::batch::Body;
 use sealtrail::base::hash::Hash;
 use sealtrail::base::random::csprng;
 use sealtrail::chain::batch::{commit, record_leaf};
 use sealtrail::chain::checkpoint::Checkpoint;
-use sealtrail::chain::key::SigningKey;
+use sealtrail::chain::key::{SigningKey, VerifierKey};
 use sealtrail::chain::log::{Log, TileId, TileReader};
 use sealtrail::chain::proof::Proof;
 use sealtrail::chain::replay::{Head, State};
@@ -440,6 +444,7 @@ fn write_cases(cases: &Cases, number: usize, plan: &Plan) {
         .file("body", &sealed.body)
         .file("writer_vkey", writer_vkey.as_str())
         .ok();
+    write_evidence(cases, number, &proof, &sealed.body, &ledger.verifier(), &identities);
     let fields: serde_json::Map<String, serde_json::Value> =
         fields.iter().map(|(n, p)| ((*n).to_owned(), (*p).into())).collect();
     let fields = serde_json::to_vec(&fields).unwrap();
@@ -480,6 +485,48 @@ fn write_cases(cases: &Cases, number: usize, plan: &Plan) {
         .set("ciphertext", sealtrail::base::hash::to_base64(&challenge.ciphertext))
         .set("token", sealtrail::base::hash::to_base64(&token))
         .ok();
+}
+
+/// Evidence about one record as each reader can give it: all they may read, and each of up to three fields alone.
+fn write_evidence(
+    cases: &Cases,
+    number: usize,
+    proof: &Proof,
+    body: &[u8],
+    ledger: &VerifierKey,
+    identities: &[Identity],
+) {
+    let decoded = Body::decode(body).unwrap();
+    let record = decoded.records().nth(proof.record as usize).unwrap();
+    let material = || Material {
+        proof: proof.clone(),
+        content: Some(RawRecord { header: decoded.header.to_vec(), record: record.to_vec() }),
+        erasure: None,
+    };
+    for (r, identity) in identities.iter().enumerate() {
+        let make = |disclose: &Disclose| {
+            let identity = std::slice::from_ref(identity);
+            let mut builder = Builder::new(ledger, identity);
+            builder.add(material(), disclose, None).unwrap();
+            let words = Words { selection: format!("{disclose:?}").replace('"', ""), ..Words::default() };
+            let words =
+                if is_text(&words.selection) { words } else { Words { selection: "x".into(), ..words } };
+            let json = builder.finish(kit_time(number), words, None).unwrap().to_json();
+            let report = verify_evidence(json.as_bytes(), &Trust::ledger(ledger)).unwrap();
+            (json, report)
+        };
+        let write = |name: &str, json: &str| {
+            let case = cases.case(&format!("fresh-{number}/evidence-{r}-{name}"), "evidence");
+            case.file("evidence", json).file("vkey", ledger.as_str()).ok();
+        };
+        let (json, report) = make(&Disclose::Everything);
+        write("whole", &json);
+        let ContentReport::Shown(shown) = &report.records[0].content else { continue };
+        let pointers = shown.sections.iter().flat_map(|s| &s.shown).map(|f| f.pointer.clone());
+        for (i, pointer) in pointers.filter(|p| !p.is_empty()).take(3).enumerate() {
+            write(&format!("field-{i}"), &make(&Disclose::Fields(vec![pointer])).0);
+        }
+    }
 }
 
 fn kit_time(minute: usize) -> sealtrail::base::clock::Timestamp {

@@ -8,18 +8,22 @@ use std::process::Stdio;
 
 use support::{Ledger, program};
 
-const EVENTS: &str = r#"{"event_type":"patient_record_access","actor":{"user_id":"dr-smith-4421"},"action":"read","resource":{"type":"patient_record","id":"PAT-1"},"result":"allowed","timestamp":"2026-01-05T10:00:00Z"}
-{"event_type":"patient_record_access","actor":{"user_id":"nurse-7"},"action":"read","resource":{"type":"patient_record","id":"PAT-1"},"result":"denied","timestamp":"2026-01-06T10:00:00Z"}
-{"category":"access","action":"login_failed","subject":"user:=cmd()","details":{"ip":"192.0.2.1"}}
-"#;
+const EVENTS: [&str; 3] = [
+    r#"{"event_type":"patient_record_access","actor":{"user_id":"dr-smith-4421"},"action":"read","result":"allowed",
+    "resource":{"type":"patient_record","id":"PAT-1"},"timestamp":"2026-01-05T10:00:00Z"}"#,
+    r#"{"event_type":"patient_record_access","actor":{"user_id":"nurse-7"},"action":"read","result":"denied",
+    "resource":{"type":"patient_record","id":"PAT-1"},"timestamp":"2026-01-06T10:00:00Z"}"#,
+    r#"{"category":"access","action":"login_failed","subject":"user:=cmd()","details":{"ip":"192.0.2.1"}}"#,
+];
 
 #[test]
 fn an_auditor_asks_in_sql() {
     let ledger = Ledger::new();
     let server = ledger.serve();
-    std::fs::write(ledger.path("e.ndjson"), EVENTS).unwrap();
+    let lines: Vec<String> = EVENTS.iter().map(|e| e.replace('\n', "")).collect();
+    std::fs::write(ledger.path("e.ndjson"), lines.join("\n")).unwrap();
     ledger.ok(&["log", "e.ndjson", "--server", &server.url]);
-    let sync = ["--server", &server.url, "--key", "keys/ledger.vkey", "--identity", "alice.identity"];
+    let sync = ["--server", &server.url, "--key", "keys/ledger.vkey", "--identity", "keys/alice.identity"];
     let first = "SELECT record, state, actor, patient, outcome FROM records";
     let table = ledger.ok(&[&["audit", "sql", first][..], &sync].concat());
     drop(server);

@@ -1,6 +1,6 @@
 //! What every store must do. [`conformance`] is run on each back end; a new one is added by one test at the
 //! end of this file. A random sequence of operations is then run on SQLite and on the reference store.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::single_range_in_vec_init)]
 
 mod store_support;
 

@@ -285,3 +285,35 @@ fn the_same_answers_from_the_server_and_the_vault() {
     }
     assert_eq!(records.blocks(0..99).count() as u64, view.as_of.blocks);
 }
+
+#[test]
+fn opened_events_are_kept_for_their_reader_only() {
+    let bench = Bench::new();
+    let server = bench.ledger.serve();
+    for n in 0..3 {
+        bench.log(&server, &(0..40).map(|i| visit(n * 40 + i)).collect::<Vec<_>>());
+    }
+    let dir = bench.dir("vault");
+    bench.sync(&dir, &mut Copy::of(&bench.database())).unwrap();
+    let before = bench.events(&dir);
+    assert!(!dir.join("opened.db").exists(), "nothing is kept unless asked for");
+    let mut vault = Vault::open(&dir, &bench.ledger.vkey()).unwrap();
+    vault.keep_opened();
+    let alice = || vec![bench.ledger.identity("alice")];
+    let keep = || vault.records(alice()).unwrap().keep(&mut |_, _| {}).unwrap();
+    assert_eq!((keep(), keep()), (120, 0));
+    assert_eq!(bench.events(&dir), before);
+    let raw = std::fs::read(dir.join("opened.db")).unwrap();
+    assert!(raw.len() > 120 * 100 && !raw.windows(4).any(|w| w == b"PAT-" || w == b"acto"));
+    // It is what is read: the ledger's bytes are no longer needed for it.
+    let database = rusqlite::Connection::open(dir.join("ledger.db")).unwrap();
+    let cut = database.execute("UPDATE body_chunk SET data = zeroblob(length(data))", []).unwrap();
+    assert!(cut > 0);
+    assert_eq!(bench.events(&dir), before);
+    // Changed bytes are not used, and the ledger's are then missed.
+    let kept = rusqlite::Connection::open(dir.join("opened.db")).unwrap();
+    kept.execute("UPDATE opened SET data = zeroblob(length(data)) WHERE height = 2", []).unwrap();
+    let records = vault.records(alice()).unwrap();
+    let all: Vec<_> = records.records(0..120).collect();
+    assert!(all.iter().take(40).all(Result::is_ok) && all.last().unwrap().is_err());
+}

@@ -204,9 +204,23 @@ pub struct SearchResult {
 pub struct EpochsMessage {
     /// The epochs, oldest first.
     pub epochs: Vec<EpochMessage>,
+    /// With the first of them: epochs that were granted to the reader who asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted: Vec<GrantedEpochMessage>,
     /// Where to ask on, if there are more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+}
+
+/// A search epoch that a grant covers, by one of its batches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantedEpochMessage {
+    /// Height of the batch's block.
+    pub block: u64,
+    /// Its batch header, base64.
+    pub header: String,
+    /// What was granted of one record of the batch.
+    pub grant: GrantMessage,
 }
 
 /// One epoch.

@@ -29,6 +29,12 @@ pub struct OpenedEvent {
     pub withheld: Vec<String>,
 }
 
+impl From<Opener> for BatchOpener {
+    fn from(opener: Opener) -> Self {
+        BatchOpener { names: opener.section_names().map(str::to_owned).collect(), openers: vec![opener] }
+    }
+}
+
 /// Opens the records of one batch. The public-key work is done once, when it is made.
 pub struct BatchOpener {
     names: Vec<String>,
@@ -62,12 +68,12 @@ impl BatchOpener {
         &self.names
     }
 
-    /// Name and search secret of every section that can be read.
+    /// Name and search secret of every section that can be read; a name comes twice if a dishonest granter made a secret up.
     pub fn search_secrets(&self) -> Result<Vec<(&str, &SectionSecret)>, OpenError> {
         let mut all: Vec<(&str, &SectionSecret)> = Vec::new();
         for opener in &self.openers {
             for (name, secret) in opener.section_search_secrets()? {
-                if !all.iter().any(|(n, _)| *n == name) {
+                if !all.iter().any(|(n, known)| *n == name && known.same(secret)) {
                     all.push((name, secret));
                 }
             }
@@ -90,7 +96,19 @@ impl BatchOpener {
                 Ok::<_, OpenBatchError>(())
             })
         };
-        self.openers.iter().map(open).collect()
+        // What was granted to one identity may leave a record out that another one reads.
+        let (mut all, mut refusal) = (Vec::new(), None);
+        for opened in self.openers.iter().map(open) {
+            match opened {
+                Ok(opened) => all.push(opened),
+                Err(e @ OpenBatchError::Open(OpenError::NotAReader(_))) => refusal = Some(e),
+                Err(e) => return Err(e),
+            }
+        }
+        match refusal {
+            Some(e) if all.is_empty() => Err(e),
+            _ => Ok(all),
+        }
     }
 
     /// Opens a record and puts its event together again.

@@ -58,9 +58,19 @@ impl Granted {
         Ok(())
     }
 
+    /// Number of grants.
+    pub fn len(&self) -> usize {
+        self.grants.len()
+    }
+
     /// Whether there is no grant.
     pub fn is_empty(&self) -> bool {
         self.grants.is_empty()
+    }
+
+    /// Heights of the blocks of which something is granted, ascending.
+    pub fn blocks(&self) -> impl Iterator<Item = u64> {
+        self.by_block.keys().copied()
     }
 
     /// What the grants give of the batch of the block at `height`, the newest grant first.

@@ -44,7 +44,8 @@ pub enum OpenRecordError {
     Erased(u64),
     /// Gone by order of an erasure statement; that its block is in the ledger was checked.
     #[error(
-        "{id} was erased by order at block {block} ({reason}, {legal_basis}), committed {committed}. The record existed, and its proof still holds; nobody can open it any more",
+        "{id} was erased by order at block {block} ({reason}, {legal_basis}), committed {committed}. \
+         The record existed, and its proof still holds; nobody can open it any more",
         id = record_id(*.record)
     )]
     ErasedByOrder {
@@ -205,6 +206,8 @@ pub fn open_proven(
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
                 Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+                // Of a batch that was granted in part.
+                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
                 Err(e) => Content::Unreadable { why: e.to_string() },
             },
         };

@@ -1,7 +1,7 @@
 //! Times as people give and read them: time zones, dates that stand for whole days, working hours.
 
 use jiff::civil;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 use crate::base::clock::Timestamp;
 
@@ -56,7 +56,7 @@ impl Zone {
             return Ok(Zone::utc());
         }
         let zone = if text.starts_with(['+', '-']) {
-            TimeZone::posix(&posix_offset(text).ok_or_else(wrong)?).map_err(|_| wrong())?
+            TimeZone::fixed(offset(text).ok_or_else(wrong)?)
         } else {
             TimeZone::get(text).map_err(|_| wrong())?
         };
@@ -145,18 +145,21 @@ fn day_number(date: civil::Date) -> i32 {
 
 /// The date of a [`Local::day`].
 pub fn date_of(day: i32) -> civil::Date {
-    civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day.clamp(0, 2_932_896)))
+    civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day.clamp(-400, 2_932_896)))
 }
 
-/// `+01:00` as a POSIX time zone, whose sign is the other way round.
-fn posix_offset(text: &str) -> Option<String> {
+/// `+01:00`, up to 14 hours.
+fn offset(text: &str) -> Option<Offset> {
     let (sign, rest) = text.split_at_checked(1)?;
     let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "00"));
-    let digits = |t: &str| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit());
-    if !digits(hours) || !digits(minutes) || hours > "14" || minutes > "59" {
+    let number =
+        |t: &str| t.parse::<i32>().ok().filter(|_| t.len() == 2 && t.bytes().all(|b| b.is_ascii_digit()));
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    if hours > 14 || minutes > 59 {
         return None;
     }
-    Some(format!("<{text}>{}{hours}:{minutes}", if sign == "+" { '-' } else { '+' }))
+    let seconds = (hours * 60 + minutes) * 60;
+    Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok()
 }
 
 /// When people are expected to work.

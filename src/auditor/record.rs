@@ -107,10 +107,16 @@ pub struct AsOf {
     pub committed: Option<Timestamp>,
 }
 
-/// The records could not be read on. Nothing is said about the ledger unless the message does.
+/// The records could not be read on.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct RecordsError(pub String);
+pub enum RecordsError {
+    /// They cannot be reached, or are not there; nothing is said about the ledger.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The copy contradicts itself or what was verified before.
+    #[error("{0}")]
+    Damaged(String),
+}
 
 /// An iterator over records.
 pub type RecordStream = Box<dyn Iterator<Item = Result<AuditRecord, RecordsError>> + Send>;

@@ -87,12 +87,23 @@ impl Records for MemoryRecords {
         let some = self.records[within(range.start)..within(range.end.max(range.start))].to_vec();
         let broken = self.broken_at;
         Box::new(some.into_iter().map(move |r| {
-            if broken == Some(r.index) { Err(RecordsError("the disk is gone".to_owned())) } else { Ok(r) }
+            if broken == Some(r.index) {
+                Err(RecordsError::Unavailable("the disk is gone".to_owned()))
+            } else {
+                Ok(r)
+            }
         }))
     }
 
     fn blocks(&self, range: Range<u64>) -> BlockStream {
         let within = |i: u64| (i as usize).min(self.blocks.len());
-        Box::new(self.blocks[within(range.start)..within(range.end)].to_vec().into_iter().map(Ok))
+        Box::new(
+            self.blocks[within(range.start)..within(range.end)]
+                .iter()
+                .cloned()
+                .map(Ok)
+                .collect::<Vec<_>>()
+                .into_iter(),
+        )
     }
 }

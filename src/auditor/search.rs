@@ -1,7 +1,7 @@
 //! Searching by blind tags: the auditor makes the tags of the wanted values for every search epoch it holds the secret of, asks where they stand, and
 //! believes only what it then verifies and opens itself. Works on a server without downloading the ledger, and on a vault.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::message::SearchRequest;
 use crate::base::batch::Header;
@@ -15,7 +15,7 @@ use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
 use crate::event::json::Parser;
 use crate::event::normalise::{REFERENCE_TYPES, normalise_into, normalise_text};
-use crate::ledger::{LedgerError, epochs, find_tagged};
+use crate::ledger::{LedgerError, epoch_of, epochs, find_tagged};
 use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 use crate::seal::tag::blind_tag;
@@ -23,6 +23,7 @@ use crate::store::{Store, StoreError};
 
 use super::batch::BatchOpener;
 use super::facts::Facts;
+use super::granted::Granted;
 use super::open::{OpenRecordError, open_proven};
 use super::record::{AuditRecord, Content, RecordsError};
 use super::vault::{Vault, VaultError, VaultRecords, View};
@@ -169,54 +170,82 @@ struct Plan {
     clauses: Vec<Vec<Tag>>,
 }
 
-/// Makes the tags of all criteria for every epoch.
+/// One epoch: what its own header and grants of its batches give together.
+struct Epoch {
+    writer: String,
+    sections: Vec<String>,
+    /// Names of the sections whose secret is known.
+    known: BTreeSet<String>,
+    /// Its writer tags every field that is asked for.
+    tagged: bool,
+    clauses: Vec<BTreeSet<Tag>>,
+}
+
+/// Makes the tags of all criteria for every epoch. `headers` are batch headers with their blocks' heights; several may be of one
+/// epoch.
 fn plan(
     criteria: &Criteria,
     identities: &[Identity],
-    headers: impl Iterator<Item = Result<Header, SearchError>>,
+    headers: impl Iterator<Item = Result<(u64, Header), SearchError>>,
+    granted: &Granted,
     found: &mut Found,
 ) -> Result<Vec<Plan>, SearchError> {
-    let mut plans: Vec<Plan> = Vec::new();
+    let mut epochs: Vec<Epoch> = Vec::new();
+    let (mut open, mut closed) = (BTreeMap::new(), BTreeSet::new());
     let mut known_fields = BTreeSet::new();
     let earliest = criteria.from.map(|t| month_before(&t));
     for header in headers {
-        let header = header?;
+        let (height, header) = header?;
         // An event cannot be sealed before it happens; a month of leeway covers clocks and time zones.
         if earliest.as_ref().is_some_and(|month| header.period.get(..7).is_some_and(|p| p < month.as_str())) {
             continue;
         }
-        let opener = match BatchOpener::new(identities, &header, &[]) {
+        let key = epoch_of(&header);
+        let opener = match BatchOpener::new(identities, &header, &granted.batch(height)) {
             Ok(opener) => opener,
             Err(OpenError::NotAReader(_)) => {
-                found.epochs_not_for_you += 1;
+                closed.insert(key);
                 continue;
             }
             Err(e) => return Err(OpenRecordError::from(e).into()),
         };
         known_fields.extend(header.tag_fields.iter().cloned());
+        let place = *open.entry(key).or_insert(epochs.len());
+        if place == epochs.len() {
+            let clauses = criteria.fields.iter().map(|_| BTreeSet::new()).collect();
+            let (writer, sections) = (header.writer.clone(), opener.section_names().to_vec());
+            let tagged = criteria.fields.iter().all(|(f, _)| header.tag_fields.contains(f));
+            epochs.push(Epoch { writer, sections, known: BTreeSet::new(), tagged, clauses });
+        }
         let missing: Vec<_> =
             criteria.fields.iter().filter(|(f, _)| !header.tag_fields.contains(f)).collect();
-        if !missing.is_empty() {
+        let Some(epoch) = epochs.get_mut(place).filter(|e| e.tagged) else {
             found.untagged.extend(missing.iter().map(|(f, _)| (header.writer.clone(), f.clone())));
             continue;
-        }
-        found.epochs += 1;
-        let secrets = opener.search_secrets().map_err(OpenRecordError::from)?;
-        let hidden = opener.section_names().iter().filter(|name| !secrets.iter().any(|(n, _)| n == name));
-        found.hidden.extend(hidden.map(|name| (header.writer.clone(), name.clone())));
-        let clause = |(field, value): &(String, String)| -> Vec<Tag> {
-            let spellings = Criteria::spellings(value);
-            let tags = |secret| spellings.iter().map(move |s| blind_tag(secret, field, s.as_bytes()));
-            secrets.iter().flat_map(|(_, secret)| tags(secret).collect::<Vec<_>>()).collect()
         };
-        let clauses: Vec<Vec<Tag>> = criteria.fields.iter().map(clause).collect();
+        for (section, secret) in opener.search_secrets().map_err(OpenRecordError::from)? {
+            epoch.known.insert(section.to_owned());
+            for ((field, value), clause) in criteria.fields.iter().zip(&mut epoch.clauses) {
+                let spellings = Criteria::spellings(value);
+                clause.extend(spellings.iter().map(|s| blind_tag(secret, field, s.as_bytes())));
+            }
+        }
+    }
+    closed.retain(|key| !open.contains_key(key));
+    found.epochs_not_for_you = closed.len();
+    let mut plans: Vec<Plan> = Vec::new();
+    for epoch in epochs.into_iter().filter(|e| e.tagged) {
+        found.epochs += 1;
+        let hidden = epoch.sections.iter().filter(|name| !epoch.known.contains(*name));
+        found.hidden.extend(hidden.map(|name| (epoch.writer.clone(), name.clone())));
         let size = |p: &Plan| p.clauses.iter().map(Vec::len).sum::<usize>();
-        let more: usize = clauses.iter().map(Vec::len).sum();
+        let more: usize = epoch.clauses.iter().map(BTreeSet::len).sum();
         match plans.last_mut() {
             Some(last) if size(last) + more <= MAX_SEARCH_TAGS => {
-                last.clauses.iter_mut().zip(clauses).for_each(|(old, new)| old.extend(new));
+                last.clauses.iter_mut().zip(epoch.clauses).for_each(|(old, new)| old.extend(new));
             }
-            _ => plans.push(Plan { clauses }),
+            _ => plans
+                .push(Plan { clauses: epoch.clauses.into_iter().map(|c| c.into_iter().collect()).collect() }),
         }
     }
     for list in [&mut found.untagged, &mut found.hidden] {
@@ -251,26 +280,33 @@ pub fn search_server(
 ) -> Result<Found, SearchError> {
     criteria.check()?;
     let mut found = Found::default();
+    let answer = |what: String| SearchError::Answer(what);
     let mut headers = Vec::new();
+    let mut granted = Granted::default();
     let mut from = 0;
     loop {
         let page = client.epochs(from)?;
-        headers.extend(page.epochs);
+        for epoch in &page.granted {
+            if !granted.add_message(&epoch.grant) {
+                return Err(answer("what was granted is no part of a grant".into()));
+            }
+        }
+        headers.extend(page.epochs.into_iter().map(|e| (e.block, e.header)));
+        headers.extend(page.granted.into_iter().map(|e| (e.block, e.header)));
         match page.next {
             Some(next) if next > from => from = next,
             _ => break,
         }
     }
-    let answer = |what: String| SearchError::Answer(what);
-    let headers = headers.into_iter().map(|e| {
-        let bytes = from_base64(&e.header).ok_or_else(|| answer("a header is not base64".into()))?;
+    let headers = headers.into_iter().map(|(height, header)| {
+        let bytes = from_base64(&header).ok_or_else(|| answer("a header is not base64".into()))?;
         let header = Header::decode(&bytes).map_err(|e| answer(e.to_string()))?;
         if header.ledger != key.name() {
             return Err(answer(format!("a header is of the ledger {}", header.ledger)));
         }
-        Ok(header)
+        Ok((height, header))
     });
-    let plans = plan(criteria, identities, headers, &mut found)?;
+    let plans = plan(criteria, identities, headers, &granted, &mut found)?;
     let mut parser = Parser::new();
     'plans: for plan in plans {
         let hex = |tags: &Vec<Tag>| tags.iter().map(|t| format!("{:016x}", u64::from_be_bytes(*t))).collect();
@@ -318,17 +354,18 @@ pub fn search_vault(
     criteria.check()?;
     let mut found = Found::default();
     let store: &dyn Store = vault.store();
-    let damaged = |why: String| {
-        SearchError::Answer(format!("the vault is damaged ({why}): delete its folder and sync again"))
-    };
-    let heights = epochs(store, 0, u64::MAX)?;
+    let damaged =
+        |why: String| SearchError::Vault(VaultError::Damaged { dir: vault.dir().display().to_string(), why });
+    let granted = vault.granted(identities)?;
+    let mut heights = epochs(store, 0, u64::MAX)?;
+    heights.extend(granted.blocks());
     let headers = heights.into_iter().filter(|h| *h < view.as_of.blocks).map(|height| {
         let info = store.block_info(height)?.ok_or_else(|| damaged(format!("block {height} is missing")))?;
         let first =
             store.record(info.first_record)?.ok_or_else(|| damaged(format!("block {height} is empty")))?;
-        Header::decode(&first.header).map_err(|e| damaged(e.to_string()))
+        Ok((height, Header::decode(&first.header).map_err(|e| damaged(e.to_string()))?))
     });
-    let plans = plan(criteria, identities, headers, &mut found)?;
+    let plans = plan(criteria, identities, headers, &granted, &mut found)?;
     let mut parser = Parser::new();
     'plans: for plan in plans {
         let mut from = 0;

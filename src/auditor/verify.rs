@@ -2,6 +2,7 @@
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
 use crate::base::batch::Body;
+use crate::base::grant::GrantBody;
 use std::collections::BTreeMap;
 
 use crate::base::hash::Hash;
@@ -170,6 +171,7 @@ pub fn verify(
         bytes: 0,
         grants: 0,
         erased: Vec::new(),
+        slots: Vec::new(),
         ordered: Vec::new(),
     };
     let mut retention = Retention::new();
@@ -241,8 +243,9 @@ pub fn verify(
             "its ciphertext is missing and no erasure statement orders that",
         ));
     }
-    let not_yet =
-        if run.source.has_bodies() { RecordRange::without(&ordered, &run.erased) } else { Vec::new() };
+    // A record is gone when its granted slots are, too.
+    let gone = RecordRange::without(&run.erased, &RecordRange::normalise(run.slots));
+    let not_yet = if run.source.has_bodies() { RecordRange::without(&ordered, &gone) } else { Vec::new() };
     Ok(Report {
         ledger: key.name().to_owned(),
         blocks: state.height(),
@@ -271,6 +274,8 @@ struct Run<'a> {
     grants: u64,
     /// Ascending.
     erased: Vec<RecordRange>,
+    /// Records that a grant still has slots of.
+    slots: Vec<RecordRange>,
     ordered: Vec<RecordRange>,
 }
 
@@ -286,7 +291,16 @@ impl Run<'_> {
             return Err(wrong(height, None, "the slots of its grant are missing"));
         }
         self.bytes += body.len() as u64;
-        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))
+        grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))?;
+        let body = GrantBody::decode(&body).map_err(|e| wrong(height, None, e.to_string()))?;
+        let mut record = statement.range.first;
+        for part in body.parts() {
+            let with_slots = (record..).zip(part.entries()).filter(|(_, entry)| entry.gives_something());
+            let slots = with_slots.map(|(r, _)| RecordRange { first: r, last: r }).collect();
+            self.slots.extend(RecordRange::normalise(slots));
+            record += u64::from(part.head.records);
+        }
+        Ok(())
     }
 
     /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.

@@ -296,10 +296,13 @@ impl<'a> Body<'a> {
         r.invalid("no record at that position")
     }
 
-    /// Length in bytes of the body that `bytes` begins with, whatever follows it; `None` if not all of it is there.
+    /// Length in bytes of the body that `bytes` begins with, whatever follows it; `None` if not all of it is there, or if it is
+    /// no batch body but something else, such as a grant's.
     pub fn encoded_len(bytes: &[u8]) -> Option<usize> {
         let mut r = Reader::new(bytes, "batch body");
-        r.take(BODY_MAGIC.len()).ok()?;
+        if r.take(BODY_MAGIC.len()).ok()? != BODY_MAGIC {
+            return None;
+        }
         let n = r.u32().ok()? as usize;
         r.take(n).ok()?;
         let count = r.u32().ok()? as usize;

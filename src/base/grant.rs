@@ -2,7 +2,7 @@
 //! `chain`'s, keys are `seal`'s.
 
 use super::hash::{HASH_LEN, Hash};
-use super::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_GRANT_BATCHES, MAX_SECTIONS};
+use super::limits::*;
 use super::record::KEY_LEN;
 use super::wire::{Reader, WireError, WireWrite};
 
@@ -223,10 +223,10 @@ impl GrantBuilder {
         self.entries.extend_from_slice(entries);
     }
 
-    /// Whether a batch with that many bytes of entries still fits.
+    /// Whether a batch with that many bytes of entries still fits; there is always room for the first.
     pub fn has_room(&self, entries: usize) -> bool {
         let len = GRANT_MAGIC.len() + 4 + self.heads.len() + MAX_HEAD_LEN + self.entries.len();
-        (self.count as usize) < MAX_GRANT_BATCHES && len + entries <= MAX_BATCH_BYTES
+        self.count == 0 || (self.batches() < MAX_GRANT_BATCHES && len + entries <= MAX_NEW_GRANT_BYTES)
     }
 
     /// Number of batches so far.
@@ -276,6 +276,11 @@ pub fn blank(body: &mut [u8], first_record: u64, gone: impl Fn(u64) -> bool) -> 
 pub fn front_len(start: &[u8]) -> usize {
     let count = start.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
     8 + (count as usize).min(MAX_GRANT_BATCHES) * MAX_HEAD_LEN
+}
+
+/// The batches of a grant body; `front` holds all heads ([`front_len`]) and may go on.
+pub fn heads(front: &[u8]) -> Result<Vec<GrantHead>, WireError> {
+    read_heads(&mut Reader::new(front, WHAT))
 }
 
 /// Where a grant body keeps the entry of one record: the batch's head and the entry's offset in the body. `front` holds all

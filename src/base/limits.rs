@@ -38,6 +38,9 @@ pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// Most batches one grant may cover; a larger range becomes several grants.
 pub const MAX_GRANT_BATCHES: usize = 16384;
+/// Largest grant body this program makes, in bytes: small enough to hold up no write cycle. The ledger takes up to
+/// [`MAX_BATCH_BYTES`].
+pub const MAX_NEW_GRANT_BYTES: usize = 16 * 1024 * 1024;
 /// Most grants to one reader that come with one record, the newest first.
 pub const MAX_RECORD_GRANTS: usize = 8;
 /// Most grants in one answer of the grant list, the newest.
@@ -178,6 +181,8 @@ pub const SQL_CELL_CHARS: usize = 40;
 /// Rows after which the widths of a table for people are fixed.
 pub const SQL_WIDTH_ROWS: usize = 200;
 
+/// Most records a report's own evidence file proves unless more are asked for.
+pub const REPORT_EVIDENCE_RECORDS: usize = 20_000;
 /// Most rows a table of a report has unless more are asked for.
 pub const DEFAULT_REPORT_ROWS: usize = 5_000;
 /// Most rows a table of a report can be asked to have.

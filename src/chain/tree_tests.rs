@@ -81,3 +81,13 @@ fn the_vectors_are_complete() {
     }
     assert_eq!(found, listed);
 }
+
+#[test]
+fn one_tree_gives_all_paths() {
+    for n in [1usize, 2, 3, 5, 8, 13] {
+        let leaves: Vec<Hash> = (0..n).map(|i| leaf_hash(&[i as u8])).collect();
+        let tree = BlockTree::new(&leaves);
+        (0..n).for_each(|i| assert_eq!(tree.path(i), inclusion_path(&leaves, i), "{i} of {n}"));
+        assert_eq!(tree.path(n), None);
+    }
+}

@@ -111,6 +111,16 @@ impl From<MakeGrantError> for Failure {
     }
 }
 
+impl From<crate::auditor::record::RecordsError> for Failure {
+    fn from(e: crate::auditor::record::RecordsError) -> Failure {
+        use crate::auditor::record::RecordsError;
+        match e {
+            RecordsError::Unavailable(_) => Failure::unavailable(e),
+            RecordsError::Damaged(_) => Failure::Wrong(e.to_string()),
+        }
+    }
+}
+
 impl From<VerifyError> for Failure {
     fn from(e: VerifyError) -> Failure {
         match e {

@@ -55,7 +55,7 @@ pub fn run(settings: &Path, command: GrantCommand) -> Outcome {
                 println!("{}", describe(&grant, None));
             }
             println!(
-                "{all} grants; nothing is signed yet. Whether the slots open only the new reader can tell; wrong ones would open nothing"
+                "{all} in the file; nothing is signed yet. Whether the slots open only the new reader can tell; wrong ones would open nothing"
             );
             Ok(())
         }

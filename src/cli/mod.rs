@@ -86,12 +86,13 @@ enum Command {
     Verify(verify::Args),
     /// The auditor's commands: open a record, verify the whole ledger
     #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(Box<audit::AuditCommand>),
 }
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub fn main() -> ExitCode {
     no_core_dumps();
+    quiet_on_closed_pipe();
     let Args { settings, command } = Args::parse();
     let outcome = match command {
         Command::Demo(args) => demo::run(args),
@@ -108,7 +109,7 @@ pub fn main() -> ExitCode {
         Command::Log(args) => log::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Verify(args) => verify::run(args),
-        Command::Audit(command) => audit::run(command),
+        Command::Audit(command) => audit::run(*command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -128,6 +129,18 @@ fn no_core_dumps() {
         rustix::process::Resource::Core,
         rustix::process::Rlimit { current: Some(0), maximum: Some(0) },
     );
+}
+
+/// `println!` panics when nobody reads on, as in `… | head`. That is no fault: the command ends as if it had been told to.
+fn quiet_on_closed_pipe() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let message = info.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if message.starts_with("failed printing to std") && message.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(info);
+    }));
 }
 
 /// Prints `value` as one line of JSON.

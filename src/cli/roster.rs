@@ -76,7 +76,8 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
                 }
                 roster.readers.push(new);
                 Ok(format!(
-                    "reader {name} added: the server seals new records to it from the next batch on; a remote writer does when its own settings name it"
+                    "reader {name} added: the server seals new records to it from the next batch on; a remote writer does when its own settings name it. \
+                     Older records stay closed to it until an auditor grants them: audit grant"
                 ))
             })
         }

@@ -86,12 +86,13 @@ impl std::fmt::Display for Summary {
     }
 }
 
-/// Text from an event for a terminal: what could move the cursor or turn the line around is escaped.
+/// Text from an event for a terminal: what could move the cursor, turn the line around or hide in it is escaped.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns { out.extend(c.escape_unicode()) } else { out.push(c) }
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+        if c.is_control() || turns || unseen { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

@@ -1,12 +1,15 @@
 //! Grants: taken in with their re-wrapped slots, and handed to the readers they are for. `docs/FORMAT.md` §12. The ledger
 //! checks everything about a grant but whether its slots open, which only the new reader can tell.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
+use super::search::epoch_of;
 use super::{Ledger, LedgerError, Payload, Pending, Submission};
+use crate::base::batch::Header;
 use crate::base::grant::{self, GRANT_MAGIC, GrantBuilder, GrantEntry};
-use crate::base::limits::MAX_RECORD_GRANTS;
+use crate::base::limits::{MAX_GRANTS_LISTED, MAX_RECORD_GRANTS};
+use crate::base::wire::WireError;
 use crate::chain::authority::{GrantStatement, RecordRange};
 use crate::chain::block::Block;
 use crate::chain::grant::{GrantError, check, check_place};
@@ -36,9 +39,24 @@ pub struct GrantedRecord {
     pub part: Vec<u8>,
 }
 
+/// One batch of a search epoch that a grant covers: with it the new reader gets the epoch's search secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedEpoch {
+    /// Height of the batch's block.
+    pub block: u64,
+    /// The encoded batch header.
+    pub header: Vec<u8>,
+    /// What was granted of one record of the batch.
+    pub granted: GrantedRecord,
+}
+
 /// What the authority sequence says that the ledger needs at hand. Read from the store as far as it was not yet.
 #[derive(Default)]
-pub(super) struct AuthorityIndex(RwLock<Known>);
+pub(super) struct AuthorityIndex {
+    known: RwLock<Known>,
+    /// By the block of a grant: a record of each search epoch it covers.
+    epochs: Mutex<BTreeMap<u64, Arc<Vec<u64>>>>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -66,13 +84,13 @@ impl AuthorityIndex {
 
     /// All that the authority statements before number `end` say; they are in the store.
     fn read(&self, store: &dyn Store, end: u64) -> Result<RwLockReadGuard<'_, Known>, LedgerError> {
-        let shared = || self.0.read().unwrap_or_else(|e| e.into_inner());
+        let shared = || self.known.read().unwrap_or_else(|e| e.into_inner());
         let known = shared();
         if known.next >= end {
             return Ok(known);
         }
         drop(known);
-        let mut known = self.0.write().unwrap_or_else(|e| e.into_inner());
+        let mut known = self.known.write().unwrap_or_else(|e| e.into_inner());
         while known.next < end {
             let next = known.next;
             let damaged = || LedgerError::Damaged { what: format!("authority statement {next} is missing") };
@@ -173,24 +191,67 @@ impl Ledger {
         Ok(out)
     }
 
+    /// Of each grant to a recipient a batch of every search epoch it covers, of the newest [`MAX_GRANTS_LISTED`] grants.
+    pub fn granted_epochs(&self, recipient: &str) -> Result<Vec<GrantedEpoch>, LedgerError> {
+        let mut out = Vec::new();
+        for grant in self.grants_to(recipient)?.iter().rev().take(MAX_GRANTS_LISTED) {
+            for record in self.epochs_of(grant)?.iter() {
+                if let Some((_, part)) = self.cut(grant, *record)? {
+                    let found = self.record(*record)?;
+                    let granted = GrantedRecord { grant: (**grant).clone(), part };
+                    out.push(GrantedEpoch { block: found.block, header: found.header, granted });
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// A record of each search epoch that a grant covers. Reads the headers of all its batches, once.
+    fn epochs_of(&self, grant: &GrantInfo) -> Result<Arc<Vec<u64>>, LedgerError> {
+        let cache = || self.shared.authority.epochs.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(known) = cache().get(&grant.block) {
+            return Ok(known.clone());
+        }
+        let damaged = |e: WireError| LedgerError::Damaged { what: format!("block {}: {e}", grant.block) };
+        let mut seen = BTreeSet::new();
+        let mut records = Vec::new();
+        let mut record = grant.range.first;
+        for head in grant::heads(&self.front(grant)?).map_err(damaged)? {
+            if head.sections != 0 {
+                let header = Header::decode(&self.batch_header(head.height)?).map_err(damaged)?;
+                if seen.insert((epoch_of(&header), head.sections)) {
+                    records.push(record);
+                }
+            }
+            record = record.saturating_add(u64::from(head.records));
+        }
+        let records = Arc::new(records);
+        cache().insert(grant.block, records.clone());
+        Ok(records)
+    }
+
+    fn front(&self, grant: &GrantInfo) -> Result<Vec<u8>, LedgerError> {
+        let start = self.store.body_part(grant.block, 0, 8)?;
+        Ok(self.store.body_part(grant.block, 0, grant::front_len(&start))?)
+    }
+
     /// Cuts one record out of a grant body; `None` if the grant has no slot for it.
     fn granted_part(&self, grant: &GrantInfo, record: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.cut(grant, record)?.filter(|(given, _)| *given).map(|(_, part)| part))
+    }
+
+    /// Cuts one record out of a grant body, and tells whether there is a slot for it; `None` if nothing of its batch is granted.
+    fn cut(&self, grant: &GrantInfo, record: u64) -> Result<Option<(bool, Vec<u8>)>, LedgerError> {
         let damaged = |what: &str| LedgerError::Damaged { what: format!("block {}: {what}", grant.block) };
-        let start = self.store.body_part(grant.block, 0, 8)?;
-        let front = self.store.body_part(grant.block, 0, grant::front_len(&start))?;
-        let place = grant::locate(&front, record - grant.range.first).map_err(|e| damaged(&e.to_string()))?;
+        let place = grant::locate(&self.front(grant)?, record - grant.range.first)
+            .map_err(|e| damaged(&e.to_string()))?;
         let Some((mut head, position, at)) = place else { return Ok(None) };
         let entry = self.store.body_part(grant.block, at, head.entry_len())?;
         (head.position, head.records) = (position, 1);
-        match GrantEntry::decode(&entry) {
-            Some(found) if found.gives_something() => {
-                let mut part = GrantBuilder::default();
-                part.push(&head, &entry);
-                Ok(Some(part.finish()))
-            }
-            Some(_) => Ok(None),
-            None => Err(damaged("a granted slot is malformed")),
-        }
+        let found = GrantEntry::decode(&entry).ok_or_else(|| damaged("a granted slot is malformed"))?;
+        let mut part = GrantBuilder::default();
+        part.push(&head, &entry);
+        Ok(Some((found.gives_something(), part.finish())))
     }
 
     /// Takes the slots out of the body of a grant whose reader is no longer in the roster. What is left verifies.

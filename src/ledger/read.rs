@@ -11,7 +11,7 @@ use crate::chain::proof::Proof;
 use crate::chain::replay::Head as SequenceHead;
 use crate::chain::tile::TileId;
 use crate::chain::tlog_proof::TlogProof;
-use crate::chain::tree;
+use crate::chain::tree::BlockTree;
 use crate::store::{BlockInfo, Store, StoreStats};
 
 use super::recover::StoredTiles;
@@ -197,7 +197,7 @@ pub struct Prover<'a> {
     log: &'a Log,
     checkpoint: &'a str,
     records: u64,
-    /// The block of the last proof: its text, log proof, leaf inputs and leaves.
+    /// The block of the last proof: its text, log proof, leaf inputs and tree.
     last: Option<ProvenBlock>,
 }
 
@@ -206,7 +206,7 @@ struct ProvenBlock {
     text: String,
     log_proof: String,
     inputs: Vec<LeafInputs>,
-    leaves: Vec<Hash>,
+    tree: BlockTree,
 }
 
 impl<'a> Prover<'a> {
@@ -234,8 +234,7 @@ impl<'a> Prover<'a> {
             |what: &str| LedgerError::Damaged { what: format!("block {}: {what}", block.info.height) };
         let position = (record - block.info.first_record) as usize;
         let own = block.inputs.get(position).ok_or_else(|| damaged("it has fewer leaves than records"))?;
-        let record_path =
-            tree::inclusion_path(&block.leaves, position).ok_or_else(|| damaged("no path for the record"))?;
+        let record_path = block.tree.path(position).ok_or_else(|| damaged("no path for the record"))?;
         Ok(Proof {
             ledger: self.store.origin().to_owned(),
             record,
@@ -255,7 +254,7 @@ impl<'a> Prover<'a> {
             .map(LeafInputs::from_bytes)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| damaged("its leaf inputs are cut short".into()))?;
-        let leaves = inputs.iter().map(record_leaf).collect();
+        let tree = BlockTree::new(&inputs.iter().map(record_leaf).collect::<Vec<_>>());
         let text = self.store.block_text(height)?.ok_or_else(|| damaged("it is missing".into()))?;
         let text = String::from_utf8(text).map_err(|_| damaged("it is not text".into()))?;
         let path = self
@@ -264,6 +263,6 @@ impl<'a> Prover<'a> {
             .map_err(|e| damaged(e.to_string()))?;
         let checkpoint = self.checkpoint.to_owned();
         let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
-        Ok(ProvenBlock { info, text, log_proof, inputs, leaves })
+        Ok(ProvenBlock { info, text, log_proof, inputs, tree })
     }
 }

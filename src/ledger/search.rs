@@ -17,7 +17,7 @@ const COUNT: &str = "epoch/count";
 const PAGE: usize = 512;
 
 /// What all batches of an epoch share: writer, period, readers, who reads which section, and the tag fields.
-fn epoch_of(header: &Header) -> Hash {
+pub fn epoch_of(header: &Header) -> Hash {
     let mut bytes = Vec::new();
     bytes.put_bytes16(header.writer.as_bytes());
     bytes.put_bytes16(header.period.as_bytes());
@@ -209,7 +209,7 @@ mod tests {
     fn record(r: u64) -> Vec<u8> {
         let mut tags = [tag(2, r % 2), tag(3, r % 3), tag(r / 100, 9)];
         tags.sort();
-        let sealed = [&[1][..], &[0; 32], &[1], &0u32.to_be_bytes(), &[0; 32], &[0], &[3]];
+        let sealed = [&[1][..], &[0; 32], &[1], &0u32.to_be_bytes(), &[0; 32], &[1], &[0; 32], &[3]];
         [&sealed.concat(), tags.as_flattened()].concat()
     }
 

@@ -8,6 +8,7 @@
 
 mod access;
 pub mod aead;
+pub mod at_rest;
 pub mod disclosure;
 pub mod grant;
 pub mod kem;

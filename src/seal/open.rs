@@ -88,7 +88,7 @@ impl Opener {
             let name = section.name.as_str();
             let before = found.len();
             for secret in self.access.iter().filter_map(|a| a.secret(s)) {
-                if !found.iter().any(|(n, known)| *n == name && known.0.ct_eq(&secret.0)) {
+                if !found.iter().any(|(n, known)| *n == name && known.same(secret)) {
                     found.push((name, secret));
                 }
             }

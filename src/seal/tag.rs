@@ -58,6 +58,11 @@ impl SectionSecret {
         Tagger(PreparedHmac::new(self.0.expose()))
     }
 
+    /// Whether both are the same, in constant time.
+    pub fn same(&self, other: &SectionSecret) -> bool {
+        self.0.ct_eq(&other.0)
+    }
+
     /// The bytes, for handing the ability to search to another program.
     pub fn expose(&self) -> &[u8; KEY_LEN] {
         self.0.expose()

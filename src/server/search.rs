@@ -15,7 +15,8 @@ use serde_json::json;
 use tokio::task::block_in_place;
 
 use crate::api::message::{
-    EpochMessage, EpochsMessage, ProvenRecord, RecordsMessage, RecordsRequest, SearchRequest, SearchResult,
+    EpochMessage, EpochsMessage, GrantedEpochMessage, ProvenRecord, RecordsMessage, RecordsRequest,
+    SearchRequest, SearchResult,
 };
 use crate::api::problem::Code;
 use crate::base::hash::to_base64;
@@ -46,14 +47,20 @@ pub(super) async fn epochs(
     Query(query): Query<EpochsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    app.require_reader(&headers)?;
+    let reader = app.require_reader(&headers)?;
     let from = query.from.unwrap_or(0);
     let message = block_in_place(|| {
         let heights = app.ledger.epochs(from, MAX_EPOCHS_PER_REQUEST)?;
         let next = (heights.len() as u64 == MAX_EPOCHS_PER_REQUEST).then(|| from + heights.len() as u64);
         let epoch = |block| Ok(EpochMessage { block, header: to_base64(&app.ledger.batch_header(block)?) });
         let epochs = heights.into_iter().map(epoch).collect::<Result<_, crate::ledger::LedgerError>>()?;
-        Ok::<_, Failure>(EpochsMessage { epochs, next })
+        let granted = if from == 0 { app.ledger.granted_epochs(&reader.recipient)? } else { Vec::new() };
+        let granted = granted.into_iter().map(|g| GrantedEpochMessage {
+            block: g.block,
+            header: to_base64(&g.header),
+            grant: granted_message(g.granted),
+        });
+        Ok::<_, Failure>(EpochsMessage { epochs, granted: granted.collect(), next })
     })?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }

@@ -1,6 +1,13 @@
 //! A ledger of a small hospital in memory: a real signed chain, and records whose events come in three shapes. Each event is
 //! remembered as it was meant, so that the figures of reports can be computed a second time without reading any event.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unnecessary_unwrap,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -219,7 +226,7 @@ fn logical(dice: &mut Dice, n: u64) -> Meant {
     match n % 37 {
         3 => {
             m.emergency = true;
-            m.reason = (n % 2 == 0).then_some("patient unconscious in the emergency room");
+            m.reason = n.is_multiple_of(2).then_some("patient unconscious in the emergency room");
         }
         7 | 19 => {
             let (to, purpose, basis) = dice.of(&RECIPIENTS);
@@ -466,7 +473,7 @@ impl Builder {
         let note = Statement::Erasure(order).sign(&key("hospital.example/officers/privacy")).unwrap();
         let by_block = self.commit(note, t);
         for index in first..=last {
-            self.records[index as usize].content = Content::Erased { by_block };
+            self.records[index as usize].content = Content::Erased { by_block: Some(by_block) };
             meant[index as usize].state = "erased";
         }
     }

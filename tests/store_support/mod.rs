@@ -109,7 +109,10 @@ impl Chain {
     /// The next block, without records and with a body of `len` bytes, as a grant has.
     pub fn granting_block(&mut self, signer: &str, len: usize) -> NewBlock {
         let block = self.block(signer, 0);
-        let body = (0..len).map(|i| (i * 31 + block.height as usize) as u8).collect();
+        // Its front looks like that of a batch body with a header of one byte and no records.
+        let front = [&b"STG1"[..], &1u32.to_be_bytes(), &[0; 8]].concat();
+        let rest = (0..len).map(|i| (i * 31 + block.height as usize) as u8);
+        let body = front.into_iter().chain(rest).take(len).collect();
         NewBlock { body: Some(body), ..block }
     }
 

@@ -8,6 +8,7 @@ use super::disclose::Batch;
 use super::format::{Evidence, EvidenceBlock, EvidenceRecord, SectionEvidence, ShownField};
 use super::manifest::{Manifest, Words, is_text};
 use super::verify::{Checked, RecordFault, check_erasure};
+use crate::auditor::granted::Granted;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_EVIDENCE_BYTES, MAX_EVIDENCE_RECORDS};
@@ -76,6 +77,7 @@ pub enum Added {
 pub struct Builder<'k> {
     ledger: &'k VerifierKey,
     identities: &'k [Identity],
+    granted: Option<&'k Granted>,
     checkpoint: Option<(String, SignedCheckpoint)>,
     /// By height; records name their blocks by height until the end.
     blocks: BTreeMap<u64, EvidenceBlock>,
@@ -99,7 +101,21 @@ impl<'k> Builder<'k> {
     /// An empty file about the ledger of this key. `identities` open what is to be shown, the first that can.
     pub fn new(ledger: &'k VerifierKey, identities: &'k [Identity]) -> Builder<'k> {
         let (blocks, records) = (BTreeMap::new(), Vec::new());
-        Builder { ledger, identities, checkpoint: None, blocks, records, bytes: 0, current: None }
+        Builder {
+            ledger,
+            identities,
+            granted: None,
+            checkpoint: None,
+            blocks,
+            records,
+            bytes: 0,
+            current: None,
+        }
+    }
+
+    /// The same, also with what was granted to the identities.
+    pub fn with_granted(self, granted: &'k Granted) -> Builder<'k> {
+        Builder { granted: Some(granted), ..self }
     }
 
     /// Number of records so far.
@@ -166,7 +182,7 @@ impl<'k> Builder<'k> {
             (None, _, Disclose::Nothing) => {}
             (None, None, _) => return Err(BuildError::NoContent { record }),
             (None, Some(content), _) => {
-                let batch = current.batch(record, &content.header, self.identities)?;
+                let batch = current.batch(record, &content.header, self.identities, self.granted)?;
                 match batch.show(record, position, &content.record, disclose)? {
                     None if matches!(disclose, Disclose::Fields(_)) => {
                         return Err(BuildError::NotForYou { record });
@@ -315,16 +331,19 @@ impl EvidenceRecord {
 
 impl Current {
     /// The batch of this block, with an opener of the first identity that is a reader.
-    fn batch(&mut self, record: u64, header: &[u8], identities: &[Identity]) -> Result<&Batch, BuildError> {
+    fn batch(
+        &mut self,
+        record: u64,
+        header: &[u8],
+        identities: &[Identity],
+        granted: Option<&Granted>,
+    ) -> Result<&Batch, BuildError> {
         if self.batch.as_ref().is_none_or(|b| b.header != header) {
             let decoded =
                 self.checked.header(header).map_err(|source| BuildError::Block { record, source })?;
-            self.batch = Some(Batch::new(record, header, &decoded, identities)?);
+            let grants = granted.map(|g| g.batch(self.height)).unwrap_or_default();
+            self.batch = Some(Batch::new(record, header, &decoded, identities, &grants)?);
         }
         self.batch.as_ref().ok_or(BuildError::NoContent { record })
     }
 }
-
-#[cfg(test)]
-#[path = "build_tests.rs"]
-mod tests;

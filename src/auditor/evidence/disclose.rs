@@ -14,7 +14,7 @@ use crate::event::view::printable;
 use crate::seal::disclosure::{Field, field_leaves, field_path};
 use crate::seal::keys::DerivedKeys;
 use crate::seal::keystream::Salts;
-use crate::seal::open::{OpenError, Opened, Opener};
+use crate::seal::open::{BatchGrant, OpenError, Opened, Opener};
 use crate::seal::reader_key::Identity;
 
 /// The header of a batch and what opens it.
@@ -31,10 +31,11 @@ impl Batch {
         bytes: &[u8],
         header: &Header,
         identities: &[Identity],
+        grants: &[BatchGrant<'_>],
     ) -> Result<Batch, BuildError> {
         let mut opener = None;
         for identity in identities {
-            match Opener::new(identity, header) {
+            match Opener::with_grants(identity, header, grants) {
                 Ok(found) => {
                     opener = Some(found);
                     break;
@@ -61,7 +62,7 @@ impl Batch {
         let mut parser = Parser::new();
         let opened = unchecked.verify_disclosure(|section, payload, sink| {
             let fields = fields_of_payload(&mut parser, section, payload, &self.names);
-            fields.map_err(|source| Failed::Event(source))?.for_each(|f| sink.add(&f));
+            fields.map_err(Failed::Event)?.for_each(|f| sink.add(&f));
             Ok::<_, Failed>(())
         });
         let opened = opened.map_err(|e| match e {

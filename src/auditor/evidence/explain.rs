@@ -233,18 +233,55 @@ impl ShownReport {
 }
 
 impl FieldReport {
-    /// `The field /a was "x".`
+    /// `The field /a was "x".` What the event holds cannot end its quotation and go on as our sentence.
     fn sentence(&self) -> String {
         let value = match self.kind {
-            "string" => format!("\"{}\"", printable(&self.value)),
-            "number" => printable(&self.value),
+            "string" => quoted(&self.value),
+            "number" => plain_or_quoted(&self.value, |c| {
+                c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E')
+            }),
             "empty-object" => "an empty object".to_owned(),
             "empty-array" => "an empty list".to_owned(),
             word => word.to_owned(),
         };
         match &*self.pointer {
             "" => format!("The event was {value}."),
-            pointer => format!("The field {} was {value}.", printable(pointer)),
+            pointer => {
+                let pointer = plain_or_quoted(pointer, |c| !c.is_whitespace() && !matches!(c, '"' | '\\'));
+                format!("The field {pointer} was {value}.")
+            }
         }
+    }
+}
+
+/// A text in quotation marks, with those inside it escaped.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(&text.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+fn plain_or_quoted(text: &str, plain: impl Fn(char) -> bool) -> String {
+    if text.chars().all(plain) { printable(text) } else { quoted(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_write_a_sentence_of_its_own() {
+        let field = |pointer: &str, kind, value: &str| {
+            FieldReport { index: 0, pointer: pointer.to_owned(), kind, value: value.to_owned() }.sentence()
+        };
+        assert_eq!(
+            field("/a", "string", "x\". The field /b was \"y\n"),
+            r#"The field /a was "x\". The field /b was \"y\u{a}"."#
+        );
+        assert_eq!(field("/a was 1. /b", "true", ""), r#"The field "/a was 1. /b" was true."#);
+        assert_eq!(
+            field("/n", "number", "1. The field /m was 2"),
+            r#"The field /n was "1. The field /m was 2"."#
+        );
+        assert_eq!(field("/n", "number", "-1.50e+3"), "The field /n was -1.50e+3.");
+        assert_eq!(field("", "empty-object", ""), "The event was an empty object.");
     }
 }

@@ -117,11 +117,15 @@ impl<'c> Gatherer<'c> {
         content: bool,
         mut take: impl FnMut(Material) -> Result<(), E>,
     ) -> Result<(), E> {
+        // A range that ends beyond the ledger is found before anything is downloaded.
+        for range in ranges {
+            self.client.proof(range.last).map_err(GatherError::from)?;
+        }
         for range in ranges {
             let mut next = range.first;
             loop {
                 let block = self.block_of(next)?;
-                let end = (block.first + block.leaves.len() as u64 - 1).min(range.last);
+                let end = block.last().min(range.last);
                 let bytes = if content { self.contents(&block, next, end)? } else { Vec::new() };
                 let mut bytes = bytes.into_iter();
                 for record in next..=end {
@@ -154,7 +158,8 @@ impl<'c> Gatherer<'c> {
         let inputs = self.client.leaf_inputs(height)?;
         let inputs = inputs.chunks(LEAF_INPUTS_LEN).map(LeafInputs::from_bytes);
         let leaves: Vec<LeafInputs> = inputs.collect::<Result<_, _>>().map_err(malformed)?;
-        if !(block.first_record..block.first_record + leaves.len() as u64).contains(&record) {
+        let end = block.first_record.saturating_add(leaves.len() as u64);
+        if !(block.first_record..end).contains(&record) {
             return Err(malformed(format!("block {height} does not hold record {record}")));
         }
         let tree = BlockTree::new(&leaves.iter().map(record_leaf).collect::<Vec<_>>());
@@ -239,7 +244,7 @@ impl<'c> Gatherer<'c> {
     }
 }
 
-/// A block and what proofs of its records are made of.
+/// A block and what proofs of its records are made of. It has at least one record.
 struct FetchedBlock {
     height: u64,
     first: u64,
@@ -247,4 +252,11 @@ struct FetchedBlock {
     log_proof: String,
     leaves: Vec<LeafInputs>,
     tree: BlockTree,
+}
+
+impl FetchedBlock {
+    /// Index of its last record.
+    fn last(&self) -> u64 {
+        self.first.saturating_add(self.leaves.len() as u64).saturating_sub(1)
+    }
 }

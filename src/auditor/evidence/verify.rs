@@ -40,7 +40,7 @@ impl<'a> Trust<'a> {
 
 /// A block that is in the log.
 pub(super) enum Checked {
-    Records { block: Block, statement: RecordsStatement, header: Option<Header> },
+    Records { block: Block, statement: Box<RecordsStatement>, header: Option<Header> },
     Erasure { block: Block, statement: ErasureStatement },
 }
 
@@ -63,7 +63,7 @@ impl Checked {
                     Some(bytes) => Some(check_header(bytes, &block, &statement)?),
                     None => None,
                 };
-                Ok(Checked::Records { block, statement, header })
+                Ok(Checked::Records { block, statement: Box::new(statement), header })
             }
             Statement::Erasure(_) if b.header.is_some() => Err(BlockFault::Header),
             Statement::Erasure(statement) => Ok(Checked::Erasure { block, statement }),

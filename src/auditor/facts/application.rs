@@ -19,30 +19,30 @@ const PATIENT_TYPES: &[&str] = &[
 ];
 
 pub(super) fn fill(root: &Node<'_>, f: &mut Facts) {
-    let actor = root.find("actor").or_else(|| root.find("user")).or_else(|| root.find("principal"));
-    let resource = root.find("resource").or_else(|| root.find("target")).or_else(|| root.find("object"));
-    let context = root.find("context");
-    let details = root.find("details").or_else(|| root.find("detail"));
-    let metadata = root.find("metadata").or_else(|| root.find("meta"));
+    let find = |names: &[&str]| names.iter().find_map(|n| root.find(n));
+    let who = find(&["actor", "user", "principal"]);
+    let what = find(&["resource", "target", "object"]);
     let subject = root.find("subject").and_then(identifier);
+    let whole = Some(Place::new(root));
+    let [actor, resource] = [who, what].map(|n| n.map(Place::new));
+    let context = root.find("context").map(Place::new);
+    let details = find(&["details", "detail"]).map(Place::new);
+    let metadata = find(&["metadata", "meta"]).map(Place::new);
     // Most telling place first.
-    let anywhere = [Some(root), context, details, metadata, actor, resource];
+    let anywhere = [whole, context, details, metadata, actor, resource];
     let told = |names: &[&str]| text_in(&anywhere, names);
 
-    f.time = first(&[Some(root), context, metadata, details], TIMES, |n| time::timestamp(n))
-        .map(|t| t.to_string());
-    f.event_type = text_in(&[Some(root)], &["eventtype", "type", "eventname", "event"]);
-    f.action = text_in(&[Some(root)], &["action", "operation", "verb", "activity", "method"]);
-    f.category = text_in(&[Some(root), metadata], &["category", "eventcategory"]);
-    f.severity = text_in(&[Some(root), metadata], &["severity", "level", "priority"]);
+    f.time =
+        first(&[whole, context, metadata, details], TIMES, |n| time::timestamp(n)).map(|t| t.to_string());
+    f.event_type = text_in(&[whole], &["eventtype", "type", "eventname", "event"]);
+    f.action = text_in(&[whole], &["action", "operation", "verb", "activity", "method"]);
+    f.category = text_in(&[whole, metadata], &["category", "eventcategory"]);
+    f.severity = text_in(&[whole, metadata], &["severity", "level", "priority"]);
 
-    f.actor = actor
+    f.actor = who
         .and_then(identifier)
         .or_else(|| {
-            text_in(
-                &[Some(root)],
-                &["actorid", "userid", "username", "useremail", "principalid", "performedby"],
-            )
+            text_in(&[whole], &["actorid", "userid", "username", "useremail", "principalid", "performedby"])
         })
         .or_else(|| {
             let by = [
@@ -59,18 +59,18 @@ pub(super) fn fill(root: &Node<'_>, f: &mut Facts) {
         })
         .or_else(|| Some(subject.as_deref()?.strip_prefix("user:")?.to_owned()));
     f.actor_name = text_in(&[actor], &["displayname", "fullname", "name", "email"])
-        .or_else(|| text_in(&[Some(root)], &["actorname", "username", "displayname", "useremail"]))
+        .or_else(|| text_in(&[whole], &["actorname", "username", "displayname", "useremail"]))
         .filter(|name| f.actor.as_ref() != Some(name));
     f.role = text_in(&[actor], &["role", "roles", "type"]).or_else(|| {
-        text_in(&[Some(root), details, context], &["actorrole", "userrole", "role", "actortype", "usertype"])
+        text_in(&[whole, details, context], &["actorrole", "userrole", "role", "actortype", "usertype"])
     });
 
     f.resource_type = text_in(&[resource], &["type", "kind", "resourcetype"])
-        .or_else(|| text_in(&[Some(root)], &["resourcetype", "targettype", "objecttype", "subjecttype"]))
+        .or_else(|| text_in(&[whole], &["resourcetype", "targettype", "objecttype", "subjecttype"]))
         .or_else(|| Some(subject.as_deref()?.split_once(':')?.0.to_owned()));
-    f.resource = resource
+    f.resource = what
         .and_then(identifier)
-        .or_else(|| text_in(&[Some(root)], &["resourceid", "targetid", "objectid", "documentid", "recordid"]))
+        .or_else(|| text_in(&[whole], &["resourceid", "targetid", "objectid", "documentid", "recordid"]))
         .or_else(|| subject.clone());
     let of_patient = |kind: &str| {
         let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -89,10 +89,10 @@ pub(super) fn fill(root: &Node<'_>, f: &mut Facts) {
     f.purpose = told(&["purpose", "purposeofuse", "processingpurpose"]);
     f.legal_basis = told(&["legalbasis", "lawfulbasis"]);
     f.reason = told(&["reason", "justification", "failurereason", "errormessage"]);
-    f.address = told(&["ipaddress", "ip", "sourceip", "clientip", "remoteaddress", "remoteaddr", "address"]);
+    f.address = told(&["ipaddress", "ip", "sourceip", "clientip", "remoteaddress", "remoteaddr"]);
     f.recipient = told(&["recipient", "disclosedto", "recipientname", "sharedwith"]);
     f.application = text_in(
-        &[Some(root), metadata, context, details],
+        &[whole, metadata, context, details],
         &[
             "application",
             "applicationname",
@@ -105,14 +105,14 @@ pub(super) fn fill(root: &Node<'_>, f: &mut Facts) {
         ],
     );
 
-    let success = first(&anywhere, &["success", "allowed", "granted"], |n| match n {
+    let success = first(&[whole, details, context], &["success", "allowed"], |n| match n {
         Node::Bool(b) => Some(*b),
         _ => None,
     });
-    f.result = text_in(&[Some(root)], &["result", "outcome", "status", "decision"])
+    f.result = text_in(&[whole], &["result", "outcome", "status", "decision"])
         .or_else(|| text_in(&[details, context], &["result", "outcome", "decision"]))
         .or_else(|| success.map(|s| if s { "success".to_owned() } else { "failure".to_owned() }))
-        .or_else(|| text_in(&[Some(root)], &["httpstatus", "statuscode"]));
+        .or_else(|| text_in(&[whole], &["httpstatus", "statuscode"]));
     let by_action = f.action.as_deref().or(f.event_type.as_deref()).and_then(words::outcome_of_action);
     f.outcome = match (f.result.as_deref().and_then(words::outcome), by_action) {
         // "ADMIN_ACCESS_DENIED: FAILURE" is a refusal.
@@ -164,13 +164,38 @@ fn identifier(node: &Node<'_>) -> Option<String> {
     })
 }
 
-fn text_in(places: &[Option<&Node<'_>>], names: &[&str]) -> Option<String> {
+/// An object to look in, with the first letters of its member names: most names looked for are not there.
+#[derive(Clone, Copy)]
+struct Place<'t, 'e> {
+    node: &'t Node<'e>,
+    letters: u32,
+}
+
+impl<'t, 'e> Place<'t, 'e> {
+    fn new(node: &'t Node<'e>) -> Place<'t, 'e> {
+        Place { node, letters: node.names().map(letter).fold(0, |all, one| all | one) }
+    }
+
+    fn find(&self, name: &str) -> Option<&'t Node<'e>> {
+        if self.letters & letter(name) == 0 { None } else { self.node.find(name) }
+    }
+}
+
+/// A bit for the first letter of a name; all bits for a name that starts with something else.
+fn letter(name: &str) -> u32 {
+    match name.as_bytes().first().map(u8::to_ascii_lowercase) {
+        Some(c @ b'a'..=b'z') => 1 << (c - b'a'),
+        _ => u32::MAX,
+    }
+}
+
+fn text_in(places: &[Option<Place<'_, '_>>], names: &[&str]) -> Option<String> {
     first(places, names, |n| n.items().find_map(Node::text))
 }
 
 /// The first answer, by the order of the places and then of the names.
-fn first<'t, 'e, T>(
-    places: &[Option<&'t Node<'e>>],
+fn first<'t, 'e: 't, T>(
+    places: &[Option<Place<'t, 'e>>],
     names: &[&str],
     answer: impl Fn(&'t Node<'e>) -> Option<T>,
 ) -> Option<T> {

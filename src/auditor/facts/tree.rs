@@ -85,6 +85,15 @@ impl<'e> Node<'e> {
         members.iter().find(|(n, v)| same(n, name) && !matches!(v, Node::Null)).map(|(_, v)| v)
     }
 
+    /// The names of an object's members.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let members: &[(Cow<'e, str>, Node<'e>)] = match self {
+            Node::Object(members) => members,
+            _ => &[],
+        };
+        members.iter().map(|(n, _)| &**n)
+    }
+
     /// A member below other members, by exact names; steps into the first element of arrays.
     pub fn at(&self, path: &[&str]) -> Option<&Node<'e>> {
         path.iter().try_fold(self, |node, name| node.items().find_map(|n| n.get(name)))
@@ -176,7 +185,15 @@ fn is_sparse_array(members: &[(Cow<'_, str>, Node<'_>)]) -> bool {
 }
 
 /// Whether `name` without `_` and `-` is `wanted`, which is in small letters, but for ASCII capitals.
+#[inline]
 fn same(name: &str, wanted: &str) -> bool {
+    // Nearly every pair differs in length or in the first letter.
+    let (Some(first), Some(other)) = (name.as_bytes().first(), wanted.as_bytes().first()) else {
+        return false;
+    };
+    if name.len() < wanted.len() || (first.to_ascii_lowercase() != *other && !matches!(first, b'_' | b'-')) {
+        return false;
+    }
     let mut letters = name.bytes().filter(|b| !matches!(b, b'_' | b'-'));
     wanted.bytes().all(|w| letters.next().is_some_and(|n| n.to_ascii_lowercase() == w))
         && letters.next().is_none()

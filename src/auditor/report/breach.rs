@@ -1,7 +1,7 @@
 //! `breach-scope`: who is affected by a breach, GDPR Article 33(3) and 45 CFR 164.404.
 
 use super::access::{NO_PATIENT, NO_USER, close_answer};
-use super::model::{Cell, Column, Figure, Mark, Report};
+use super::model::{Cell, Column, Figure, Mark, Report, Row};
 use super::request::ReportRequest;
 use super::scan::{Collector, Entry};
 use super::tally::{Days, Group, Groups, Pairs};
@@ -11,6 +11,8 @@ use crate::base::clock::Timestamp;
 
 /// From how many affected people on 45 CFR 164.408(b) asks for a notice to the Secretary without delay.
 const MANY: u64 = 500;
+/// Whether someone is affected, if events name no patient.
+const NOT_KNOWN: &str = "not known";
 
 pub(super) fn collector(request: &ReportRequest) -> Box<dyn Collector> {
     Box::new(Breach { from: request.from, ..Breach::default() })
@@ -97,12 +99,12 @@ impl Collector for Breach {
         report.answer = match self.events - self.refused {
             0 => format!("No event that could be read shows that anything was reached{by} in {period}"),
             n => format!(
-                "In {period}, {least}{}{by} affected by {}, the first at {}, the last at {}; {} involved",
-                count(affected, "named patient is", "different named patients are"),
+                "In {period}, {}{by} affected {least}{}, the first at {}, the last at {}; {} involved",
                 count(n, "event", "events"),
+                count(affected, "named patient", "different named patients"),
                 show(self.first),
                 show(self.last),
-                count(users, "named user is", "different named users are")
+                count(users, "named user was", "different named users were")
             ),
         };
         close_answer(report);
@@ -213,40 +215,32 @@ impl Breach {
             Column::below("last", "last"),
         ];
         let about = "One row for each patient, for the notices.";
-        let mut table =
-            self.patients.table(("patients", "Patients", about), &columns, usize::MAX, |name, g| {
-                let affected = match (name == NO_PATIENT, g.events > g.refused()) {
-                    (true, _) => "not known",
-                    (false, true) => "yes",
-                    (false, false) => "attempt only",
-                };
-                vec![
-                    Cell::text(Some(name)),
-                    Cell::Text(affected.to_owned()),
-                    Cell::Number(g.events),
-                    Cell::Number(g.refused()),
-                    self.pairs.cell(g.different[0]),
-                    g.lists[0].cell(),
-                    g.lists[1].cell(),
-                    g.lists[2].cell(),
-                    Cell::time(g.first),
-                    Cell::time(g.last),
-                ]
-            });
-        // Those to be told come first; the sort keeps the order within.
-        table.rows.sort_by_key(|row| match row.cells.get(1) {
-            Some(Cell::Text(t)) if t == "yes" => 0,
-            Some(Cell::Text(t)) if t == "not known" => 1,
-            _ => 2,
+        // Those to be told come first.
+        let rank = |name: &str, g: &Group| match (name == NO_PATIENT, g.events > g.refused()) {
+            (false, true) => 0,
+            (true, _) => 1,
+            (false, false) => 2,
+        };
+        let heading = ("patients", "Patients", about);
+        let mut table = self.patients.table_by(heading, &columns, request.rows, rank, |name, g| {
+            let affected = ["yes", NOT_KNOWN, "attempt only"].get(usize::from(rank(name, g)));
+            vec![
+                Cell::text(Some(name)),
+                Cell::text(affected.copied()),
+                Cell::Number(g.events),
+                Cell::Number(g.refused()),
+                self.pairs.cell(g.different[0]),
+                g.lists[0].cell(),
+                g.lists[1].cell(),
+                g.lists[2].cell(),
+                Cell::time(g.first),
+                Cell::time(g.last),
+            ]
         });
-        for row in table
-            .rows
-            .iter_mut()
-            .filter(|r| matches!(r.cells.get(1), Some(Cell::Text(t)) if t == "not known"))
-        {
+        let unknown = |r: &&mut Row| matches!(r.cells.get(1), Some(Cell::Text(t)) if t == NOT_KNOWN);
+        for row in table.rows.iter_mut().filter(unknown) {
             row.mark = Mark::Attention;
         }
-        table.rows.truncate(request.rows);
         table.order = "affected patients first, most events first";
         table.main = true;
         report.tables.push(table);

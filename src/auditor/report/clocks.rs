@@ -1,6 +1,7 @@
-//! Clocks that disagree: the time of the event by its sender, of sealing by the writer, of committing by the ledger.
+//! Times that do not fit: the time of the event by its sender, of sealing by the writer, of committing by the ledger.
 
-use super::model::{Cell, Column, Mark, RecordSet, Row};
+use super::listed::Listed;
+use super::model::{Cell, Column, Mark, RecordSet, Table};
 use super::request::ReportRequest;
 use super::text::duration;
 use crate::auditor::record::AuditRecord;
@@ -14,7 +15,7 @@ const TOLERANCE: i64 = 5 * 60_000;
 const LATE: i64 = 24 * 3_600_000;
 
 /// Columns of the table.
-pub(super) const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column] = &[
     Column::new("what", "What"),
     Column::new("writer", "Writer"),
     Column::below("block", "block"),
@@ -35,15 +36,15 @@ pub(super) fn note() -> String {
 
 /// Gathers them.
 pub(super) struct Clocks {
-    rows: Vec<Row>,
-    total: u64,
-    limit: usize,
+    listed: Listed,
+    /// How many of them are merely late.
+    late: u64,
 }
 
 impl Clocks {
     /// With at most as many rows as the request allows.
     pub fn new(request: &ReportRequest) -> Clocks {
-        Clocks { rows: Vec::new(), total: 0, limit: request.rows }
+        Clocks { listed: Listed::new(request.rows), late: 0 }
     }
 
     /// Looks at an event's time, if it has one.
@@ -60,6 +61,7 @@ impl Clocks {
                 set(),
             );
         } else if behind > LATE {
+            self.late += 1;
             self.put("The event was sealed late", &record.writer, record.block, (time, record.sealed), set());
         }
     }
@@ -78,6 +80,7 @@ impl Clocks {
                 none(),
             );
         } else if behind > LATE {
+            self.late += 1;
             self.put("The batch was committed late", writer, block.height, (made, block.committed), none());
         }
         if let Some(before) = backwards {
@@ -93,28 +96,26 @@ impl Clocks {
         (earlier, later): (Timestamp, Timestamp),
         records: RecordSet,
     ) {
-        self.total += 1;
-        if self.rows.len() >= self.limit {
-            return;
-        }
-        let cells = vec![
-            Cell::Text(what.to_owned()),
-            Cell::text(Some(writer)),
-            Cell::Number(block),
-            Cell::time(Some(earlier)),
-            Cell::time(Some(later)),
-            Cell::Text(duration(later.millis() - earlier.millis())),
-        ];
-        self.rows.push(Row { cells, records, mark: Mark::Attention });
+        self.listed.push(Mark::Attention, records, || {
+            vec![
+                Cell::Text(what.to_owned()),
+                Cell::text(Some(writer)),
+                Cell::Number(block),
+                Cell::time(Some(earlier)),
+                Cell::time(Some(later)),
+                Cell::Text(duration(later.millis() - earlier.millis())),
+            ]
+        });
     }
 
-    /// How many there are.
-    pub fn total(&self) -> u64 {
-        self.total
+    /// How many contradict each other, and how many are merely late.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.listed.total() - self.late, self.late)
     }
 
-    /// The rows, and how many there would be without the limit.
-    pub fn finish(self) -> (Vec<Row>, u64) {
-        (self.rows, self.total)
+    /// The table.
+    pub fn table(self) -> Table {
+        let about = "Times of the event, of sealing and of committing that contradict each other or lie far apart; the notes say how far.";
+        self.listed.table(("clocks", "Times that do not fit", about), COLUMNS)
     }
 }

@@ -176,7 +176,7 @@ impl Coverage {
                 ),
             };
             out.push(format!(
-                "{}{within}: what was asked for is not named, so whether it belongs here is not known, and it is left out.{partly}",
+                "Left out: {}{within} that may or may not belong here, because what was asked for is not named.{partly}",
                 count(self.unassigned, "opened record", "opened records")
             ));
         }

@@ -13,6 +13,10 @@ use crate::chain::checkpoint::Checkpoint;
 use crate::chain::note::Note;
 
 const STYLE: &str = include_str!("style.css");
+/// The number of sheets would tell that one was taken out.
+const APART_STYLE: &str = "@page { @bottom-right { content: \"Page \" counter(page); } }";
+/// A word with more characters may be broken anywhere.
+const LONG_WORD: usize = 24;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// The report as a page.
@@ -27,7 +31,7 @@ pub fn html(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="referrer" content="no-referrer";
                 title { (report.title) " – " (shown(&report.as_of.ledger)) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(STYLE)) @if report.tables.iter().any(|t| t.apart) { (PreEscaped(APART_STYLE)) } }
             }
             body {
                 header {
@@ -53,9 +57,13 @@ pub fn html(report: &Report) -> String {
                     @if report.kind == ReportKind::Review { (sign_off()) }
                     section.notes { h2 { "How to read this report" } ul { @for note in &report.notes { li { (shown(note)) } } } }
                     (verify(report))
-                    @for table in &report.tables { @if table.apart { div.apart { (section(table, &report.zone)) } } }
                 }
-                footer { p { (report.title) " · " (shown(&report.as_of.ledger)) " · made " (report.zone.show(report.created)) " " (zone_name(&report.zone)) " · contains personal data: keep it accordingly" } }
+                footer { p {
+                    (report.title) " · " (shown(&report.as_of.ledger))
+                    " · made " (report.zone.show(report.created)) " " (zone_name(&report.zone))
+                    " · contains personal data: keep it accordingly"
+                } }
+                @for table in &report.tables { @if table.apart { div.apart { (section(table, &report.zone)) } } }
             }
         }
     };
@@ -110,7 +118,10 @@ fn section(table: &Table, zone: &Zone) -> Markup {
                 }
             }
             @if table.total > table.rows.len() as u64 {
-                p.cut { "Cut: " (thousands(table.rows.len() as u64)) " of " (thousands(table.total)) " rows are shown. Choose a shorter period or a larger --rows for the rest." }
+                p.cut {
+                    "Cut: " (thousands(table.rows.len() as u64)) " of " (thousands(table.total))
+                    " rows are shown. Choose a shorter period or a larger --rows for the rest."
+                }
             }
             @if !table.rows.is_empty() { (rows(table, zone)) }
         }
@@ -139,16 +150,19 @@ fn groups(table: &Table) -> Vec<Vec<usize>> {
     out
 }
 
+/// Class of a column and the cells it shows.
+type Group = (&'static str, Vec<usize>);
+
 fn rows(table: &Table, zone: &Zone) -> Markup {
-    let groups = groups(table);
+    let groups: Vec<Group> = groups(table).into_iter().map(|g| (class_of(table, &g), g)).collect();
     let column = |i: &usize| table.columns.get(*i);
     let records = table.rows.iter().any(|r| r.records.count > 0);
     let single = table.rows.iter().all(|r| r.records.count == 1);
     html! {
         table {
             thead { tr {
-                @for group in &groups {
-                    th scope="col" class=(class_of(table, group)) {
+                @for (class, group) in &groups {
+                    th scope="col" class=(class) {
                         @for (n, c) in group.iter().filter_map(column).enumerate() {
                             @if n == 0 { (capital(c)) } @else { span.sub { (c.title) } }
                         }
@@ -167,25 +181,32 @@ fn capital(column: &Column) -> String {
     chars.next().map_or(String::new(), |c| c.to_uppercase().chain(chars).collect())
 }
 
+/// How a column stands: by what it holds first.
 fn class_of(table: &Table, group: &[usize]) -> &'static str {
-    let is = |test: fn(&Cell) -> bool| {
-        group.len() == 1 && table.rows.iter().filter_map(|r| r.cells.get(*group.first()?)).any(test)
-    };
-    if is(|c| matches!(c, Cell::Number(_) | Cell::AtLeast(_))) {
-        "n"
-    } else if group
-        .first()
-        .is_some_and(|i| table.rows.iter().any(|r| matches!(r.cells.get(*i), Some(Cell::Time { .. }))))
-    {
-        "t"
-    } else if is(|c| *c == Cell::Blank) {
-        "blank"
-    } else {
-        ""
+    let first = |i: &usize| table.rows.iter().filter_map(|r| r.cells.get(*i)).find(|c| **c != Cell::Missing);
+    let name = group.first().and_then(|i| table.columns.get(*i)).map_or("", |c| c.name);
+    match group.first().and_then(first) {
+        Some(Cell::Number(_) | Cell::AtLeast(_)) if group.len() == 1 => "n",
+        Some(Cell::Time { .. }) if group.len() == 1 => "t one",
+        Some(Cell::Time { .. }) => "t",
+        Some(Cell::Blank) => "blank",
+        _ if name == "why" => "why",
+        Some(Cell::Text(_))
+            if group.first().is_some_and(|i| table.rows.iter().all(|r| is_short(r.cells.get(*i)))) =>
+        {
+            "w"
+        }
+        _ => "",
     }
 }
 
-fn line(row: &Row, groups: &[Vec<usize>], table: &Table, records: bool, zone: &Zone) -> Markup {
+/// Whether a cell can stand on one line in any table: an identifier rather than a sentence.
+fn is_short(cell: Option<&Cell>) -> bool {
+    const SHORT: usize = 20;
+    !matches!(cell, Some(Cell::Text(t)) if t.chars().nth(SHORT).is_some() || (t.contains(' ') && !t.starts_with('(')))
+}
+
+fn line(row: &Row, groups: &[Group], table: &Table, records: bool, zone: &Zone) -> Markup {
     let mark = match row.mark {
         Mark::None => "",
         Mark::Refused => "m-refused",
@@ -194,8 +215,8 @@ fn line(row: &Row, groups: &[Vec<usize>], table: &Table, records: bool, zone: &Z
     };
     html! {
         tr class=(mark) {
-            @for (g, group) in groups.iter().enumerate() {
-                td class=(class_of(table, group)) {
+            @for (g, (class, group)) in groups.iter().enumerate() {
+                td class=(class) {
                     @if g == 0 && row.mark == Mark::Emergency { span.flag { "emergency" } }
                     @for (n, i) in group.iter().enumerate() {
                         @if let Some(c) = row.cells.get(*i) {
@@ -213,14 +234,19 @@ fn line(row: &Row, groups: &[Vec<usize>], table: &Table, records: bool, zone: &Z
 
 fn cell(c: &Cell, zone: &Zone) -> Markup {
     match c {
-        Cell::Text(text) => html! { (shown(text)) },
+        Cell::Text(text) => {
+            let text = shown(text);
+            // Words stay whole unless one is too long for any column.
+            let long = text.split_whitespace().any(|word| word.chars().count() > LONG_WORD);
+            html! { @if long { span.brk { (breakable(&text)) } } @else { (breakable(&text)) } }
+        }
         Cell::Number(n) => html! { (thousands(*n)) },
         Cell::AtLeast(n) => html! { "≥ " (thousands(*n)) },
         Cell::Time { at, sealed } => {
             let text = zone.show(*at);
             // The offset, if there is one, stands apart: it matters in the hour that a clock shows twice.
             let (clock, offset) = text.split_at_checked(19).unwrap_or((&text, ""));
-            html! { (clock) span.off { (offset) } @if *sealed { " †" } }
+            html! { (clock) @if *sealed { " †" } span.off { (offset) } }
         }
         Cell::Outcome(o) => html! { span.{"o o-" (o)} { (o) } },
         Cell::Missing => html! { span.none { "–" } },
@@ -228,13 +254,34 @@ fn cell(c: &Cell, zone: &Zone) -> Markup {
     }
 }
 
+/// Long words may go on in the next line after the marks that join their parts.
+fn breakable(text: &str) -> Markup {
+    const WHOLE: usize = 16;
+    if text.split_whitespace().all(|word| word.len() <= WHOLE) {
+        return html! { (text) };
+    }
+    let mut parts = Vec::new();
+    let mut from = 0;
+    for (at, c) in text.char_indices() {
+        if matches!(c, '_' | '/' | '.' | '@' | ':') && at - from >= 5 {
+            parts.push(text.get(from..=at).unwrap_or_default());
+            from = at + c.len_utf8();
+        }
+    }
+    parts.push(text.get(from..).unwrap_or_default());
+    html! { @for (n, part) in parts.iter().enumerate() { @if n > 0 { wbr; } (part) } }
+}
+
 fn record_names(records: &RecordSet) -> Markup {
-    const SHOWN: usize = 2;
+    const SHOWN: usize = 1;
     let names: Vec<String> = records.ranges.iter().take(SHOWN).map(range_name).collect();
     let named: u64 = records.ranges.iter().take(SHOWN).map(|(first, last)| last - first + 1).sum();
     let more = records.count.saturating_sub(named);
     html! {
-        @for name in &names { span.nbr { (name) } " " }
+        @for name in &names {
+            @for (n, id) in name.split(" to ").enumerate() { @if n > 0 { " to " } span.nbr { (id) } }
+            " "
+        }
         @if more > 0 { "and " (thousands(more)) " more" }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::clocks::Clocks;
-use super::coverage::range_name;
+use super::listed::{self, Listed};
 use super::model::{Cell, Chart, Column, Figure, Mark, RecordSet, Report, Row, Table};
 use super::period::Zone;
 use super::request::ReportRequest;
@@ -17,7 +17,6 @@ use crate::auditor::record::{AuditRecord, Content};
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_REPORT_KEYS, MAX_REPORT_RANGES};
-use crate::chain::authority::{ErasureStatement, HoldAction, HoldStatement};
 use crate::chain::block::Block;
 use crate::chain::statement::{Statement, statement_hash};
 
@@ -32,13 +31,12 @@ pub(super) fn collector(request: &ReportRequest) -> Box<dyn Collector> {
         breaks: Vec::new(),
         writers: BTreeMap::new(),
         uncounted: 0,
-        silences: Vec::new(),
-        erasures: Vec::new(),
-        unreadable: Vec::new(),
-        unreadable_total: 0,
+        silences: Listed::new(request.rows),
+        erasures: Listed::new(request.rows),
+        unreadable: Listed::new(request.rows),
         clocks: Clocks::new(request),
         days: Days::default(),
-        holds: Vec::new(),
+        holds: Listed::new(request.rows),
         kinds: [0; 6],
     })
 }
@@ -73,11 +71,10 @@ struct Integrity {
     writers: BTreeMap<String, Writer>,
     /// Statements of writers that were too many to keep apart.
     uncounted: u64,
-    silences: Vec<Row>,
-    erasures: Vec<Row>,
-    holds: Vec<Row>,
-    unreadable: Vec<Row>,
-    unreadable_total: u64,
+    silences: Listed,
+    erasures: Listed,
+    holds: Listed,
+    unreadable: Listed,
     clocks: Clocks,
     days: Days,
     /// Statements: records, heartbeats, rosters, grants, erasures, holds.
@@ -119,9 +116,13 @@ impl Collector for Integrity {
                     }
                 }
             }
-            Statement::Erasure(order) => self.erasure(block, order),
-            Statement::Hold(hold) => self.hold(block, hold),
-            Statement::Grant(_) => {}
+            Statement::Erasure(order) if self.covers(block.committed) => {
+                self.erasures.push(Mark::None, RecordSet::default(), || listed::erasure(block, order));
+            }
+            Statement::Hold(hold) if self.covers(block.committed) => {
+                self.holds.push(Mark::None, RecordSet::default(), || listed::hold(block, hold));
+            }
+            Statement::Grant(_) | Statement::Erasure(_) | Statement::Hold(_) => {}
         }
     }
 
@@ -130,21 +131,15 @@ impl Collector for Integrity {
             return;
         }
         if let Content::Unreadable { why } = &record.content {
-            self.unreadable_total += 1;
-            if self.unreadable.len() < self.limit {
-                let cells = vec![
+            self.unreadable.push(Mark::Attention, RecordSet::one(record.index), || {
+                vec![
                     Cell::time(Some(record.sealed)),
                     Cell::text(Some(&record.writer)),
                     Cell::Number(record.block),
                     Cell::Number(record.position.into()),
                     Cell::text(Some(why)),
-                ];
-                self.unreadable.push(Row {
-                    cells,
-                    records: RecordSet::one(record.index),
-                    mark: Mark::Attention,
-                });
-            }
+                ]
+            });
         }
         self.clocks.record(record, time);
     }
@@ -221,66 +216,20 @@ impl Integrity {
                 block.height
             ));
         }
-        if let (Some((last, gap)), true) = (silence, covered && self.silences.len() < self.limit) {
-            let cells = vec![
-                Cell::text(Some(name)),
-                Cell::time(Some(last)),
-                Cell::time(Some(at)),
-                Cell::Text(duration(gap)),
-                Cell::Number(block.height),
-            ];
-            self.silences.push(Row { cells, records: RecordSet::default(), mark: Mark::Attention });
+        if let Some((last, gap)) = silence.filter(|_| covered) {
+            self.silences.push(Mark::Attention, RecordSet::default(), || {
+                vec![
+                    Cell::text(Some(name)),
+                    Cell::time(Some(last)),
+                    Cell::time(Some(at)),
+                    Cell::Text(duration(gap)),
+                    Cell::Number(block.height),
+                ]
+            });
         }
         if covered {
             self.clocks.statement(block, statement, backwards);
         }
-    }
-
-    fn erasure(&mut self, block: &Block, order: &ErasureStatement) {
-        if !self.covers(block.committed) || self.erasures.len() >= self.limit {
-            return;
-        }
-        let names: Vec<String> =
-            order.records.iter().take(6).map(|r| range_name(&(r.first, r.last))).collect();
-        let more = if order.records.len() > names.len() { " and more" } else { "" };
-        let records =
-            order.records.iter().map(|r| (r.last - r.first).saturating_add(1)).fold(0, u64::saturating_add);
-        let signers: Vec<&str> = block.statement.signatures.iter().map(|s| s.name.as_str()).collect();
-        let cells = vec![
-            Cell::time(Some(block.committed)),
-            Cell::Number(block.height),
-            Cell::Text(format!("{}{more}", names.join(", "))),
-            Cell::Number(records),
-            Cell::text(Some(&order.reason)),
-            Cell::text(Some(&order.legal_basis)),
-            Cell::text(Some(&signers.join(", "))),
-        ];
-        self.erasures.push(Row { cells, records: RecordSet::default(), mark: Mark::None });
-    }
-
-    fn hold(&mut self, block: &Block, hold: &HoldStatement) {
-        if !self.covers(block.committed) || self.holds.len() >= self.limit {
-            return;
-        }
-        let what = match &hold.action {
-            HoldAction::Release => "released".to_owned(),
-            HoldAction::Place(records) => {
-                let names: Vec<String> =
-                    records.iter().take(6).map(|r| range_name(&(r.first, r.last))).collect();
-                let more = if records.len() > names.len() { " and more" } else { "" };
-                format!("placed on {}{more}", names.join(", "))
-            }
-        };
-        let signers: Vec<&str> = block.statement.signatures.iter().map(|s| s.name.as_str()).collect();
-        let cells = vec![
-            Cell::time(Some(block.committed)),
-            Cell::Number(block.height),
-            Cell::text(Some(&hold.hold)),
-            Cell::Text(what),
-            Cell::text(Some(&hold.reason)),
-            Cell::text(Some(&signers.join(", "))),
-        ];
-        self.holds.push(Row { cells, records: RecordSet::default(), mark: Mark::None });
     }
 
     fn conclude(self, request: &ReportRequest, report: &mut Report) {
@@ -331,11 +280,17 @@ impl Integrity {
                 duration(age)
             ));
         }
-        let oddities = self.clocks.total();
-        if oddities > 0 {
+        let (contradictions, late) = self.clocks.counts();
+        if contradictions > 0 {
             report.findings.push(format!(
-                "{} where clocks disagree; see the table.",
-                count(oddities, "case was found", "cases were found")
+                "{} that cannot be right: clocks disagree; see the table.",
+                count(contradictions, "time was found", "times were found")
+            ));
+        }
+        if late > 0 {
+            report.findings.push(format!(
+                "{} more than a day late; see the table.",
+                count(late, "event was sealed or batch committed", "events were sealed or batches committed")
             ));
         }
         let figure =
@@ -352,7 +307,7 @@ impl Integrity {
             figure("unreadable", unreadable, unreadable > 0),
             figure("erased by order", erased, false),
             figure("sealed for others", coverage.not_for_you.count, false),
-            figure("clocks that disagree", oddities, oddities > 0),
+            figure("clocks that disagree", contradictions, contradictions > 0),
         ];
         report.charts.extend(self.days.chart("Records committed by day", request, false));
         let start = self.writers.values().filter_map(|w| w.first.or(w.in_roster)).min();
@@ -365,55 +320,18 @@ impl Integrity {
             report.charts.push(Chart::Lanes { title, span: (start, now), lanes, more });
         }
         report.tables.push(self.writers_table(now));
-        let mut put =
-            |name, title: &str, about: &str, columns: &[Column], rows: Vec<Row>, total: u64, order| {
-                let (title, about) = (title.to_owned(), about.to_owned());
-                let columns = columns.to_vec();
-                report.tables.push(Table {
-                    name,
-                    title,
-                    about,
-                    order,
-                    columns,
-                    rows,
-                    total,
-                    main: false,
-                    apart: false,
-                });
-            };
         let about = "Longer than allowed without any statement, not even a heartbeat. What happened in that time may have gone unlogged.";
-        put("silences", "Times of silence", about, &SILENCE, self.silences, silences, "oldest first");
+        report.tables.push(self.silences.table(("silences", "Times of silence", about), &SILENCE));
         let about = "What the writer signed does not open or is no event; the signed statement in the block named proves who sealed it.";
-        put(
-            "unreadable",
-            "Unreadable records",
-            about,
-            &UNREADABLE,
-            self.unreadable,
-            self.unreadable_total,
-            "oldest first",
-        );
+        report.tables.push(self.unreadable.table(("unreadable", "Unreadable records", about), &UNREADABLE));
         let about = "Orders in the chain. The chain keeps proof that the records existed.";
-        let orders = self.kinds[4].max(self.erasures.len() as u64);
-        let total = if self.period == (None, None) { orders } else { self.erasures.len() as u64 };
-        put("erasures", "Erasures by order", about, &ERASURE, self.erasures, total, "oldest first");
+        report.tables.push(self.erasures.table(("erasures", "Erasures by order", about), &listed::ERASURE));
         let about = "Legal holds: what is held cannot be erased, by any order, until the hold is released.";
-        let total = self.kinds[5].max(self.holds.len() as u64);
-        put("holds", "Legal holds", about, &HOLD, self.holds, total, "oldest first");
-        let (clock_rows, clock_total) = self.clocks.finish();
-        let about = "Times of the event, of sealing and of committing that cannot all be right, beyond the tolerance stated in the notes.";
-        put(
-            "clocks",
-            "Clocks that disagree",
-            about,
-            super::clocks::COLUMNS,
-            clock_rows,
-            clock_total,
-            "oldest first",
-        );
+        report.tables.push(self.holds.table(("holds", "Legal holds", about), &listed::HOLD));
+        report.tables.push(self.clocks.table());
         report.notes.push(format!(
-            "Sequences, links and signatures are checked over the whole ledger; the period limits the lists of silences, unreadable records, \
-             erasures and clocks. Statements: {} of records, {} heartbeats, {}, {}, {}.",
+            "Signatures were verified when this copy of the ledger was made; sequences and links are checked again here, over the whole ledger. The \
+             period limits the lists of silences, unreadable records, erasures, holds and times. Statements: {} of records, {} heartbeats, {}, {}, {}.",
             thousands(self.kinds[0]),
             thousands(self.kinds[1]),
             count(self.kinds[2], "roster", "rosters"),
@@ -515,22 +433,4 @@ const UNREADABLE: [Column; 5] = [
     Column::new("block", "Block"),
     Column::below("position", "position"),
     Column::new("why", "What is wrong"),
-];
-
-const HOLD: [Column; 6] = [
-    Column::new("committed", "Committed"),
-    Column::below("block", "block"),
-    Column::new("hold", "Hold"),
-    Column::below("action", "what happened"),
-    Column::new("reason", "Reason"),
-    Column::new("signed_by", "Signed by"),
-];
-const ERASURE: [Column; 7] = [
-    Column::new("committed", "Committed"),
-    Column::below("block", "block"),
-    Column::new("erased_records", "Records"),
-    Column::below("count", "how many"),
-    Column::new("reason", "Reason"),
-    Column::below("legal_basis", "legal basis"),
-    Column::new("signed_by", "Signed by"),
 ];

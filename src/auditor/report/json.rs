@@ -10,7 +10,8 @@
 //! | `coverage` | counts and ranges of what was and was not seen, and `sentences` |
 //! | `figures` | `label`, `value`, `alert` |
 //! | `tables` | `name`, `title`, `about`, `order`, `main`, `apart`, `total`, `columns` (`name`, `title`) and `rows` |
-//! | row | `cells` by column name; `records` as `[first, last]` ranges; `record_count`; `time_source` (`event` or `sealed`) where there is a `time`; `at_least`, the columns whose number is a least one |
+//! | row | `cells` by column name; `records` as `[first, last]` ranges; `record_count` |
+//! | row, too | `time_source` (`event` or `sealed`) where there is a `time`; `at_least`, the columns whose number is a least one |
 //! | `notes`, `staff_hidden`, `evidence` | how to read it; whether staff is hidden; name of the evidence file or null |
 //!
 //! Cells are text, a number, an RFC 3339 time in UTC, or null where the event says nothing.

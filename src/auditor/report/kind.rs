@@ -117,7 +117,7 @@ impl ReportKind {
             ReportKind::PatientAccess => &Description {
                 name: "patient-access",
                 title: "Who accessed a patient's record",
-                description: "Everyone who accessed one patient's record, when and for what purpose; with --hide-staff the answer to the patient's own request.",
+                description: "Everyone who accessed one patient's record, when and for what purpose; with --hide-staff the answer to the patient.",
                 rule: "45 CFR 164.312(b) · GDPR Article 15",
                 needs: &[Patient],
                 takes: &[Actor, Address, Timezone, HideStaff],

@@ -17,6 +17,7 @@ mod html;
 mod integrity;
 mod json;
 pub mod kind;
+mod listed;
 pub mod model;
 pub use crate::auditor::period;
 mod readers;

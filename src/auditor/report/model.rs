@@ -45,14 +45,15 @@ pub struct Report {
 }
 
 impl Report {
-    /// The indexes of all records that rows rest on, ascending, each once.
+    /// The indexes of all records that rows rest on, ascending, each once. Tables that must not be handed out with the rest
+    /// ([`Table::apart`]) are left out, so that an evidence file does not give away what the page withholds.
     pub fn records(&self) -> Vec<u64> {
         self.record_ranges().into_iter().flat_map(|(first, last)| first..=last).collect()
     }
 
     /// [`Report::records`] as ranges, both ends included, that ascend and do not touch.
     pub fn record_ranges(&self) -> Vec<(u64, u64)> {
-        let rows = self.tables.iter().flat_map(|t| &t.rows);
+        let rows = self.tables.iter().filter(|t| !t.apart).flat_map(|t| &t.rows);
         let mut all: Vec<(u64, u64)> = rows.flat_map(|r| r.records.ranges.iter().copied()).collect();
         all.sort_unstable();
         let mut out: Vec<(u64, u64)> = Vec::new();

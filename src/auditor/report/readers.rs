@@ -1,6 +1,6 @@
 //! `readers`: who could read the ledger when, from the rosters and grants of the chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Cell, Chart, Column, Figure, Mark, RecordSet, Report, Row, Table};
 use super::request::ReportRequest;
@@ -48,6 +48,8 @@ struct Readers {
     grants: Vec<(Place, GrantStatement, String)>,
     rosters: u64,
     required: u64,
+    /// How many officers an erasure needs.
+    officers: Option<u64>,
     records: u64,
     /// Changes that were too many to list.
     cut: u64,
@@ -63,8 +65,7 @@ impl Collector for Readers {
     fn block(&mut self, block: &Block, statement: &Statement) {
         let place = Place { block: block.height, at: block.committed, record: block.first_record };
         self.records += statement.record_count();
-        let signers: Vec<&str> = block.statement.signatures.iter().map(|s| s.name.as_str()).collect();
-        let signers = signers.join(", ");
+        let signers = super::listed::signers(block);
         match statement {
             Statement::Roster(roster) => self.roster(place, roster, &signers),
             Statement::Grant(grant) if self.grants.len() < MAX_REPORT_KEYS => {
@@ -95,17 +96,24 @@ impl Collector for Readers {
         let readers: Vec<&Tenure> = all.iter().copied().filter(|t| t.role == READER).collect();
         let grants: Vec<_> =
             self.grants.iter().filter(|(p, ..)| request.to.is_none_or(|to| p.at <= to)).collect();
-        let still = readers.iter().filter(|t| t.until.is_none()).count() as u64;
-        let ended = readers.len() as u64 - still;
-        report.question = format!(
-            "Who could read the records of the ledger in {period}, since when, and by whose decision?"
-        );
-        report.answer = match readers.len() as u64 {
-            0 => format!("In {period}, the rosters of the chain name no reader"),
+        let names: BTreeSet<&str> = readers.iter().map(|t| t.name.as_str()).collect();
+        let now: BTreeSet<&str> =
+            readers.iter().filter(|t| t.until.is_none()).map(|t| t.name.as_str()).collect();
+        let (all_names, still) = (names.len() as u64, now.len() as u64);
+        let ended = all_names - still;
+        let during = if request.from.is_none() && request.to.is_none() {
+            String::new()
+        } else {
+            format!(" in {period}")
+        };
+        report.question =
+            format!("Who could read the records of the ledger{during}, since when, and by whose decision?");
+        report.answer = match all_names {
+            0 => format!("The rosters of the chain name no reader{during}"),
             n => format!(
-                "In {period}, the rosters of the chain name {}, of which {} at its end",
+                "The rosters of the chain name {}{during}, of which {} now",
                 count(n, "reader", "readers"),
-                count(still, "is still one", "are still readers")
+                count(still, "is one", "are readers")
             ),
         };
         report.answer.push_str(&match grants.len() as u64 {
@@ -115,8 +123,8 @@ impl Collector for Readers {
         let figure =
             |label: &str, n: u64, alert: bool| Figure { label: label.to_owned(), value: thousands(n), alert };
         report.figures = vec![
-            figure("readers", readers.len() as u64, false),
-            figure("still reading", still, false),
+            figure("readers", all_names, false),
+            figure("readers now", still, false),
             figure("taken out", ended, false),
             figure("grants", grants.len() as u64, false),
             figure("rosters", self.rosters, false),
@@ -204,7 +212,11 @@ impl Collector for Readers {
              batch was really sealed for stands in its signed header; `sealtrail audit verify` reports readers outside the roster."
                 .to_owned(),
         );
-        report.notes.push("Times are those of the ledger's commits. The rows rest on signed statements in the blocks they name, which anyone can fetch and check.".to_owned());
+        report.notes.push(
+            "Times are those of the ledger's commits. The rows rest on signed statements in the blocks they name, which anyone can \
+             fetch and check."
+                .to_owned(),
+        );
         if self.cut > 0 {
             report.notes.push(format!(
                 "{} not listed: there are too many.",
@@ -328,15 +340,16 @@ impl Readers {
         }
         self.required = roster.required_readers().count() as u64;
         self.rosters += 1;
+        let needed = roster.officers_required.max(1);
+        if !roster.officers.is_empty() && self.officers != Some(needed) {
+            words.push(format!("an erasure needs {} of officers", count(needed, "signature", "signatures")));
+            self.officers = Some(needed);
+        }
         let changed = if words.is_empty() { "nothing about roles".to_owned() } else { words.join("; ") };
-        let officers = format!("; erasures need {} signatures", roster.officers_required.max(1));
         let cells = vec![
             Cell::time(Some(place.at)),
             Cell::Number(place.block),
-            Cell::Text(super::text::clip(&format!(
-                "{changed}{}",
-                if roster.officers.is_empty() { "" } else { &officers }
-            ))),
+            Cell::text(Some(&changed)),
             Cell::text(Some(signers)),
         ];
         if self.changes.len() < MAX_REPORT_KEYS {

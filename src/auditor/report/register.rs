@@ -65,9 +65,10 @@ impl Collector for Register {
         report.answer = match self.events {
             0 => format!("No event of processing that could be read lies in {period}"),
             n => format!(
-                "In {period}, {} rested on {}, by {}",
+                "In {period}, {} of {} state their legal basis: {}, by {}",
+                thousands(n - without),
                 count(n, "event of processing", "events of processing"),
-                count(bases, "stated legal basis", "different stated legal bases"),
+                count(bases, "basis", "different bases"),
                 count(self.all_processors, "named processor", "different named processors")
             ),
         };
@@ -115,7 +116,7 @@ impl Collector for Register {
                 Column::new("unique_processors", "Processors"),
                 Column::new("data_subjects", "Data subjects"),
                 Column::new("purposes", "Purposes"),
-                Column::new("operations", "Operations"),
+                Column::below("operations", "operations"),
                 Column::new("recipients", "Recipients"),
                 Column::new("first", "First"),
                 Column::below("last", "last"),

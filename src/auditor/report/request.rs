@@ -74,7 +74,7 @@ impl ReportRequest {
     }
 
     /// Whether the report can be made: nothing it needs is missing, nothing is given that it would ignore.
-    pub(super) fn check(&self) -> Result<(), ReportError> {
+    pub fn check(&self) -> Result<(), ReportError> {
         let about = self.kind.describe();
         let given = [
             (Parameter::Patient, filled(&self.patient)),

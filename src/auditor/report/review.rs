@@ -8,7 +8,7 @@ use super::period::WorkingHours;
 use super::request::ReportRequest;
 use super::scan::{Collector, Entry};
 use super::tally::{Days, Groups};
-use super::text::{count, share, thousands};
+use super::text::{count, thousands};
 use crate::auditor::facts::Outcome;
 
 const FIELDS: [Field; 16] = [
@@ -16,6 +16,7 @@ const FIELDS: [Field; 16] = [
     Field::Why,
     Field::Who,
     Field::Role,
+    Field::Address,
     Field::Action,
     Field::EventType,
     Field::Patient,
@@ -23,11 +24,10 @@ const FIELDS: [Field; 16] = [
     Field::Resource,
     Field::Purpose,
     Field::Reason,
-    Field::Address,
-    Field::Blank("reviewer", "Reviewer"),
     Field::Blank("status", "Status"),
-    Field::Blank("reviewed_on", "Date"),
-    Field::Blank("comment", "Comment"),
+    Field::Blank("comment", "comment"),
+    Field::Blank("reviewer", "Reviewer"),
+    Field::Blank("reviewed_on", "date"),
 ];
 
 pub(super) fn collector(request: &ReportRequest) -> Box<dyn Collector> {
@@ -74,8 +74,9 @@ impl Collector for Review {
         report.answer = match total {
             0 => format!("No event that could be read in {period} needs a second look by the rules below"),
             n => format!(
-                "In {period}, {} events should be looked at, each for the reason given with it",
-                share(n, self.looked_at)
+                "In {period}, {} of {} should be looked at, each for the reason given with it",
+                thousands(n),
+                count(self.looked_at, "event", "events")
             ),
         };
         close_answer(report);
@@ -102,6 +103,11 @@ impl Collector for Review {
             "One row for each event; the last columns are for the reviewer.",
         );
         table.main = true;
+        // A page has no room for a column each; the machine-readable forms keep them apart.
+        for column in &mut table.columns {
+            let below = ["resource_type", "resource", "address", "reviewed_on", "comment"];
+            column.below |= below.contains(&column.name);
+        }
         report.tables.push(table);
         report.notes.push(format!(
             "Listed are events that were denied or failed, used emergency access, deleted something, disclosed data, have a high severity, or name \

@@ -158,7 +158,7 @@ fn expect(what: &str, expected: u64, found: u64) -> Result<(), RecordsError> {
     if expected == found {
         return Ok(());
     }
-    Err(RecordsError(format!(
+    Err(RecordsError::Damaged(format!(
         "expected {what} {expected} and was given {found}; the copy of the ledger is not usable"
     )))
 }
@@ -167,7 +167,7 @@ fn ends(what: &str, expected: u64, found: u64) -> Result<(), RecordsError> {
     if expected == found {
         return Ok(());
     }
-    Err(RecordsError(format!(
+    Err(RecordsError::Damaged(format!(
         "the checkpoint covers {expected} {what} and only {found} were given; the copy of the ledger is not usable"
     )))
 }

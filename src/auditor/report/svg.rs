@@ -17,7 +17,7 @@ const HALF: u64 = 476;
 /// Most bars of a chart by day.
 const MAX_COLUMNS: i32 = 92;
 /// Longest label of a bar, in characters.
-const LABEL_CHARS: usize = 24;
+const LABEL_CHARS: usize = 21;
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// A chart with its heading. Charts over time take the whole width, bars half of it.
@@ -47,6 +47,11 @@ fn figure(title: &str, class: &str, picture: Markup, below: Markup) -> Markup {
     html! { figure.(class) { figcaption { (title) } (picture) (below) } }
 }
 
+/// A colour and what it stands for.
+fn key(class: &str, name: &str) -> Markup {
+    html! { span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect class=(class) width="10" height="10" {} } " " (name) } }
+}
+
 /// Which colour is which, for the outcomes that occur.
 fn legend_of(all: impl Iterator<Item = Outcomes>, by_outcome: bool) -> Markup {
     let mut sum = [0u64; 4];
@@ -55,10 +60,12 @@ fn legend_of(all: impl Iterator<Item = Outcomes>, by_outcome: bool) -> Markup {
             *total += n;
         }
     }
+    // All allowed needs no key.
+    let by_outcome = by_outcome && sum.iter().skip(1).any(|n| *n > 0);
     let parts = OUTCOME_NAMES.iter().zip(CLASSES).zip(sum).filter(|(_, n)| *n > 0).map(|(part, _)| part);
     html! {
         @if by_outcome {
-            p.legend { @for (name, class) in parts { span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect class=(class) width="10" height="10" {} } " " (name) } } }
+            p.legend { @for (name, class) in parts { (key(class, name)) } }
         }
     }
 }
@@ -149,9 +156,10 @@ fn days_chart(title: &str, span: (i32, i32), days: &[(i32, Outcomes)]) -> Markup
     let step = width / cols.len().max(1) as f64;
     let bar = (step * 0.82).min(34.0);
     let every = cols.len().div_ceil(10).max(1);
-    let busiest = cols.iter().max_by_key(|c| total(&c.1));
-    let told =
-        busiest.map_or(String::new(), |(l, n)| format!(" Most in the {unit} {l}: {}.", thousands(total(n))));
+    let most = cols.iter().map(|c| total(&c.1)).max().unwrap_or(0);
+    let busiest = cols.iter().find(|c| total(&c.1) == most);
+    let when = if unit == "day" { "on".to_owned() } else { format!("in the {unit}") };
+    let told = busiest.map_or(String::new(), |(l, _)| format!(" Most: {} {when} {l}.", thousands(most)));
     html! {
         svg viewBox=(format!("0 0 {WIDTH} 190")) role="img" aria-label=(format!("{title}, by {unit}.{told}")) {
             @for i in 0..=2u64 {
@@ -179,14 +187,17 @@ fn stack(
     place: impl Fn(f64, f64) -> (String, String, String, String),
 ) -> Markup {
     let mut from = 0.0;
+    let shown = n.iter().zip(CLASSES).filter(|(part, _)| **part > 0);
+    let bars: Vec<_> = shown
+        .map(|(part, class)| {
+            let size = scaled(*part, top, length);
+            from += size;
+            (place(from - size, size), class)
+        })
+        .collect();
     html! {
-        @for (part, class) in n.iter().zip(CLASSES) {
-            @if *part > 0 {
-                @let size = scaled(*part, top, length);
-                @let (x, y, w, h) = place(from, size);
-                @let _ = from += size;
+        @for ((x, y, w, h), class) in bars {
                 rect class=(class) x=(x) y=(y) width=(w) height=(h) {}
-            }
         }
     }
 }
@@ -227,7 +238,7 @@ fn week_chart(title: &str, hours: &[[u64; 24]; 7], working: &[[bool; 24]; 7]) ->
     let top = hours.iter().flatten().copied().max().unwrap_or(0);
     let framed = working.iter().flatten().any(|w| !w);
     html! {
-        svg viewBox=(format!("0 0 {WIDTH} 200")) role="img" aria-label=(format!("{title}. At most {} events in one hour of the week.", thousands(top))) {
+        svg viewBox=(format!("0 0 {WIDTH} 190")) role="img" aria-label=(format!("{title}. At most {} events in one hour of the week.", thousands(top))) {
             @for hour in (0..24usize).step_by(3) {
                 text.axis x=(px(LEFT + CELL * hour as f64)) y="12" { (format!("{hour:02}:00")) }
             }
@@ -240,15 +251,17 @@ fn week_chart(title: &str, hours: &[[u64; 24]; 7], working: &[[bool; 24]; 7]) ->
                     @let shade = if *n == 0 { 0.0 } else { 0.12 + 0.88 * scaled(*n, top, 1.0).sqrt() };
                     rect class=(if *inside { "heat" } else { "heat out" }) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2" {}
                     @if *n > 0 {
-                        rect class=(if *inside { "heat-in" } else { "heat-out" }) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2" fill-opacity=(format!("{shade:.2}")) {}
+                        @let class = if *inside { "heat-in" } else { "heat-out" };
+                        @let opacity = format!("{shade:.2}");
+                        rect class=(class) x=(px(x + 1.0)) y=(px(y + 1.0)) width="34" height="21" rx="2" fill-opacity=(opacity) {}
                         text class=(if shade > 0.6 { "count light" } else { "count" }) x=(px(x + 18.0)) y=(px(y + 15.5)) text-anchor="middle" { (short(*n)) }
                     }
                 }
             }
         }
         @if framed { p.legend {
-            span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect.heat-in width="10" height="10" {} } " within working hours" }
-            span { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect.heat-out width="10" height="10" {} } " outside" }
+            (key("heat-in", "within working hours"))
+            (key("heat-out", "outside"))
         } }
     }
 }

@@ -137,12 +137,25 @@ impl Groups {
     /// A table with a row for each name, most events first.
     pub fn table(
         &self,
-        (name, title, about): (&'static str, &str, &str),
+        heading: (&'static str, &str, &str),
         columns: &[Column],
         limit: usize,
         cells: impl Fn(&str, &Group) -> Vec<Cell>,
     ) -> Table {
-        let ranked = self.ranked();
+        self.table_by(heading, columns, limit, |_, _| 0, cells)
+    }
+
+    /// The same, the names of a lower rank first.
+    pub fn table_by(
+        &self,
+        (name, title, about): (&'static str, &str, &str),
+        columns: &[Column],
+        limit: usize,
+        rank: impl Fn(&str, &Group) -> u8,
+        cells: impl Fn(&str, &Group) -> Vec<Cell>,
+    ) -> Table {
+        let mut ranked = self.ranked();
+        ranked.sort_by_key(|(name, group)| rank(name, group));
         let mut rows: Vec<Row> = Vec::new();
         for (name, group) in ranked.iter().take(limit) {
             rows.push(Row { cells: cells(name, group), records: group.records.clone(), mark: Mark::None });

@@ -71,15 +71,30 @@ impl Entry {
 pub(super) fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);
-    for c in json.chars() {
-        if quoted || !matches!(c, ' ' | '\t' | '\n' | '\r') {
-            out.push(c);
-        }
-        match c {
-            '"' if !escaped => quoted = !quoted,
+    let mut copied = 0;
+    for (at, b) in json.bytes().enumerate() {
+        match b {
+            b' ' | b'\t' | b'\n' | b'\r' if !quoted => {
+                out.push_str(json.get(copied..at).unwrap_or_default());
+                copied = at + 1;
+            }
+            b'"' if !escaped => quoted = !quoted,
             _ => {}
         }
-        escaped = quoted && c == '\\' && !escaped;
+        escaped = quoted && b == b'\\' && !escaped;
     }
+    out.push_str(json.get(copied..).unwrap_or_default());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compact;
+
+    #[test]
+    fn only_space_between_tokens_goes() {
+        let spaced = " { \"a b\" :\t[ 1 , \"\\\" \\\\\" ,\r\n\"é  \\u0020\" ] } ";
+        assert_eq!(compact(spaced), "{\"a b\":[1,\"\\\" \\\\\",\"é  \\u0020\"]}");
+        assert_eq!(compact("{}"), "{}");
+    }
 }

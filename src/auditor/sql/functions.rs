@@ -38,7 +38,6 @@ pub(super) fn install(conn: &Connection, table: &Arc<Mutex<Table>>) -> Result<()
     let fixed = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     let table = Arc::clone(table);
     conn.create_scalar_function("record_column", 2, fixed, move |ctx| record_column(ctx, &table))?;
-    conn.create_scalar_function("with_members", -1, fixed, with_members)?;
     // Within one statement the time stands still.
     conn.create_scalar_function("now", 0, fixed, |_| Ok(Timestamp::now().to_string()))?;
     conn.create_scalar_function("to_time", 1, fixed, |ctx| Ok(time_in(ctx, 0).map(|t| t.to_string())))?;
@@ -77,24 +76,6 @@ fn record_column(ctx: &Context<'_>, table: &Mutex<Table>) -> Result<Value> {
     let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
     let value = table.column(index, name).map_err(user_error)?;
     value.ok_or_else(|| user_error(format!("there is no column {name}")))
-}
-
-/// `with_members(event, name, member, value, …)`: the object that is member `name` of a JSON object, with members that it
-/// lacks; where it is no object, an object of these members alone.
-fn with_members(ctx: &Context<'_>) -> Result<Option<String>> {
-    let Some(event) = text_in(ctx, 0) else { return Ok(None) };
-    let mut event: serde_json::Value = serde_json::from_str(&event).map_err(user_error)?;
-    let name = text_in(ctx, 1).unwrap_or_default();
-    let mut object = match event.get_mut(&name).map(serde_json::Value::take) {
-        Some(serde_json::Value::Object(object)) => object,
-        _ => serde_json::Map::new(),
-    };
-    for at in (2..ctx.len().saturating_sub(1)).step_by(2) {
-        if let (Some(member), Some(value)) = (text_in(ctx, at), text_in(ctx, at + 1)) {
-            object.entry(member).or_insert(value.into());
-        }
-    }
-    Ok(Some(serde_json::Value::Object(object).to_string()))
 }
 
 fn user_error(e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

@@ -18,7 +18,7 @@ use rusqlite::limits::Limit;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Error, OpenFlags, Statement};
 
-use super::record::Records;
+use super::record::{Records, RecordsError};
 use crate::base::limits::{MAX_SQL_BYTES, MAX_SQL_HEAP_BYTES, MAX_SQL_VALUE_BYTES};
 use output::RowSink;
 use table::Table;
@@ -31,8 +31,8 @@ pub enum SqlError {
     #[error("{0}")]
     Query(String),
     /// The records could not be read on.
-    #[error("{0}")]
-    Records(String),
+    #[error(transparent)]
+    Records(RecordsError),
     /// The rows could not be written.
     #[error("cannot write the rows: {0}")]
     Output(#[from] std::io::Error),
@@ -83,7 +83,7 @@ impl Sql {
         self.index_keys(sql, params).map_err(|e| explain(&e, sql))?;
         let result = self.rows(sql, params, sink);
         match self.table.lock().unwrap_or_else(PoisonError::into_inner).close() {
-            Some(failure) => Err(SqlError::Records(failure.to_string())),
+            Some(failure) => Err(SqlError::Records(failure)),
             None => result,
         }
     }

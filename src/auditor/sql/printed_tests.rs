@@ -65,7 +65,7 @@ fn key_value_queries_on_contract_events() {
         ]
     );
     let blocks = "SELECT block_height, COUNT(*) as events FROM world_state WHERE key LIKE ? GROUP BY block_height ORDER BY block_height";
-    assert_eq!(query(&sql, blocks, &[events.clone()]), ["1|4", "2|1"]);
+    assert_eq!(query(&sql, blocks, std::slice::from_ref(&events)), ["1|4", "2|1"]);
 
     let user =
         "SELECT key, value FROM world_state WHERE key LIKE ? AND value LIKE ? ORDER BY updated_at DESC";

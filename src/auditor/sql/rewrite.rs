@@ -157,7 +157,14 @@ impl Rewriter {
         };
         let done = match word.as_str() {
             "INTERVAL" => self.interval(),
-            "::" => self.cast(),
+            "::" => {
+                let before = self.tokens.clone();
+                let done = self.cast();
+                if done.is_none() {
+                    self.tokens = before;
+                }
+                done
+            }
             "EXTRACT" => self.extract(),
             "TIMESTAMP" | "TIMESTAMPTZ" | "DATE" => self.typed_literal(),
             "AT" => self.time_zone(),
@@ -384,4 +391,40 @@ fn pop_operand(out: &mut Vec<Token>) -> Option<String> {
         text.insert_str(0, &out.pop()?.text);
     }
     Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_cut_into_tokens_without_loss(text in "[ -~é'\"`\\[\\]\n$?:#>;()-]{0,60}") {
+            let tokens = tokenize(&text);
+            prop_assert!(tokens.iter().all(|t| !t.text.is_empty()));
+            prop_assert_eq!(tokens.into_iter().map(|t| t.text).collect::<String>(), text.clone());
+            // Whatever it is, it does not panic, and literals stay.
+            let statement = format!("SELECT 'INTERVAL ''1 day'' ILIKE {}'", text.replace('\'', "''"));
+            prop_assert_eq!(statements(&statement), vec![statement.trim().to_owned()]);
+            statements(&text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_left_alone() {
+        for text in [
+            "SELECT INTERVAL '1 day'",
+            "SELECT a * INTERVAL '1 day'",
+            "SELECT a - INTERVAL 'a while'",
+            "SELECT -INTERVAL '1 day'",
+            "SELECT a AT TIME ZONE 'Europe/Berlin'",
+            "SELECT extract, date FROM t WHERE date = 1",
+            "SELECT a #>> b",
+            "SELECT :: text",
+            ") - INTERVAL '1 day'",
+        ] {
+            assert_eq!(statements(text), [text]);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::single_range_in_vec_init, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::*;
 use crate::auditor::record::Content;
 use crate::auditor::record_testing::{MemoryRecords, opened};
@@ -218,7 +218,7 @@ fn a_ledger_that_cannot_be_read_on_is_no_answer() {
     records.broken_at = Some(7);
     let sql = over(records);
     let error = try_query(&sql, "SELECT count(action) FROM events", &[]).unwrap_err();
-    assert!(matches!(&error, SqlError::Records(why) if why.contains("the disk is gone")), "{error:?}");
+    assert!(matches!(&error, SqlError::Records(why) if why.to_string().contains("the disk is gone")), "{error:?}");
     assert_eq!(
         query(&sql, "SELECT count(action) FROM events WHERE record < 7", &[]),
         ["7"],

@@ -67,7 +67,10 @@ impl Table {
 
     fn row(&mut self, index: u64) -> Result<&Row, RecordsError> {
         if !self.range.contains(&index) {
-            return Err(RecordsError(format!("there is no record {index} in records {:?}", self.range)));
+            return Err(RecordsError::Damaged(format!(
+                "there is no record {index} in records {:?}",
+                self.range
+            )));
         }
         self.reads += 1;
         let last = self.last.replace(index);
@@ -124,23 +127,25 @@ impl Table {
             s.used = reads;
             s.current.as_ref()
         });
-        row.ok_or_else(|| RecordsError("a stream of records ended early".to_owned()))
+        row.ok_or_else(|| RecordsError::Damaged("a stream of records ended early".to_owned()))
     }
 }
 
 fn missing(index: u64) -> RecordsError {
-    RecordsError(format!("record {index} was left out of the stream of records"))
+    RecordsError::Damaged(format!("record {index} was left out of the stream of records"))
 }
 
 /// One record with what was computed of it.
 struct Row {
     record: AuditRecord,
     parsed: OnceCell<Option<(Facts, Entry)>>,
+    /// The column `value`, which queries read several times a row.
+    value: OnceCell<Option<String>>,
 }
 
 impl Row {
     fn new(record: AuditRecord) -> Row {
-        Row { record, parsed: OnceCell::new() }
+        Row { record, parsed: OnceCell::new(), value: OnceCell::new() }
     }
 
     /// What the event says; `None` if it was not opened.
@@ -198,10 +203,37 @@ impl Row {
             },
             "event" => text(self.event()),
             "event_hash" => text(r.content.event().map(|e| Hash::of(&[e]).hex())),
-            "value" => text(self.parsed().and_then(|(_, entry)| Some(entry.value(&compact(&self.event()?))))),
+            "value" => text(self.value.get_or_init(|| self.ledger_value()).clone()),
+            "actor_json" => {
+                text(self.object("actor", &[("userId", "actor"), ("role", "role"), ("ipAddress", "address")]))
+            }
+            "resource_json" => {
+                text(self.object("resource", &[("type", "resource_type"), ("id", "resource")]))
+            }
             _ => return self.fact(name),
         };
         Some(known)
+    }
+
+    fn ledger_value(&self) -> Option<String> {
+        let (_, entry) = self.parsed()?;
+        Some(entry.value(&compact(&self.event()?)))
+    }
+
+    /// The object that is member `name` of the event, with the members it lacks filled in from columns; where it is no
+    /// object, an object of these alone.
+    fn object(&self, name: &str, members: &[(&str, &str)]) -> Option<String> {
+        let tree = Node::parse(self.record.content.event()?)?;
+        let mut object = match tree.get(name).map(Node::to_value) {
+            Some(serde_json::Value::Object(object)) => object,
+            _ => serde_json::Map::new(),
+        };
+        for (member, column) in members {
+            if let Some(Value::Text(text)) = self.fact(column) {
+                object.entry(*member).or_insert(text.into());
+            }
+        }
+        Some(serde_json::Value::Object(object).to_string())
     }
 
     /// A column of what the event says.

@@ -111,11 +111,9 @@ pub const TABLES: &[TableInfo] = &[
             "value",
             "CAST(record_column(value - 1, 'event_id') AS TEXT)",
             "CAST(record_column(value - 1, 'time_or_sealed') AS TEXT)",
-            "with_members(record_column(value - 1, 'event'), 'actor', 'userId', record_column(value - 1, 'actor'), \
-             'role', record_column(value - 1, 'role'), 'ipAddress', record_column(value - 1, 'address'))",
+            "record_column(value - 1, 'actor_json')",
             "CAST(record_column(value - 1, 'action') AS TEXT)",
-            "with_members(record_column(value - 1, 'event'), 'resource', 'type', record_column(value - 1, 'resource_type'), \
-             'id', record_column(value - 1, 'resource'))",
+            "record_column(value - 1, 'resource_json')",
             "coalesce(record_column(value - 1, 'event') -> '$.details', record_column(value - 1, 'event') -> '$.context', '{}')",
             "coalesce(record_column(value - 1, 'event') -> '$.metadata', '{}')",
             "NULL",

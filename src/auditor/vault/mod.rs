@@ -3,6 +3,8 @@
 //!
 //! The database is a ledger's database ([`crate::store`]), so proofs, tag look-ups and erasure are the ledger's own code.
 
+mod material;
+mod opened;
 mod scan;
 mod sync;
 
@@ -25,6 +27,7 @@ use crate::store::{LockFile, SqliteStore, Store, StoreError, StoredRecord};
 use super::granted::Granted;
 use super::record::AsOf;
 
+use opened::Kept;
 pub use scan::VaultRecords;
 pub use sync::{Progress, SyncError, SyncReport};
 
@@ -85,6 +88,7 @@ pub struct Vault {
     key: VerifierKey,
     store: Arc<SqliteStore>,
     lock: Option<LockFile>,
+    keeps: bool,
 }
 
 /// What a vault shows: everything up to the last checkpoint it was synced to.
@@ -119,6 +123,8 @@ impl Vault {
             Vault::open(dir, key)?;
         }
         let store = SqliteStore::open(&path, key.name(), true)?;
+        only_mine(&path)
+            .map_err(|e| VaultError::Damaged { dir: dir.display().to_string(), why: e.to_string() })?;
         Vault::checked(dir, key, store, Some(lock))
     }
 
@@ -135,7 +141,7 @@ impl Vault {
                 expected: key.name().to_owned(),
             });
         }
-        Ok(Vault { dir: dir.to_owned(), key: key.clone(), store: Arc::new(store), lock })
+        Ok(Vault { dir: dir.to_owned(), key: key.clone(), store: Arc::new(store), lock, keeps: false })
     }
 
     /// The folder.
@@ -187,7 +193,15 @@ impl Vault {
     pub fn records(&self, identities: Vec<Identity>) -> Result<VaultRecords, VaultError> {
         let orders = self.erasures()?;
         let granted = self.granted(&identities)?;
-        Ok(VaultRecords::new(self.store.clone(), self.view()?.as_of, identities, orders, granted))
+        let as_of = self.view()?.as_of;
+        let kept = Kept::open(&self.dir, &as_of.ledger, &identities, &granted, self.keeps)
+            .map_err(|e| self.damaged(e))?;
+        Ok(VaultRecords::new(self.store.clone(), kept, as_of, identities, orders, granted))
+    }
+
+    /// From now on [`VaultRecords::keep`] keeps opened events at rest, sealed to the identity.
+    pub fn keep_opened(&mut self) {
+        self.keeps = true;
     }
 
     /// What was granted to these identities.
@@ -257,6 +271,15 @@ impl Vault {
 
     /// Erases records of the copy, as the ledger does with its own.
     fn erase_in_copy(&self, records: &[RecordRange]) -> Result<u64, VaultError> {
+        let mut heights = Vec::new();
+        for range in records {
+            let mut next = range.first;
+            while let Some(info) = self.store.block_of_record(next)?.filter(|_| next <= range.last) {
+                heights.push(info.height);
+                next = info.first_record + u64::from(info.records);
+            }
+        }
+        opened::forget(&self.dir, &heights).map_err(|e| self.damaged(e))?;
         let ranges: Vec<_> = records.iter().map(|r| r.first..r.last + 1).collect();
         let erased = self.store.erase(&ranges)?;
         let end = self.state()?.authority().next_sequence;
@@ -279,6 +302,13 @@ impl Vault {
     pub fn roster(&self) -> Result<Option<(Timestamp, crate::chain::roster::Roster)>, VaultError> {
         Ok(self.state()?.roster().map(|r| (r.issued, r.clone())))
     }
+}
+
+/// Mode 0600. The folder keeps others out already; a copy of the file should too.
+fn only_mine(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(())
 }
 
 fn make_folder(dir: &Path) -> std::io::Result<()> {

@@ -19,9 +19,10 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 use crate::store::{BlockInfo, SqliteStore, Store};
 
-use super::super::batch::BatchOpener;
+use super::super::batch::{BatchOpener, OpenBatchError};
 use super::super::granted::Granted;
 use super::super::record::{AsOf, AuditRecord, BlockStream, Content, RecordStream, Records, RecordsError};
+use super::opened::Kept;
 
 /// Blocks opened and not yet given out. With blocks of 4,096 records of 1.1 KB each takes some 12 MB.
 const BLOCKS_AHEAD: usize = 3;
@@ -38,6 +39,7 @@ pub struct VaultRecords {
 
 struct Shared {
     store: Arc<SqliteStore>,
+    kept: Option<Kept>,
     identities: Vec<Identity>,
     orders: Vec<(u64, ErasureStatement)>,
     granted: Granted,
@@ -46,12 +48,34 @@ struct Shared {
 impl VaultRecords {
     pub(super) fn new(
         store: Arc<SqliteStore>,
+        kept: Option<Kept>,
         as_of: AsOf,
         identities: Vec<Identity>,
         orders: Vec<(u64, ErasureStatement)>,
         granted: Granted,
     ) -> Self {
-        VaultRecords { shared: Arc::new(Shared { store, identities, orders, granted }), as_of }
+        VaultRecords { shared: Arc::new(Shared { store, kept, identities, orders, granted }), as_of }
+    }
+
+    /// Keeps the opened events of every block that are not kept yet, sealed to the first identity. `progress` is told
+    /// (records done, records in all).
+    pub fn keep(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<u64, RecordsError> {
+        let (Some(kept), Some(identity)) = (&self.shared.kept, self.shared.identities.first()) else {
+            return Ok(0);
+        };
+        let (mut next, mut new) = (0, 0);
+        while next < self.as_of.records {
+            let info = self.shared.info_of(next)?;
+            next = info.first_record + u64::from(info.records);
+            if !kept.has(info.height).map_err(Shared::failed)? {
+                let opened = self.shared.open_block(&info, &(info.first_record..next))?;
+                let contents: Vec<Content> = opened.into_iter().map(|r| r.content).collect();
+                kept.put(identity, info.height, &contents).map_err(RecordsError::Unavailable)?;
+                new += u64::from(info.records);
+            }
+            progress(next, self.as_of.records);
+        }
+        Ok(new)
     }
 
     /// Some records by index, ascending and each once, opened.
@@ -94,7 +118,7 @@ impl Records for VaultRecords {
                     Ok(more) => texts.extend(more),
                     Err(e) => {
                         next = range.end;
-                        return Some(Err(RecordsError(e.to_string())));
+                        return Some(Err(RecordsError::Unavailable(e.to_string())));
                     }
                 }
             }
@@ -113,7 +137,9 @@ impl Records for VaultRecords {
 }
 
 fn damaged(height: u64, why: impl std::fmt::Display) -> RecordsError {
-    RecordsError(format!("the vault is damaged at block {height} ({why}): delete its folder and sync again"))
+    RecordsError::Damaged(format!(
+        "the vault is damaged at block {height} ({why}): delete its folder and sync again"
+    ))
 }
 
 fn parse(height: u64, text: Vec<u8>) -> Result<(Block, Statement), RecordsError> {
@@ -124,48 +150,100 @@ fn parse(height: u64, text: Vec<u8>) -> Result<(Block, Statement), RecordsError>
 }
 
 /// What the records of a block share.
-struct Batch {
+struct Meta {
     block: u64,
     committed: Timestamp,
     sealed: Timestamp,
     writer: Arc<str>,
     retain_until: Arc<str>,
+}
+
+impl Meta {
+    fn record(&self, index: u64, position: u32, content: Content) -> AuditRecord {
+        AuditRecord {
+            index,
+            block: self.block,
+            position,
+            committed: self.committed,
+            sealed: self.sealed,
+            writer: self.writer.clone(),
+            retain_until: self.retain_until.clone(),
+            content,
+        }
+    }
+}
+
+/// A block and what opens its records.
+struct Batch {
+    meta: Meta,
     opener: Result<BatchOpener, OpenError>,
 }
 
 impl Shared {
     fn failed(e: impl std::fmt::Display) -> RecordsError {
-        RecordsError(e.to_string())
+        RecordsError::Unavailable(e.to_string())
     }
 
     fn info_of(&self, record: u64) -> Result<BlockInfo, RecordsError> {
         let info = self.store.block_of_record(record).map_err(Self::failed)?;
         info.ok_or_else(|| {
-            RecordsError(format!(
+            RecordsError::Unavailable(format!(
                 "record {record} is not in the vault: `sealtrail audit sync` fetches what is new"
             ))
         })
     }
 
-    fn batch(&self, height: u64, header: &[u8]) -> Result<Batch, RecordsError> {
+    fn meta(&self, height: u64) -> Result<Meta, RecordsError> {
         let text = self.store.block_text(height).map_err(Self::failed)?;
         let (block, statement) = parse(height, text.ok_or_else(|| damaged(height, "it is missing"))?)?;
         let Statement::Records(statement) = statement else {
             return Err(damaged(height, "it holds no records"));
         };
-        let header = Header::decode(header).map_err(|e| damaged(height, e))?;
-        Ok(Batch {
+        Ok(Meta {
             block: height,
             committed: block.committed,
             sealed: statement.sealed,
             writer: block.statement.signer_name().into(),
             retain_until: statement.retain_until.as_str().into(),
-            opener: BatchOpener::new(&self.identities, &header, &self.granted.batch(height)),
         })
+    }
+
+    fn batch(&self, height: u64, header: &[u8]) -> Result<Batch, RecordsError> {
+        let header = Header::decode(header).map_err(|e| damaged(height, e))?;
+        let opener = BatchOpener::new(&self.identities, &header, &self.granted.batch(height));
+        Ok(Batch { meta: self.meta(height)?, opener })
+    }
+
+    /// A block whose opened events are kept, or the part of it in `range`.
+    fn kept_block(
+        &self,
+        info: &BlockInfo,
+        range: &Range<u64>,
+    ) -> Result<Option<Vec<AuditRecord>>, RecordsError> {
+        let kept = self.kept.as_ref().zip(self.identities.first());
+        let Some(contents) = kept.and_then(|(kept, identity)| kept.get(identity, info.height)) else {
+            return Ok(None);
+        };
+        if contents.len() != info.records as usize {
+            return Ok(None);
+        }
+        let shared = self.meta(info.height)?;
+        let records = (0u32..).zip(contents).map(|(position, content)| {
+            let index = info.first_record + u64::from(position);
+            let content = match self.order_for(index) {
+                Some(block) => Content::Erased { by_block: Some(block) },
+                None => content,
+            };
+            shared.record(index, position, content)
+        });
+        Ok(Some(records.filter(|r| range.contains(&r.index)).collect()))
     }
 
     /// Opens a whole block, or the part of it in `range`.
     fn open_block(&self, info: &BlockInfo, range: &Range<u64>) -> Result<Vec<AuditRecord>, RecordsError> {
+        if let Some(records) = self.kept_block(info, range)? {
+            return Ok(records);
+        }
         let bytes = self.store.body(info.height).map_err(Self::failed)?;
         let bytes = bytes.ok_or_else(|| damaged(info.height, "its body is missing"))?;
         let body = Body::decode(&bytes).map_err(|e| damaged(info.height, e))?;
@@ -220,22 +298,15 @@ impl Shared {
             (Err(e), _) => Content::Unreadable { why: e.to_string() },
             (Ok(opener), _) => match opener.open(parser, position, bytes) {
                 Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+                // Of a batch that was granted in part.
+                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
                 Err(e) => {
                     self.check_bytes(info, position, bytes)?;
                     Content::Unreadable { why: e.to_string() }
                 }
             },
         };
-        Ok(AuditRecord {
-            index,
-            block: batch.block,
-            position,
-            committed: batch.committed,
-            sealed: batch.sealed,
-            writer: batch.writer.clone(),
-            retain_until: batch.retain_until.clone(),
-            content,
-        })
+        Ok(batch.meta.record(index, position, content))
     }
 
     fn order_for(&self, record: u64) -> Option<u64> {
@@ -333,7 +404,9 @@ impl Iterator for Scan {
                 return self.stop(e);
             }
             let opened = self.ahead.pop_front()?.recv();
-            match opened.unwrap_or_else(|_| Err(RecordsError("a thread that opens records failed".into()))) {
+            match opened.unwrap_or_else(|_| {
+                Err(RecordsError::Unavailable("a thread that opens records failed".into()))
+            }) {
                 Ok(records) => self.ready = records.into_iter(),
                 Err(e) => return self.stop(e),
             }

@@ -171,6 +171,9 @@ impl Vault {
             bytes: 0,
         };
         run.download(source, &checked.hashes, progress)?;
+        if run.state.roster().is_none_or(|r| r.ledger_key != self.key) {
+            return Err(wrong(None, "the roster in force names another ledger key than the one given"));
+        }
         let (blocks, records, state) = (run.state.height(), run.state.next_record(), run.state.encode());
         let dropped = self.drop_erased(before)?;
         // Last, so that an erasure that was interrupted is done again.
@@ -289,9 +292,11 @@ impl Vault {
     /// An order for [`RETENTION_EXPIRED`](crate::chain::authority::RETENTION_EXPIRED) may only take what is past its date.
     fn check_retention(&self, height: u64, order: &ErasureStatement) -> Result<(), SyncError> {
         let mut retention = Retention::new();
+        let mut next = 0;
         for range in &order.records {
             let first = self.store.block_of_record(range.first).map_err(VaultError::Store)?;
-            let mut at = first.map_or(height, |info| info.height);
+            // Ranges ascend; two of them may lie in one block.
+            let mut at = first.map_or(height, |info| info.height).max(next);
             while at < height {
                 let (block, statement) = self.block(at)?;
                 if block.first_record > range.last {
@@ -302,6 +307,7 @@ impl Vault {
                 }
                 at += 1;
             }
+            next = at;
         }
         let (block, _) = self.block(height)?;
         retention.check(order, block.committed).map_err(|e| wrong(height, e))

@@ -6,6 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::record::AsOf;
 use super::alert::{Alert, Naming};
 use super::testing::*;
 use super::*;
@@ -280,13 +281,13 @@ fn a_cursor_that_does_not_fit_the_ledger_is_a_fork() {
 struct Breaks(Arc<dyn Records>, u64);
 
 impl Records for Breaks {
-    fn as_of(&self) -> &super::super::record::AsOf {
+    fn as_of(&self) -> &AsOf {
         self.0.as_of()
     }
     fn records(&self, range: std::ops::Range<u64>) -> super::super::record::RecordStream {
         let at = self.1;
         Box::new(self.0.records(range).map(move |r| match r {
-            Ok(r) if r.index == at => Err(RecordsError("disk error".into())),
+            Ok(r) if r.index == at => Err(RecordsError::Unavailable("disk error".into())),
             other => other,
         }))
     }
@@ -314,13 +315,16 @@ fn reading_that_breaks_off_goes_on_where_it_was_and_counts_nothing_twice() {
     assert_eq!(setup.next_block(), 2);
 }
 
+/// Minutes since the block before, kind, and how late, by whom and how each event was.
+type Past = Vec<(i64, u8, Vec<(i64, u8, bool)>)>;
+
 /// Blocks some minutes apart, with events that come up to an hour late, unreadable records and heartbeats.
-fn history() -> impl Strategy<Value = Vec<(i64, u8, Vec<(i64, u8, bool)>)>> {
+fn history() -> impl Strategy<Value = Past> {
     let event = (0i64..60 * MINUTE, 0u8..3, any::<bool>());
     prop::collection::vec((0i64..15 * MINUTE, 0u8..10, prop::collection::vec(event, 1..6)), 1..40)
 }
 
-fn ledger(history: &[(i64, u8, Vec<(i64, u8, bool)>)]) -> Sample {
+fn ledger(history: &Past) -> Sample {
     let lab = "hospital.example/writers/lab";
     let mut sample = Sample::with_writers(&[WRITER, lab]);
     let mut now = 0;

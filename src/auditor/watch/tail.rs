@@ -35,7 +35,7 @@ pub struct VaultTail {
     dir: PathBuf,
     key: VerifierKey,
     admin: Option<VerifierKey>,
-    connect: Connect,
+    connect: Option<Connect>,
     identities: Identities,
     client: Option<(Client, Instant)>,
     /// The newest checkpoint synced to, its size, and when.
@@ -43,12 +43,13 @@ pub struct VaultTail {
 }
 
 impl VaultTail {
-    /// Nothing is read yet. `admin`, if known, must have signed the first roster.
+    /// Nothing is read yet. `admin`, if known, must have signed the first roster. Without `connect` the vault is not synced:
+    /// it grows when another command does that.
     pub fn new(
         dir: &Path,
         key: &VerifierKey,
         admin: Option<VerifierKey>,
-        connect: Connect,
+        connect: Option<Connect>,
         identities: Identities,
     ) -> Self {
         VaultTail {
@@ -63,8 +64,24 @@ impl VaultTail {
     }
 
     fn look(&mut self) -> Result<Option<Arc<dyn Records>>, TailError> {
-        if self.client.as_ref().is_none_or(|(_, since)| monotonic().duration_since(*since) > SESSION_AGE) {
-            self.client = Some(((self.connect)()?, monotonic()));
+        let vault = match self.connect.is_some() {
+            true => self.synced_vault()?,
+            false => Some(Vault::open(&self.dir, &self.key).map_err(vault_error)?),
+        };
+        let Some(vault) = vault else { return Ok(None) };
+        let records = vault.records((self.identities)()?).map_err(vault_error)?;
+        let as_of = records.as_of();
+        let news = self.synced.as_ref().is_none_or(|(known, ..)| *known != as_of.checkpoint);
+        self.synced = Some((as_of.checkpoint.clone(), as_of.blocks, monotonic()));
+        Ok(news.then(|| Arc::new(records) as Arc<dyn Records>))
+    }
+
+    /// The vault, brought up to date; none if there is nothing worth a download.
+    fn synced_vault(&mut self) -> Result<Option<Vault>, TailError> {
+        let old =
+            self.client.as_ref().is_none_or(|(_, since)| monotonic().duration_since(*since) > SESSION_AGE);
+        if old && let Some(connect) = &mut self.connect {
+            self.client = Some((connect()?, monotonic()));
         }
         let Some((client, _)) = &self.client else { return Ok(None) };
         let mut source = ServerSource::new(client, true);
@@ -78,20 +95,15 @@ impl VaultTail {
                 return Ok(None);
             }
         }
-        let vault = match Vault::open_to_sync(&self.dir, &self.key) {
+        match Vault::open_to_sync(&self.dir, &self.key) {
             Ok(mut vault) => {
                 vault.sync(&mut source, self.admin.as_ref(), &mut |_| {}).map_err(sync_error)?;
-                vault
+                Ok(Some(vault))
             }
             // Another command brings it up to date; what it has verified so far is as good.
-            Err(VaultError::Busy(_)) => Vault::open(&self.dir, &self.key).map_err(vault_error)?,
-            Err(e) => return Err(vault_error(e)),
-        };
-        let records = vault.records((self.identities)()?).map_err(vault_error)?;
-        let as_of = records.as_of();
-        let news = self.synced.as_ref().is_none_or(|(known, ..)| *known != as_of.checkpoint);
-        self.synced = Some((as_of.checkpoint.clone(), as_of.blocks, monotonic()));
-        Ok(news.then(|| Arc::new(records) as Arc<dyn Records>))
+            Err(VaultError::Busy(_)) => Ok(Some(Vault::open(&self.dir, &self.key).map_err(vault_error)?)),
+            Err(e) => Err(vault_error(e)),
+        }
     }
 }
 

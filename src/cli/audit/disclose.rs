@@ -1,15 +1,13 @@
 //! `audit disclose`: prove single fields of one record and show nothing else of it.
 
-use std::path::PathBuf;
-
 use crate::auditor::evidence::build::{Builder, Disclose};
 use crate::auditor::evidence::gather::Gatherer;
 use crate::chain::proof::record_id;
 use crate::chain::statement::RecordRange;
 
-use super::super::trust::{ServerArgs, verifier_key};
 use super::super::{Failure, Outcome};
-use super::export::{FileArgs, MakeError, finish, reader_session, record_index};
+use super::export::{FileArgs, MakeError, finish, from_vault, record_index};
+use super::vault::VaultArgs;
 
 #[derive(clap::Args)]
 #[command(
@@ -29,33 +27,34 @@ pub struct DiscloseArgs {
     field: Vec<String>,
     #[command(flatten)]
     file: FileArgs,
-    /// Your identity file, as age-keygen or `keygen reader` writes it
-    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE")]
-    identity: PathBuf,
-    /// The ledger's verifier key, as text or as a .vkey file
-    #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
-    key: String,
+    /// Ask the server even if there is a vault; without a vault that is done anyhow
+    #[arg(long, conflicts_with = "offline")]
+    remote: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    vault: VaultArgs,
 }
 
 pub fn run(args: DiscloseArgs) -> Outcome {
-    let key = verifier_key(&args.key)?;
     let pointers: Vec<String> = args.fields.iter().chain(&args.field).map(|p| p.trim().to_owned()).collect();
     if let Some(bad) = pointers.iter().find(|p| !p.starts_with('/')) {
         return Err(Failure::Usage(format!(
             "{bad:?} is no field: write a JSON Pointer such as /actor/user_id; the whole event is for `audit export --opened`"
         )));
     }
-    let (identities, client) = reader_session(&args.server, &args.identity, &key)?;
-    let mut builder = Builder::new(&key, &identities);
-    let mut gatherer = Gatherer::new(&client, &key).map_err(MakeError::from)?;
-    let range = RecordRange { first: args.record, last: args.record };
     let disclose = Disclose::Fields(pointers.clone());
+    let selection = format!("{} of {}", pointers.join(", "), record_id(args.record));
+    if !args.vault.remote(args.remote) {
+        let open = args.vault.open()?;
+        return from_vault(&open, &[args.record], &disclose, &args.file, selection);
+    }
+    let setting = args.vault.setting()?;
+    let (identities, client) = (setting.identities()?, setting.client()?);
+    let mut builder = Builder::new(&setting.key, &identities);
+    let mut gatherer = Gatherer::new(&client, &setting.key).map_err(MakeError::from)?;
+    let range = RecordRange { first: args.record, last: args.record };
     gatherer.each(&[range], true, |material| {
         builder.add(material, &disclose, None)?;
         Ok::<_, MakeError>(())
     })?;
-    let selection = format!("{} of {}", pointers.join(", "), record_id(args.record));
-    finish(builder, &args.file, &key, selection)
+    finish(builder, &args.file, &setting.key, selection)
 }

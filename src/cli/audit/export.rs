@@ -1,51 +1,53 @@
 //! `audit export`: one evidence file for any selection of records.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::auditor::evidence::build::{Added, BuildError, Builder, Disclose};
 use crate::auditor::evidence::format::Evidence;
 use crate::auditor::evidence::gather::{GatherError, Gatherer};
 use crate::auditor::evidence::manifest::{Words, is_text};
 use crate::auditor::evidence::verify::{Trust, verify};
-use crate::auditor::session::open_session;
+use crate::auditor::record::Content;
+use crate::auditor::search::{Criteria, Found, search_server, search_vault};
+use crate::auditor::vault::VaultError;
 use crate::base::clock::Timestamp;
+use crate::base::limits::{MAX_EVIDENCE_RECORDS, MAX_RECORDS_PER_REQUEST};
 use crate::chain::key::{SigningKey, VerifierKey};
 use crate::chain::proof::{parse_record_id, record_id};
 use crate::chain::statement::RecordRange;
-use crate::client::Client;
 use crate::config::keyfile;
-use crate::seal::reader_key::Identity;
 
 use super::super::operator::signing_key_file;
-use super::super::trust::{ServerArgs, identities, verifier_key};
 use super::super::{Failure, Outcome};
+use super::search::SelectArgs;
+use super::vault::{OpenVault, VaultArgs};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-        sealtrail audit export --records 3..9,12 --out november.evidence.json --identity keys/alice.identity --key ledger.vkey\n  \
+        sealtrail audit export --patient PAT-2026-00842 --out patient.evidence.json\n  \
+        sealtrail audit export --records 3..9,12 --out november.evidence.json\n  \
         sealtrail audit export --records EVT-00000042 --hashes-only --out existence.evidence.json --key ledger.vkey\n\
         The file holds personal data unless it is --hashes-only; it is written for your eyes only (mode 0600).\n\
         Check it with: sealtrail verify november.evidence.json --key ledger.vkey")]
 pub struct ExportArgs {
     /// Records by index or id, A..B with both ends, several with commas
     #[arg(long, value_name = "A..B,C", value_parser = record_ranges)]
-    records: Ranges,
+    records: Option<Ranges>,
+    #[command(flatten)]
+    select: SelectArgs,
     /// Show the events your identity may read (the default)
     #[arg(long, conflicts_with = "hashes_only")]
     opened: bool,
-    /// Show no event: prove only that the records exist. Needs no identity
+    /// Show no event: prove only that the records exist. Given with --records it needs no identity
     #[arg(long)]
     hashes_only: bool,
     #[command(flatten)]
     file: FileArgs,
-    /// Your identity file, as age-keygen or `keygen reader` writes it
-    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE", required_unless_present = "hashes_only")]
-    identity: Option<PathBuf>,
-    /// The ledger's verifier key, as text or as a .vkey file
-    #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
-    key: String,
+    /// Ask the server even if there is a vault; without a vault that is done anyhow
+    #[arg(long, conflicts_with = "offline")]
+    remote: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    vault: VaultArgs,
 }
 
 /// What every evidence file can carry.
@@ -79,6 +81,42 @@ impl std::fmt::Display for Ranges {
             }
         }
         Ok(())
+    }
+}
+
+impl Ranges {
+    /// Refuses more records than a file may have, before anything is downloaded.
+    fn check_count(&self) -> Outcome {
+        let count = self.0.iter().fold(0u64, |n, r| n.saturating_add(r.last - r.first).saturating_add(1));
+        if count > MAX_EVIDENCE_RECORDS as u64 {
+            Err(MakeError::from(BuildError::TooMany).into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Of single indexes, ascending.
+    fn of(records: &[u64]) -> Ranges {
+        let mut ranges: Vec<RecordRange> = Vec::new();
+        for record in records {
+            match ranges.last_mut() {
+                Some(last) if last.last + 1 == *record => last.last = *record,
+                _ => ranges.push(RecordRange { first: *record, last: *record }),
+            }
+        }
+        Ranges(ranges)
+    }
+
+    /// Every index, if the ledger has so many records and a file may hold them.
+    fn all(&self, records: u64) -> Result<Vec<u64>, Failure> {
+        let last = self.0.last().map_or(0, |r| r.last);
+        if last >= records {
+            return Err(Failure::Usage(format!(
+                "{} is beyond the {records} records in the vault: `sealtrail audit sync` fetches what is new",
+                record_id(last)
+            )));
+        }
+        Ok(self.0.iter().flat_map(|r| r.first..=r.last).collect())
     }
 }
 
@@ -125,6 +163,14 @@ pub enum MakeError {
     Gather(GatherError),
     /// The file.
     Build(BuildError),
+    /// The vault.
+    Vault(VaultError),
+}
+
+impl From<VaultError> for MakeError {
+    fn from(e: VaultError) -> MakeError {
+        MakeError::Vault(e)
+    }
 }
 
 impl From<GatherError> for MakeError {
@@ -142,6 +188,7 @@ impl From<BuildError> for MakeError {
 impl From<MakeError> for Failure {
     fn from(e: MakeError) -> Failure {
         match e {
+            MakeError::Vault(e) => e.into(),
             MakeError::Gather(GatherError::Client(e)) => e.into(),
             MakeError::Gather(e @ (GatherError::Source(_) | GatherError::Malformed(_))) => {
                 Failure::unavailable(e)
@@ -166,69 +213,142 @@ impl From<MakeError> for Failure {
     }
 }
 
-/// The identities of the file, and a session with the first that the server knows as a reader.
-pub fn reader_session(
-    server: &ServerArgs,
-    identity: &Path,
-    key: &VerifierKey,
-) -> Result<(Vec<Identity>, Client), Failure> {
-    let all = identities(identity)?;
-    let mut refusal = Failure::Usage(format!("{} holds no identity", identity.display()));
-    for one in &all {
-        let mut client = server.client()?;
-        match open_session(&mut client, one, key.name()) {
-            Ok(()) => return Ok((all, client)),
-            Err(e) => match Failure::from(e) {
-                Failure::Usage(why) => refusal = Failure::Usage(why),
-                other => return Err(other),
-            },
-        }
-    }
-    Err(refusal)
-}
-
 /// How many records ended up how.
 #[derive(Default)]
 struct Tally {
     shown: usize,
     partly: usize,
     existence: usize,
+    unreadable: usize,
     not_for_you: usize,
     erased: usize,
 }
 
-pub fn run(args: ExportArgs) -> Outcome {
-    let key = verifier_key(&args.key)?;
-    let (identities, client) = match &args.identity {
-        Some(path) if !args.hashes_only => reader_session(&args.server, path, &key)?,
-        _ => (Vec::new(), args.server.client()?),
-    };
-    let disclose = if args.hashes_only { Disclose::Nothing } else { Disclose::Everything };
-    let mut builder = Builder::new(&key, &identities);
-    let mut tally = Tally::default();
-    let mut gatherer = Gatherer::new(&client, &key).map_err(MakeError::from)?;
-    gatherer.each(&args.records.0, !args.hashes_only, |material| {
-        match builder.add(material, &disclose, None)? {
-            Added::Existence => tally.existence += 1,
-            Added::Shown { withheld: 0 } => tally.shown += 1,
-            Added::Shown { .. } => tally.partly += 1,
-            Added::NotForYou => tally.not_for_you += 1,
-            Added::Erased => tally.erased += 1,
-        }
-        Ok::<_, MakeError>(())
-    })?;
-    finish(builder, &args.file, &key, args.records.to_string())?;
-    for (n, what) in [
-        (tally.shown, "shown whole"),
-        (tally.partly, "shown without the sections sealed to other readers"),
-        (tally.existence, "with nothing of their content, as asked"),
-        (tally.not_for_you, "with nothing of their content: not sealed to this identity"),
-        (tally.erased, "erased: existence and the order"),
-    ] {
-        if n > 0 {
-            eprintln!("  {n} {what}");
+impl Tally {
+    fn count(&mut self, added: Added) {
+        match added {
+            Added::Existence => self.existence += 1,
+            Added::Shown { withheld: 0 } => self.shown += 1,
+            Added::Shown { .. } => self.partly += 1,
+            Added::NotForYou => self.not_for_you += 1,
+            Added::Erased => self.erased += 1,
         }
     }
+
+    fn tell(&self) {
+        for (n, what) in [
+            (self.shown, "shown whole"),
+            (self.partly, "shown without the sections sealed to other readers"),
+            (self.existence, "with nothing of their content, as asked"),
+            (self.unreadable, "with nothing of their content: what the writer sealed does not open"),
+            (self.not_for_you, "with nothing of their content: not sealed to this identity"),
+            (self.erased, "erased: existence and the order"),
+        ] {
+            if n > 0 {
+                eprintln!("  {n} {what}");
+            }
+        }
+    }
+}
+
+pub fn run(args: ExportArgs) -> Outcome {
+    let disclose = if args.hashes_only { Disclose::Nothing } else { Disclose::Everything };
+    let criteria = args.select.criteria(MAX_EVIDENCE_RECORDS)?;
+    if args.records.is_some() != criteria.fields.is_empty() {
+        return Err(Failure::Usage(
+            "choose the records: --records A..B, or who and what as in `audit search` (--patient, --actor, …), one of the two".into(),
+        ));
+    }
+    if let Some(ranges) = &args.records {
+        ranges.check_count()?;
+    }
+    if args.vault.remote(args.remote) {
+        return from_server(&args, &criteria, &disclose);
+    }
+    let open = args.vault.open()?;
+    let (records, words) = match &args.records {
+        Some(ranges) => (ranges.all(open.view.as_of.records)?, ranges.to_string()),
+        None => {
+            let (records, identities) = (open.records()?, open.setting.identities()?);
+            let found = search_vault(&open.vault, &open.view, &records, &identities, &criteria)?;
+            (chosen(&found)?, args.select.words())
+        }
+    };
+    from_vault(&open, &records, &disclose, &args.file, words)
+}
+
+/// Indexes of what a search found.
+fn chosen(found: &Found) -> Result<Vec<u64>, Failure> {
+    if found.cut {
+        return Err(Failure::Usage(format!(
+            "more than {MAX_EVIDENCE_RECORDS} records match: narrow the search, for example with --from and --to"
+        )));
+    }
+    if found.hits.is_empty() {
+        return Err(Failure::Usage("nothing matches, so there is nothing to prove".into()));
+    }
+    Ok(found.hits.iter().map(|h| h.record.index).collect())
+}
+
+fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> Outcome {
+    let setting = args.vault.setting()?;
+    let by_hashes = args.hashes_only && args.records.is_some();
+    let (identities, client) = match by_hashes {
+        true => (Vec::new(), setting.plain_client()?),
+        false => (setting.identities()?, setting.client()?),
+    };
+    let (ranges, words) = match &args.records {
+        Some(ranges) => (ranges.clone(), ranges.to_string()),
+        None => {
+            let found = search_server(&client, &setting.key, &identities, criteria)?;
+            (Ranges::of(&chosen(&found)?), args.select.words())
+        }
+    };
+    let mut builder = Builder::new(&setting.key, &identities);
+    let mut tally = Tally::default();
+    let mut gatherer = Gatherer::new(&client, &setting.key).map_err(MakeError::from)?;
+    gatherer.each(&ranges.0, !args.hashes_only, |material| {
+        tally.count(builder.add(material, disclose, None)?);
+        Ok::<_, MakeError>(())
+    })?;
+    finish(builder, &args.file, &setting.key, words)?;
+    tally.tell();
+    Ok(())
+}
+
+/// Writes evidence of some records of a vault, ascending and each once.
+pub fn from_vault(
+    open: &OpenVault,
+    records: &[u64],
+    disclose: &Disclose,
+    file: &FileArgs,
+    words: String,
+) -> Outcome {
+    let identities = open.setting.identities()?;
+    let granted = open.vault.granted(&identities)?;
+    let opened = open.records()?;
+    let mut builder = Builder::new(&open.setting.key, &identities).with_granted(&granted);
+    let mut tally = Tally::default();
+    for some in records.chunks(MAX_RECORDS_PER_REQUEST) {
+        // What a writer sealed wrongly can still be proved to exist.
+        let unreadable: Vec<u64> = opened
+            .pick(some)?
+            .iter()
+            .filter(|r| matches!(r.content, Content::Unreadable { .. }))
+            .map(|r| r.index)
+            .collect();
+        open.vault.materials(&open.view, some, |material| {
+            if unreadable.contains(&material.proof.record) && *disclose == Disclose::Everything {
+                builder.add(material, &Disclose::Nothing, None)?;
+                tally.unreadable += 1;
+            } else {
+                tally.count(builder.add(material, disclose, None)?);
+            }
+            Ok::<_, MakeError>(())
+        })?;
+    }
+    finish(builder, file, &open.setting.key, words)?;
+    tally.tell();
     Ok(())
 }
 

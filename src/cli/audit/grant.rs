@@ -8,7 +8,7 @@ use crate::auditor::grant::{GrantOrder, GrantSummary, MadeGrant, make_grants};
 use crate::auditor::session::SessionError;
 use crate::base::limits::MAX_GRANT_BATCHES;
 use crate::chain::authority::RecordRange;
-use crate::chain::key::{VerifierKey, is_key_name};
+use crate::chain::key::is_key_name;
 use crate::chain::proof::parse_record_id;
 use crate::client::ClientError;
 use crate::seal::reader_key::{Identity, Recipient};
@@ -17,16 +17,16 @@ use super::super::authority::roster_of;
 use super::super::grant::{Submitter, Target, range_text};
 use super::super::grant_file::GrantFileWriter;
 use super::super::operator::signing_key_file;
-use super::super::trust::{ServerArgs, identities, verifier_key};
 use super::super::{Failure, Outcome};
+use super::vault::{Setting, VaultArgs};
 
 /// Ranges of left-out records that are listed by name.
 const LISTED: usize = 8;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  sealtrail audit grant --to carol=age1… --records 0..4999 --identity keys/alice.identity --key ledger.vkey --out carol.grant\n  \
-    sealtrail audit grant --to lawyer=age1… --records EVT-00000042 --section event --no-search --identity … --key … --out lawyer.grant\n\
+    after_help = "Examples:\n  sealtrail audit grant --to carol=age1… --records 0..4999 --out carol.grant\n  \
+    sealtrail audit grant --to lawyer=age1… --records EVT-00000042 --section event --no-search --out lawyer.grant\n\
     The admin then runs `sealtrail grant submit FILE`. Who holds the admin's key too does both at once with --admin-key.\n\
     A grant cannot be taken back: `reader remove` ends downloads, not what was downloaded."
 )]
@@ -45,12 +45,6 @@ pub struct GrantArgs {
     /// of the same writers and months
     #[arg(long)]
     no_search: bool,
-    /// Your identity file
-    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE")]
-    identity: PathBuf,
-    /// The ledger's verifier key, as text or as a .vkey file
-    #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
-    key: String,
     /// Write the grant to this file, for the admin to sign
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -58,7 +52,7 @@ pub struct GrantArgs {
     #[arg(long, value_name = "FILE")]
     admin_key: Option<PathBuf>,
     #[command(flatten)]
-    server: ServerArgs,
+    vault: VaultArgs,
 }
 
 /// `A..B`, or one record.
@@ -88,7 +82,10 @@ fn parse_to(text: &str) -> Result<(String, Recipient), Failure> {
 }
 
 pub fn run(args: GrantArgs) -> Outcome {
-    let key = verifier_key(&args.key)?;
+    if args.vault.offline {
+        return Err(Failure::Usage("a grant is made with the server; leave out --offline".into()));
+    }
+    let setting = args.vault.setting()?;
     let (to_name, to) = parse_to(&args.to)?;
     let order = GrantOrder {
         to_name,
@@ -99,15 +96,15 @@ pub fn run(args: GrantArgs) -> Outcome {
         batches: MAX_GRANT_BATCHES,
     };
     let mut refusal = None;
-    for identity in identities(&args.identity)? {
-        match grant(&args, &key, &order, &identity) {
+    for identity in setting.identities()? {
+        match grant(&args, &setting, &order, &identity) {
             // Another identity of the file may be the reader.
             Err(Error::NoSession(e)) => refusal = Some(e),
             Err(Error::Other(e)) => return Err(e),
             Ok(summary) => return tell(&args, &order, &summary),
         }
     }
-    Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", args.identity.display()))))
+    Err(refusal.unwrap_or_else(|| Failure::Usage("the identity file holds no identity".into())))
 }
 
 enum Error {
@@ -123,13 +120,14 @@ impl From<Failure> for Error {
 
 fn grant(
     args: &GrantArgs,
-    key: &VerifierKey,
+    setting: &Setting,
     order: &GrantOrder,
     identity: &Identity,
 ) -> Result<GrantSummary, Error> {
-    let mut client = args.server.client()?;
+    let key = &setting.key;
+    let mut client = setting.plain_client()?;
     let admin = args.admin_key.as_deref().map(signing_key_file).transpose()?;
-    let target = Target::Server(args.server.client()?);
+    let target = Target::Server(setting.plain_client()?);
     let mut submitter = admin.as_ref().map(|admin| Submitter::new(&target, admin)).transpose()?;
     let mut file = args.out.as_deref().map(GrantFileWriter::create).transpose()?;
     let bar = ProgressBar::new(order.range.last - order.range.first + 1);
@@ -192,7 +190,7 @@ fn tell(args: &GrantArgs, order: &GrantOrder, summary: &GrantSummary) -> Outcome
     if let (Some(file), None) = (&args.out, &args.admin_key) {
         println!("next: the admin runs `sealtrail grant submit {}`", file.display());
         // What the server says here is a hint; the ledger checks it when the grant comes.
-        let client = args.server.client()?;
+        let client = args.vault.setting()?.plain_client()?;
         let roster = roster_of(&client.block(client.ledger()?.roster_block)?)?;
         let recipient = order.to.to_string();
         if roster.reader(&order.to_name).is_none_or(|r| r.recipient != recipient) {

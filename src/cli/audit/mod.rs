@@ -4,6 +4,7 @@ mod disclose;
 mod export;
 mod grant;
 mod open;
+mod report;
 mod search;
 mod sql;
 mod sync;
@@ -23,6 +24,8 @@ pub enum AuditCommand {
     Search(search::SearchArgs),
     /// Re-wrap the keys of records you can read for a later reader
     Grant(grant::GrantArgs),
+    /// Make a report: who saw a patient, disclosures, denied attempts, breach scope, integrity and others
+    Report(report::ReportArgs),
     /// Ask questions in SQL over the records you may open
     Sql(sql::SqlArgs),
     /// Fetch a record, prove that it is the one committed, and open it with your identity
@@ -34,7 +37,7 @@ pub enum AuditCommand {
     /// Write an evidence file that shows single fields of one record and nothing else of it
     Disclose(disclose::DiscloseArgs),
     /// Watch the ledger by rules, and alert: standard output, webhook, syslog
-    Watch(watch::WatchArgs),
+    Watch(Box<watch::WatchArgs>),
 }
 
 pub fn run(command: AuditCommand) -> Outcome {
@@ -42,11 +45,12 @@ pub fn run(command: AuditCommand) -> Outcome {
         AuditCommand::Sync(args) => sync::run(args),
         AuditCommand::Search(args) => search::run(args),
         AuditCommand::Grant(args) => grant::run(args),
+        AuditCommand::Report(args) => report::run(args),
         AuditCommand::Sql(args) => sql::run(args),
         AuditCommand::Open(args) => open::run(args),
         AuditCommand::Verify(args) => verify::run(args),
         AuditCommand::Export(args) => export::run(args),
         AuditCommand::Disclose(args) => disclose::run(args),
-        AuditCommand::Watch(args) => watch::run(args),
+        AuditCommand::Watch(args) => watch::run(*args),
     }
 }

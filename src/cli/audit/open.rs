@@ -4,26 +4,22 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use crate::auditor::open::{OpenRecordError, OpenedRecord, open_record};
+use crate::auditor::record::Content;
 use crate::auditor::session::open_session;
 use crate::chain::proof::{parse_record_id, record_id};
 use crate::event::view::{Summary, printable};
 
-use super::super::trust::{ServerArgs, identities, verifier_key};
+use super::super::trust::verifier_key;
 use super::super::{Failure, Outcome, print_json};
+use super::vault::VaultArgs;
 
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: sealtrail audit open EVT-00000042 --identity keys/auditor.identity --key ledger.vkey"
-)]
+#[command(after_help = "Examples:\n  sealtrail audit open EVT-00000042\n  \
+    sealtrail audit open EVT-00000042 --identity keys/auditor.identity --key ledger.vkey   (without a vault)\n\
+    The record is fetched from the server and proven; with --offline it comes from the vault.")]
 pub struct OpenArgs {
     /// Index or id of the record
     record: String,
-    /// Your identity file, as age-keygen or `keygen reader` writes it
-    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE")]
-    identity: PathBuf,
-    /// The ledger's verifier key, as text or as a .vkey file
-    #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
-    key: String,
     /// The writer's verifier key, to check its signature too
     #[arg(long, value_name = "VKEY")]
     writer: Option<String>,
@@ -34,10 +30,9 @@ pub struct OpenArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    server: ServerArgs,
+    vault: VaultArgs,
 }
 pub fn run(args: OpenArgs) -> Outcome {
-    let key = verifier_key(&args.key)?;
     let index = parse_record_id(&args.record).or_else(|| args.record.parse().ok()).ok_or_else(|| {
         Failure::Usage(format!(
             "{} names no record: give an index such as 42 or an id such as EVT-00000042",
@@ -45,11 +40,16 @@ pub fn run(args: OpenArgs) -> Outcome {
         ))
     })?;
     let writer = args.writer.as_deref().map(verifier_key).transpose()?;
+    if args.vault.offline {
+        return from_vault(&args, index);
+    }
+    let setting = args.vault.setting()?;
+    let key = &setting.key;
     let mut refusal = None;
-    for identity in identities(&args.identity)? {
-        let mut client = args.server.client()?;
+    for identity in setting.identities()? {
+        let mut client = setting.plain_client()?;
         let opened = open_session(&mut client, &identity, key.name()).map_err(Failure::from).and_then(|()| {
-            match open_record(&client, &identity, &key, writer.as_ref(), index) {
+            match open_record(&client, &identity, key, writer.as_ref(), index) {
                 Ok(opened) => Ok(Ok(opened)),
                 // Nothing is wrong: the ledger says why there is nothing to open, and that was checked.
                 Err(erased @ OpenRecordError::ErasedByOrder { .. }) => Ok(Err(erased)),
@@ -64,7 +64,31 @@ pub fn run(args: OpenArgs) -> Outcome {
             Err(other) => return Err(other),
         }
     }
-    Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", args.identity.display()))))
+    Err(refusal.unwrap_or_else(|| Failure::Usage("the identity file holds no identity".into())))
+}
+
+/// Opens a record of the vault, which was verified when it was downloaded.
+fn from_vault(args: &OpenArgs, index: u64) -> Outcome {
+    let open = args.vault.open()?;
+    let record = open.records()?.pick(&[index])?.pop();
+    let record = record.ok_or_else(|| Failure::Usage(format!("record {index} is not in the vault")))?;
+    let proof = open.vault.proofs(&open.view, &[index])?.pop();
+    let proof = proof.ok_or_else(|| Failure::Usage(format!("record {index} is not in the vault")))?;
+    let verified = proof.verify(&open.setting.key, None).map_err(|e| Failure::Wrong(e.to_string()))?;
+    let id = record_id(index);
+    match record.content {
+        Content::Opened { event, withheld } => {
+            show(args, index, &OpenedRecord { event, withheld, verified, proof })
+        }
+        Content::NotForYou => Err(Failure::Usage(format!("{id} exists, and is not sealed to your identity"))),
+        Content::Erased { by_block: Some(block) } => {
+            Err(Failure::Usage(format!("{id} existed, and was erased by the order in block {block}")))
+        }
+        Content::Erased { by_block: None } => {
+            Err(Failure::Wrong(format!("{id} is missing without an order")))
+        }
+        Content::Unreadable { why } => Err(Failure::Wrong(format!("{id}: {why}"))),
+    }
 }
 
 fn show_erased(args: &OpenArgs, index: u64, erased: &OpenRecordError) -> Outcome {

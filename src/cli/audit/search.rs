@@ -49,7 +49,7 @@ pub struct SelectArgs {
 #[command(after_help = "Examples:\n  \
     sealtrail audit search --patient PAT-2026-00842          who accessed this patient\n  \
     sealtrail audit search --actor dr-smith-4421 --from 2026-01-01 --to 2026-03-31\n  \
-    sealtrail audit search --actor dr-smith-4421 --remote --server URL --key ledger.vkey --identity me.identity\n\
+    sealtrail audit search --actor dr-smith-4421 --server URL --key ledger.vkey --identity me.identity   (without a vault)\n\
     The ledger finds equal blind tags and learns no value. With --remote nothing is downloaded but the \
     hits; then the server could leave some out. In a vault the answer is complete.")]
 pub struct SearchArgs {
@@ -58,7 +58,7 @@ pub struct SearchArgs {
     /// Most hits to show
     #[arg(long, default_value_t = DEFAULT_LIMIT, value_name = "N")]
     limit: usize,
-    /// Ask the server and download only the hits; without it the vault is synced and searched
+    /// Ask the server and download only the hits, even if there is a vault; without a vault that is done anyhow
     #[arg(long, conflicts_with = "offline")]
     remote: bool,
     /// Print JSON: the hits with whole events
@@ -116,7 +116,7 @@ impl SelectArgs {
 
 pub fn run(args: SearchArgs) -> Outcome {
     let criteria = args.select.criteria(args.limit)?;
-    let (found, basis) = if args.remote {
+    let (found, basis) = if args.vault.remote(args.remote) {
         let setting = args.vault.setting()?;
         let client = setting.client()?;
         let found = search_server(&client, &setting.key, &setting.identities()?, &criteria)?;
@@ -241,7 +241,8 @@ impl From<SearchError> for Failure {
             SearchError::Record(e) => e.into(),
             SearchError::Vault(e) => e.into(),
             SearchError::Ledger(e) => e.into(),
-            SearchError::Records(_) | SearchError::Answer(_) => Failure::Wrong(e.to_string()),
+            SearchError::Records(e) => e.into(),
+            SearchError::Answer(_) => Failure::Wrong(e.to_string()),
         }
     }
 }

@@ -74,7 +74,8 @@ impl From<SqlError> for Failure {
     fn from(e: SqlError) -> Failure {
         match e {
             SqlError::Query(_) => Failure::usage(e),
-            SqlError::Records(_) | SqlError::Output(_) => Failure::unavailable(e),
+            SqlError::Records(e) => e.into(),
+            SqlError::Output(_) => Failure::unavailable(e),
         }
     }
 }

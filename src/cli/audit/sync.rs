@@ -17,13 +17,18 @@ pub struct SyncArgs {
     /// Read this copy of the ledger's database instead of a server
     #[arg(long, value_name = "FILE", conflicts_with = "offline")]
     file: Option<PathBuf>,
+    /// Also keep the opened events, encrypted to your own key, so that SQL and reports need not open every record again. Remembered. Without
+    /// it nothing decrypted is ever written
+    #[arg(long)]
+    persist: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: SyncArgs) -> Outcome {
-    let setting = args.vault.setting()?;
+    let mut setting = args.vault.setting()?;
+    setting.persist |= args.persist;
     let report = setting.sync(args.file.as_deref())?;
     if args.json {
         return print_json(&report);

@@ -17,7 +17,7 @@ use crate::seal::reader_key::Identity;
 
 use super::super::Failure;
 use super::super::source::FileSource;
-use super::super::trust::{identities, verifier_key};
+use super::super::trust::{DEFAULT_SERVER, identities, verifier_key};
 
 /// What the vault remembers of its first sync: no secret.
 const SETTINGS: &str = "vault.toml";
@@ -57,6 +57,8 @@ struct Remembered {
     server: Option<String>,
     ca: Option<PathBuf>,
     identity: Option<PathBuf>,
+    #[serde(default)]
+    persist: bool,
 }
 
 /// Everything needed to work with a vault.
@@ -67,8 +69,10 @@ pub struct Setting {
     admin: Option<VerifierKey>,
     server: Option<String>,
     ca: Option<PathBuf>,
-    identity: PathBuf,
+    identity: Option<PathBuf>,
     offline: bool,
+    /// Keep opened events at rest, sealed to the identity.
+    pub persist: bool,
 }
 
 /// A vault opened for reading.
@@ -82,9 +86,9 @@ pub struct OpenVault {
 }
 
 impl VaultArgs {
-    /// Whether there is a vault already.
-    pub fn exists(&self) -> bool {
-        self.vault.join(SETTINGS).exists()
+    /// Whether to ask the server and not a vault: if told so, or if there is none.
+    pub fn remote(&self, told: bool) -> bool {
+        told || (!self.offline && !self.vault.join(SETTINGS).exists())
     }
 
     /// The arguments, completed by what the vault remembers and remembered in it.
@@ -121,8 +125,7 @@ impl VaultArgs {
             (None, kept) => kept.as_deref().map(verifier_key).transpose()?,
         };
         let absolute = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
-        let identity =
-            self.identity.as_ref().map(absolute).or(kept.identity).ok_or_else(|| missing("--identity"))?;
+        let identity = self.identity.as_ref().map(absolute).or(kept.identity);
         Ok(Setting {
             key,
             dir: self.vault.clone(),
@@ -131,6 +134,7 @@ impl VaultArgs {
             ca: self.ca.as_ref().map(absolute).or(kept.ca),
             identity,
             offline: self.offline,
+            persist: kept.persist,
         })
     }
 
@@ -154,7 +158,20 @@ impl VaultArgs {
 impl Setting {
     /// All identities of the identity file.
     pub fn identities(&self) -> Result<Vec<Identity>, Failure> {
-        identities(&self.identity)
+        identities(self.identity_file()?)
+    }
+
+    fn identity_file(&self) -> Result<&Path, Failure> {
+        self.identity.as_deref().ok_or_else(|| {
+            Failure::Usage(
+                "--identity FILE is needed: your own key, as age-keygen or `keygen reader` makes it".into(),
+            )
+        })
+    }
+
+    /// The admin whose work the first roster must be, if known.
+    pub fn admin(&self) -> Option<&VerifierKey> {
+        self.admin.as_ref()
     }
 
     /// The vault's folder.
@@ -173,14 +190,16 @@ impl Setting {
         Ok(OpenVault { vault, view, setting: self })
     }
 
+    /// A client without a session.
+    pub fn plain_client(&self) -> Result<Client, Failure> {
+        let server = self.server.as_deref().unwrap_or(DEFAULT_SERVER);
+        Ok(Client::new(server, self.ca.as_deref())?)
+    }
+
     /// A client with a session for one of the identities.
     pub fn client(&self) -> Result<Client, Failure> {
-        let server = self.server.as_deref().ok_or_else(|| {
-            Failure::Usage(
-                "the vault knows no server: give --server URL, or --offline to use what it has".into(),
-            )
-        })?;
-        let mut client = Client::new(server, self.ca.as_deref())?;
+        let mut client = self.plain_client()?;
+        let file = self.identity_file()?;
         let mut refusal = None;
         for identity in self.identities()? {
             match open_session(&mut client, &identity, self.key.name()).map_err(Failure::from) {
@@ -189,8 +208,7 @@ impl Setting {
                 Err(e) => return Err(e),
             }
         }
-        Err(refusal
-            .unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", self.identity.display()))))
+        Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", file.display()))))
     }
 
     /// Brings the vault up to date, from the server or a copy of the database.
@@ -204,6 +222,7 @@ impl Setting {
             }
             other => other?,
         };
+        self.identity_file()?;
         self.remember()?;
         match file {
             Some(path) => self.run(&mut vault, &mut FileSource::open(path)?),
@@ -227,7 +246,28 @@ impl Setting {
         };
         let result = vault.sync(source, self.admin.as_ref(), &mut progress);
         bar.finish_and_clear();
-        Ok(result?)
+        let report = result?;
+        if self.persist {
+            self.keep(vault)?;
+        }
+        Ok(report)
+    }
+
+    /// Keeps the opened events of new blocks, sealed to the identity.
+    fn keep(&self, vault: &mut Vault) -> Result<(), Failure> {
+        vault.keep_opened();
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{msg:20} {bar:40} {pos}/{len} records  {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message("keeping opened");
+        let kept = vault.records(self.identities()?)?.keep(&mut |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        kept?;
+        Ok(())
     }
 
     fn remember(&self) -> Result<(), Failure> {
@@ -236,7 +276,8 @@ impl Setting {
             admin: self.admin.as_ref().map(ToString::to_string),
             server: self.server.clone(),
             ca: self.ca.clone(),
-            identity: Some(self.identity.clone()),
+            identity: self.identity.clone(),
+            persist: self.persist,
         };
         let text = toml::to_string(&kept).map_err(Failure::unavailable)?;
         let path = self.dir.join(SETTINGS);

@@ -158,6 +158,10 @@ fn tell(r: &Report, what: &str, args: &VerifyArgs, known: bool) -> Outcome {
     if !r.holds.is_empty() {
         println!("  on hold    {}", r.holds.join(", "));
     }
+    if r.grants > 0 {
+        let slots = if hashes_only { "" } else { "; their slots are those that an admin signed" };
+        println!("  grants     {}{slots}", r.grants);
+    }
     println!("  checkpoint {} signed by {}", r.root, r.ledger);
     if known {
         println!("  history    continues the checkpoint seen before");

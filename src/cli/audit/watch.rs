@@ -1,11 +1,11 @@
 //! `audit watch`.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::auditor::session::open_session;
 use crate::auditor::watch::alert::Naming;
 use crate::auditor::watch::cursor::{Cursor, CursorError};
 use crate::auditor::watch::engine::{Coverage, Engine};
@@ -13,15 +13,15 @@ use crate::auditor::watch::parse::duration_millis;
 use crate::auditor::watch::rules::{DEFAULT_RULES, Rules};
 use crate::auditor::watch::sinks::{LineFormat, LineSink, Sink, Webhook, WebhookOptions};
 use crate::auditor::watch::syslog::Syslog;
-use crate::auditor::watch::tail::VaultTail;
-use crate::auditor::watch::{self, Options, Retry, Summary, Tail, TailError, WatchError};
+use crate::auditor::watch::tail::{Connect, VaultTail};
+use crate::auditor::watch::{self, Options, Retry, Summary, TailError, WatchError};
 use crate::base::clock::Timestamp;
 use crate::base::limits::MAX_RULES_BYTES;
 use crate::config::keyfile;
 use crate::event::view::printable;
 
-use super::super::trust::{ServerArgs, identities, verifier_key};
 use super::super::{Failure, Outcome};
+use super::vault::{Setting, VaultArgs};
 
 /// Longest time between two polls.
 const MAX_EVERY_MILLIS: i64 = 86_400_000;
@@ -30,7 +30,8 @@ const MAX_EVERY_MILLIS: i64 = 86_400_000;
 #[command(after_help = "Examples:\n  \
     sealtrail audit watch --print-rules > rules.toml        a commented file to start from\n  \
     sealtrail audit watch --rules rules.toml --check-rules  is it right?\n  \
-    sealtrail audit watch --key ledger.vkey --identity me.identity --rules rules.toml\n  \
+    sealtrail audit watch --server https://audit.example:7470 --key ledger.vkey --identity me.identity   (the first time)\n  \
+    sealtrail audit watch --rules rules.toml                (the vault remembers the rest)\n  \
     sealtrail audit watch … --from-start --once --json      go through what is there, then end\n  \
     sealtrail audit watch … --webhook https://alerts.example/hook --syslog tcp://logs.example:601\n\
     A new watch begins with the next record unless --from-start is given. Ctrl-C ends it at any time; the next run goes on at its \
@@ -47,20 +48,8 @@ pub struct WatchArgs {
     /// Say whether the rules file is right and end
     #[arg(long)]
     check_rules: bool,
-    /// The ledger's verifier key, as text or as a .vkey file
-    #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
-    key: Option<String>,
-    /// Your identity file
-    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE")]
-    identity: Option<PathBuf>,
-    /// The admin's verifier key: the first roster must be its work
-    #[arg(long, value_name = "VKEY")]
-    admin: Option<String>,
-    /// Folder of your verified copy of the ledger
-    #[arg(long, env = "SEALTRAIL_VAULT", default_value = "vault", value_name = "DIR")]
-    vault: PathBuf,
     #[command(flatten)]
-    server: ServerArgs,
+    vault: VaultArgs,
     #[command(flatten)]
     how: HowArgs,
 }
@@ -113,50 +102,26 @@ pub fn run(args: WatchArgs) -> Outcome {
         println!("{} rules, all right", rules.rules.len());
         return Ok(());
     }
-    let needed = |name: &str| {
-        Failure::Usage(format!("{name} is needed: sealtrail audit watch --key VKEY --identity FILE"))
-    };
-    let key = verifier_key(args.key.as_deref().ok_or_else(|| needed("--key"))?)?;
-    let admin = args.admin.as_deref().map(verifier_key).transpose()?;
-    let identity = args.identity.clone().ok_or_else(|| needed("--identity"))?;
-    // A file that is not there, or open to others, is told before anything else happens.
-    identities(&identity)?;
-    let server = args.server;
-    let (origin, file) = (key.name().to_owned(), identity.clone());
-    let connect = Box::new(move || {
-        let mut refusal = TailError::Refused(format!("{} holds no identity", file.display()));
-        for identity in identities(&file).map_err(tail_error)? {
-            let mut client = server.client().map_err(tail_error)?;
-            match open_session(&mut client, &identity, &origin).map_err(|e| tail_error(e.into())) {
-                Ok(()) => return Ok(client),
-                Err(e @ TailError::Refused(_)) => refusal = e,
-                Err(other) => return Err(other),
-            }
-        }
-        Err(refusal)
-    });
-    let open = Box::new(move || identities(&identity).map_err(tail_error));
-    let mut tail = VaultTail::new(&args.vault, &key, admin, connect, open);
-    watch_ledger(&mut tail, key.name(), &args.vault, rules, args.how)
-}
-
-fn tail_error(e: Failure) -> TailError {
-    match e {
-        Failure::Unavailable(why) => TailError::Unavailable(why),
-        Failure::Usage(why) => TailError::Refused(why),
-        Failure::Wrong(why) => TailError::Broken(why),
-    }
-}
-
-/// Watches `ledger` through `tail`; the cursor is in the vault's folder unless another is named.
-pub fn watch_ledger(tail: &mut dyn Tail, ledger: &str, vault: &Path, rules: Rules, how: HowArgs) -> Outcome {
+    let how = args.how;
     let every = duration_millis(&how.every).filter(|ms| (100..=MAX_EVERY_MILLIS).contains(ms));
     let every =
         every.ok_or_else(|| Failure::Usage("--every: write a time such as 5s, 1m or 1h, up to 1d".into()))?;
-    let path = how.cursor.clone().unwrap_or_else(|| vault.join("watch.cursor"));
-    let cursor = Cursor::open(&path, ledger)?;
     let sinks = sinks(&how)?;
-    let engine = Engine::new(rules, Naming::new(cursor.secret(), how.with_personal_data), ledger);
+    let setting = Rc::new(args.vault.setting()?);
+    // A file that is not there, or open to others, is told before anything else happens.
+    setting.identities()?;
+    if args.vault.remote(false) {
+        // The first download can be long: with a progress bar. What is wrong with the ledger is the watch's to alert about.
+        match setting.sync(None) {
+            Err(e @ Failure::Usage(_)) => return Err(e),
+            Err(Failure::Unavailable(why)) if how.once => return Err(Failure::Unavailable(why)),
+            _ => {}
+        }
+    }
+    let ledger = setting.key.name().to_owned();
+    let path = how.cursor.clone().unwrap_or_else(|| setting.dir().join("watch.cursor"));
+    let cursor = Cursor::open(&path, &ledger)?;
+    let engine = Engine::new(rules, Naming::new(cursor.secret(), how.with_personal_data), &ledger);
     let options = Options {
         every: Duration::from_millis(u64::try_from(every).unwrap_or(5000)),
         once: how.once,
@@ -170,9 +135,27 @@ pub fn watch_ledger(tail: &mut dyn Tail, ledger: &str, vault: &Path, rules: Rule
     if !how.once {
         say(&format!("watching {ledger}, every {}; Ctrl-C ends it", how.every));
     }
-    let summary = watch::run(tail, engine, sinks, cursor, &options, &mut say, &stop)?;
+    let mut tail = tail(&setting, args.vault.offline);
+    let summary = watch::run(&mut tail, engine, sinks, cursor, &options, &mut say, &stop)?;
     say(&told(&summary));
     Ok(())
+}
+
+/// The vault as something that grows: by syncing it, or (offline) by what other commands sync.
+fn tail(setting: &Rc<Setting>, offline: bool) -> VaultTail {
+    let (for_client, for_identities) = (setting.clone(), setting.clone());
+    let connect: Connect = Box::new(move || for_client.client().map_err(tail_error));
+    let identities = Box::new(move || for_identities.identities().map_err(tail_error));
+    let connect = (!offline).then_some(connect);
+    VaultTail::new(setting.dir(), &setting.key, setting.admin().cloned(), connect, identities)
+}
+
+fn tail_error(e: Failure) -> TailError {
+    match e {
+        Failure::Unavailable(why) => TailError::Unavailable(why),
+        Failure::Usage(why) => TailError::Refused(why),
+        Failure::Wrong(why) => TailError::Broken(why),
+    }
 }
 
 fn told(s: &Summary) -> String {

@@ -1,0 +1,65 @@
+//! What evidence is made of, from a vault: everything against the vault's one checkpoint, and nothing asked of a server.
+
+use crate::base::record::Record;
+use crate::chain::authority::ErasureStatement;
+use crate::chain::tlog_proof::TlogProof;
+use crate::ledger::{LedgerError, Prover, StoredTiles};
+use crate::store::Store;
+
+use super::super::evidence::build::{LogEntry, Material, RawRecord};
+use super::{Vault, VaultError, View};
+
+impl Vault {
+    /// Hands over the material of some records, ascending and each once.
+    pub fn materials<E: From<VaultError>>(
+        &self,
+        view: &View,
+        records: &[u64],
+        mut take: impl FnMut(Material) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut prover = Prover::new(&*self.store, &view.log, &view.as_of.checkpoint, view.as_of.records);
+        let mut orders = None;
+        for record in records {
+            let proof = prover.proof(*record).map_err(|e| self.ledger_fault(e))?;
+            let stored = self.store.record(*record).map_err(VaultError::Store)?;
+            let stored = stored.ok_or_else(|| self.damaged(format!("record {record} is missing")))?;
+            let gone = matches!(Record::decode(&stored.record), Ok(Record::Erased(_)));
+            let erasure = if gone { self.order_of(view, *record, &mut orders)? } else { None };
+            let content = Some(RawRecord { header: stored.header, record: stored.record });
+            take(Material { proof, content, erasure })?;
+        }
+        Ok(())
+    }
+
+    fn ledger_fault(&self, e: LedgerError) -> VaultError {
+        match e {
+            LedgerError::Store(e) => e.into(),
+            e => self.damaged(e),
+        }
+    }
+
+    /// The order that erased a record, with its proof.
+    fn order_of(
+        &self,
+        view: &View,
+        record: u64,
+        orders: &mut Option<Vec<(u64, ErasureStatement)>>,
+    ) -> Result<Option<LogEntry>, VaultError> {
+        if orders.is_none() {
+            *orders = Some(self.erasures()?);
+        }
+        let names_it = |(height, order): &&(u64, ErasureStatement)| {
+            *height < view.as_of.blocks && order.records.iter().any(|r| (r.first..=r.last).contains(&record))
+        };
+        let Some((height, _)) = orders.iter().flatten().find(names_it) else { return Ok(None) };
+        let log = &view.log;
+        let path = log
+            .inclusion_path(&StoredTiles(&*self.store), *height, log.size())
+            .map_err(|e| self.damaged(e))?;
+        let text = self.store.block_text(*height)?.and_then(|t| String::from_utf8(t).ok());
+        let text = text.ok_or_else(|| self.damaged(format!("block {height} is missing")))?;
+        let checkpoint = view.as_of.checkpoint.clone();
+        let log_proof = TlogProof { extra: None, index: *height, path, checkpoint }.to_string();
+        Ok(Some(LogEntry { text, log_proof }))
+    }
+}

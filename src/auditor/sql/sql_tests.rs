@@ -218,7 +218,10 @@ fn a_ledger_that_cannot_be_read_on_is_no_answer() {
     records.broken_at = Some(7);
     let sql = over(records);
     let error = try_query(&sql, "SELECT count(action) FROM events", &[]).unwrap_err();
-    assert!(matches!(&error, SqlError::Records(why) if why.to_string().contains("the disk is gone")), "{error:?}");
+    assert!(
+        matches!(&error, SqlError::Records(why) if why.to_string().contains("the disk is gone")),
+        "{error:?}"
+    );
     assert_eq!(
         query(&sql, "SELECT count(action) FROM events WHERE record < 7", &[]),
         ["7"],

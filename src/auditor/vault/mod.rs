@@ -257,6 +257,14 @@ impl Vault {
         Ok(orders)
     }
 
+    /// The erasure order in a block, with the block.
+    pub fn erasure(&self, height: u64) -> Result<(Block, ErasureStatement), VaultError> {
+        match self.block(height)? {
+            (block, Statement::Erasure(order)) => Ok((block, order)),
+            _ => Err(self.damaged(format!("block {height} orders no erasure"))),
+        }
+    }
+
     /// Goes through rosters, grants, holds and erasures, oldest first: they share a sequence, whose signer has no name in the store.
     fn authority(
         &self,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::auditor::open::{OpenRecordError, OpenedRecord, open_record};
 use crate::auditor::record::Content;
 use crate::auditor::session::open_session;
+use crate::chain::key::VerifierKey;
 use crate::chain::proof::{parse_record_id, record_id};
 use crate::event::view::{Summary, printable};
 
@@ -16,7 +17,7 @@ use super::vault::VaultArgs;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  sealtrail audit open EVT-00000042\n  \
     sealtrail audit open EVT-00000042 --identity keys/auditor.identity --key ledger.vkey   (without a vault)\n\
-    The record is fetched from the server and proven; with --offline it comes from the vault.")]
+    Without a vault the record is fetched from the server and proven.")]
 pub struct OpenArgs {
     /// Index or id of the record
     record: String,
@@ -29,9 +30,13 @@ pub struct OpenArgs {
     /// Print JSON: the event and where it stands in the ledger
     #[arg(long)]
     json: bool,
+    /// Ask the server even if there is a vault; without a vault that is done anyhow
+    #[arg(long, conflicts_with = "offline")]
+    remote: bool,
     #[command(flatten)]
     vault: VaultArgs,
 }
+
 pub fn run(args: OpenArgs) -> Outcome {
     let index = parse_record_id(&args.record).or_else(|| args.record.parse().ok()).ok_or_else(|| {
         Failure::Usage(format!(
@@ -40,8 +45,8 @@ pub fn run(args: OpenArgs) -> Outcome {
         ))
     })?;
     let writer = args.writer.as_deref().map(verifier_key).transpose()?;
-    if args.vault.offline {
-        return from_vault(&args, index);
+    if !args.vault.remote(args.remote) {
+        return from_vault(&args, writer.as_ref(), index);
     }
     let setting = args.vault.setting()?;
     let key = &setting.key;
@@ -68,21 +73,36 @@ pub fn run(args: OpenArgs) -> Outcome {
 }
 
 /// Opens a record of the vault, which was verified when it was downloaded.
-fn from_vault(args: &OpenArgs, index: u64) -> Outcome {
+fn from_vault(args: &OpenArgs, writer: Option<&VerifierKey>, index: u64) -> Outcome {
     let open = args.vault.open()?;
+    let records = open.view.as_of.records;
+    if index >= records {
+        return Err(Failure::Usage(format!("record {index} is beyond the {records} records of the ledger")));
+    }
     let record = open.records()?.pick(&[index])?.pop();
     let record = record.ok_or_else(|| Failure::Usage(format!("record {index} is not in the vault")))?;
     let proof = open.vault.proofs(&open.view, &[index])?.pop();
     let proof = proof.ok_or_else(|| Failure::Usage(format!("record {index} is not in the vault")))?;
-    let verified = proof.verify(&open.setting.key, None).map_err(|e| Failure::Wrong(e.to_string()))?;
+    let verified = proof.verify(&open.setting.key, writer).map_err(|e| Failure::Wrong(e.to_string()))?;
     let id = record_id(index);
     match record.content {
         Content::Opened { event, withheld } => {
             show(args, index, &OpenedRecord { event, withheld, verified, proof })
         }
         Content::NotForYou => Err(Failure::Usage(format!("{id} exists, and is not sealed to your identity"))),
-        Content::Erased { by_block: Some(block) } => {
-            Err(Failure::Usage(format!("{id} existed, and was erased by the order in block {block}")))
+        Content::Erased { by_block: Some(height) } => {
+            let (block, order) = open.vault.erasure(height)?;
+            show_erased(
+                args,
+                index,
+                &OpenRecordError::ErasedByOrder {
+                    record: index,
+                    block: height,
+                    committed: block.committed,
+                    reason: order.reason,
+                    legal_basis: order.legal_basis,
+                },
+            )
         }
         Content::Erased { by_block: None } => {
             Err(Failure::Wrong(format!("{id} is missing without an order")))

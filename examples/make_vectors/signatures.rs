@@ -3,7 +3,7 @@
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::{EdwardsPoint, Scalar};
 use sealtrail::base::hash::{from_hex, to_base64, to_hex};
-use sealtrail::chain::authority::{ErasureStatement, GrantStatement, RecordRange};
+use sealtrail::chain::authority::{ErasureStatement, GrantStatement, HoldAction, HoldStatement, RecordRange};
 use sealtrail::chain::note::Note;
 use sealtrail::chain::recipient::recipient_text;
 use sealtrail::chain::replay::Head;
@@ -165,6 +165,16 @@ fn statements(cases: &Cases) {
         reason: "retention.expired".into(),
         legal_basis: "GDPR Art. 17 (1) a \u{2014} L\u{f6}schung".into(),
     };
+    let place = HoldStatement {
+        ledger: LEDGER.into(),
+        sequence,
+        previous,
+        issued: time(9),
+        hold: "matter_2026-17".into(),
+        action: HoldAction::Place(vec![RecordRange { first: 1, last: 1 }, RecordRange { first: 4, last: 6 }]),
+        reason: "litigation".into(),
+    };
+    let release = HoldStatement { action: HoldAction::Release, reason: "settled".into(), ..place.clone() };
     let heartbeat = HeartbeatStatement { ledger: LEDGER.into(), sequence, previous, issued: time(3) };
     let all = [
         ("roster", Statement::Roster(roster(head))),
@@ -172,6 +182,8 @@ fn statements(cases: &Cases) {
         ("heartbeat", Statement::Heartbeat(heartbeat)),
         ("grant", Statement::Grant(grant)),
         ("erasure", Statement::Erasure(erasure)),
+        ("hold", Statement::Hold(place)),
+        ("hold-release", Statement::Hold(release)),
     ];
     let case = |name: &str, text: &str| {
         let note = Note::sign(text, &key(ADMIN)).to_string();
@@ -215,6 +227,18 @@ fn statements(cases: &Cases) {
         .fail("format");
     case("statement-fail/erasure-range-backwards", &erasure.replace("records 2..3", "records 3..2"))
         .fail("format");
+    let (place, release) = (all[5].1.to_text(), all[6].1.to_text());
+    let lines = "records 1..1\nrecords 4..6\n";
+    for (name, text) in [
+        ("place-without-records", place.replace(lines, "")),
+        ("release-with-records", release.replace("release\n", &format!("release\n{lines}"))),
+        ("of-another-action", place.replace("action place", "action extend")),
+        ("ranges-touch", place.replace("4..6", "2..6")),
+        ("name-with-a-capital", place.replace("matter", "Matter")),
+        ("reason-with-an-underscore", place.replace("litigation", "liti_gation")),
+    ] {
+        case(&format!("statement-fail/hold-{name}"), &text).fail("format");
+    }
     let note = Note::sign(&roster, &key(OTHER)).to_string();
     let case = cases.case("statement-fail/signed-by-another-key", "statement").file("statement", note);
     case.key("vkey", "admin.vkey").fail("signature");

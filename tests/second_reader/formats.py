@@ -213,6 +213,16 @@ def legal_basis(text):
     return text
 
 
+def hold_name(text):
+    need(re.fullmatch("[a-z0-9._-]{1,64}", text), "format", "not the name of a hold")
+    return text
+
+
+def hold_action(text):
+    need(text in ("place", "release"), "format", "not an action")
+    return text
+
+
 COMMON = [("ledger", key_name), ("sequence", number), ("previous", hash32)]
 ISSUED = COMMON + [("issued", time)]
 STATEMENTS = {
@@ -224,6 +234,7 @@ STATEMENTS = {
     "grant": ISSUED + [("first-record", number), ("last-record", number), ("from", recipient), ("to", named_reader),
                        ("slots-hash", hash32)],
     "erasure": ISSUED + [("records+", record_range), ("reason", reason), ("legal-basis", legal_basis)],
+    "hold": ISSUED + [("hold", hold_name), ("action", hold_action), ("records*", record_range), ("reason", reason)],
 }
 
 
@@ -256,8 +267,9 @@ def parse_statement(text):
         need(values["officers-required"] <= len(values["officer"]), "format", "more officers required than there are")
     elif kind == "grant":
         need(values["first-record"] <= values["last-record"], "format", "the last record is before the first")
-    elif kind == "erasure":
+    elif kind in ("erasure", "hold"):
         ranges = values["records"]
+        need(kind == "erasure" or bool(ranges) == (values["action"] == "place"), "format", "records come with a place, and only with it")
         need(all(a[1] + 1 < b[0] for a, b in zip(ranges, ranges[1:])), "format", "ranges overlap, touch or descend")
     need(kind not in ("records", "heartbeat") or len(note.signatures) == 1, "format", "a writer's statement has one signature")
     return Statement(kind, values, note)

@@ -107,7 +107,8 @@ def texts():
     more = {"heartbeat": "", "grant": "first-record 3\nlast-record 4\nfrom %s\nto new.example %s\nslots-hash %s\n" % (age, age, hash32),
             "roster": "ledger-key %s\nadmin %s\nadmin %s\nreader r.example %s required\nofficers-required 0\nwitness %s\n" % (
                 key.vkey, admin.vkey, other.vkey, age, witness.vkey),
-            "erasure": "records 3..3\nrecords 5..9\nreason gdpr-17\nlegal-basis Art. 17 (1) b\n"}
+            "erasure": "records 3..3\nrecords 5..9\nreason gdpr-17\nlegal-basis Art. 17 (1) b\n",
+            "hold": "hold matter-1\naction place\nrecords 3..3\nrecords 5..9\nreason litigation\n"}
     for kind, lines in more.items():
         text = head % kind + lines
         statement = F.parse_statement(admin.note(text))
@@ -119,6 +120,9 @@ def texts():
     swapped = (head % "roster" + more["roster"]).replace(admin.vkey, "X").replace(other.vkey, admin.vkey).replace("X", other.vkey)
     refused("format", F.parse_statement, admin.note(swapped))
     refused("format", F.parse_statement, admin.note(head % "erasure" + more["erasure"].replace("5..9", "3..9")))
+    F.parse_statement(admin.note(head % "hold" + "hold matter-1\naction release\nreason settled\n"))
+    refused("format", F.parse_statement, admin.note(head % "hold" + "hold matter-1\naction place\nreason settled\n"))
+    refused("format", F.parse_statement, admin.note(head % "hold" + more["hold"].replace("place", "release")))
     refused("format", F.parse_statement, admin.note(head % "heartbeat") + "\u2014 a %s\n" % S.b64(bytes(68)))
     for name in ("a b", "a+b", "", "a\u2003b", "x" * 256, "a\x7f"):
         refused("format", F.key_name, name)

@@ -84,7 +84,7 @@ enum Command {
     Prove(prove::Args),
     /// Verify a proof or evidence file offline, with nothing but the ledger's public key
     Verify(verify::Args),
-    /// The auditor's commands: open a record, verify the whole ledger
+    /// The auditor's commands: sync a verified copy, search, SQL, reports, watch, export evidence, open, grant, verify the whole ledger
     #[command(subcommand)]
     Audit(Box<audit::AuditCommand>),
 }

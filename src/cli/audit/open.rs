@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use crate::auditor::open::{OpenRecordError, OpenedRecord, open_record};
 use crate::auditor::record::Content;
 use crate::auditor::session::open_session;
-use crate::chain::proof::{parse_record_id, record_id};
+use crate::chain::proof::record_id;
 use crate::event::view::{Summary, printable};
 
 use super::super::trust::verifier_key;
 use super::super::{Failure, Outcome, print_json};
+use super::export::record_index;
 use super::vault::VaultArgs;
 
 #[derive(clap::Args)]
@@ -19,7 +20,8 @@ use super::vault::VaultArgs;
     The record is fetched from the server and proven; with --offline it comes from the vault.")]
 pub struct OpenArgs {
     /// Index or id of the record
-    record: String,
+    #[arg(value_parser = record_index)]
+    record: u64,
     /// The writer's verifier key, to check its signature too
     #[arg(long, value_name = "VKEY")]
     writer: Option<String>,
@@ -33,12 +35,7 @@ pub struct OpenArgs {
     vault: VaultArgs,
 }
 pub fn run(args: OpenArgs) -> Outcome {
-    let index = parse_record_id(&args.record).or_else(|| args.record.parse().ok()).ok_or_else(|| {
-        Failure::Usage(format!(
-            "{} names no record: give an index such as 42 or an id such as EVT-00000042",
-            args.record
-        ))
-    })?;
+    let index = args.record;
     let writer = args.writer.as_deref().map(verifier_key).transpose()?;
     if args.vault.offline {
         return from_vault(&args, index);

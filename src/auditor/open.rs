@@ -241,7 +241,7 @@ fn erased(
         Some(Statement::Erasure(order)) if block.height == height && order.ledger == key.name() => order,
         _ => return Err(OpenRecordError::Malformed("the block named as the order erases nothing".into())),
     };
-    if !order.records.iter().any(|r| (r.first..=r.last).contains(&record)) {
+    if !order.records.iter().any(|r| r.contains(record)) {
         return Err(OpenRecordError::Malformed("the order does not name the record".into()));
     }
     let (reason, legal_basis) = (order.reason, order.legal_basis);

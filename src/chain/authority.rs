@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::proof::{parse_record, record_id};
 use super::recipient::recipient_key;
 use super::roster::named_recipient;
 use super::statement::write_head;
@@ -93,6 +94,19 @@ pub enum HoldAction {
     Place(Vec<RecordRange>),
     /// Ends it.
     Release,
+}
+
+/// Why a text names no records.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// Not an index or id, nor two of them.
+    #[error(
+        "{0:?} names no records: give an index or id such as 42 or EVT-00000042, or the first and the last such as 40..51"
+    )]
+    Unreadable(String),
+    /// The last record comes before the first.
+    #[error("{0:?} ends before it begins: give the first record, two dots, and the last")]
+    Backwards(String),
 }
 
 /// Records `first` to `last` of the ledger, both included.
@@ -241,6 +255,24 @@ impl fmt::Display for RecordRange {
 }
 
 impl RecordRange {
+    /// Whether the record is one of these.
+    pub fn contains(&self, record: u64) -> bool {
+        (self.first..=self.last).contains(&record)
+    }
+
+    /// The range for people's eyes: `EVT-00000012`, or `EVT-00000012 to EVT-00000015`.
+    pub fn name(&self) -> String {
+        match self.first == self.last {
+            true => record_id(self.first),
+            false => format!("{} to {}", record_id(self.first), record_id(self.last)),
+        }
+    }
+
+    /// The ranges, ascending and apart, that hold exactly these records.
+    pub fn of_indexes(records: &[u64]) -> Vec<RecordRange> {
+        RecordRange::normalise(records.iter().map(|r| RecordRange { first: *r, last: *r }).collect())
+    }
+
     /// The lowest record of both; `None` if they have none in common.
     pub fn first_common(&self, other: &RecordRange) -> Option<u64> {
         let first = self.first.max(other.first);
@@ -286,6 +318,22 @@ impl RecordRange {
         ranges.iter().fold(0, |n, r| n.saturating_add((r.last - r.first).saturating_add(1)))
     }
 
+    /// A range as people write it: `A..B` with both ends, or one record; each by index or id.
+    pub fn parse_named(text: &str) -> Result<RecordRange, RangeError> {
+        let text = text.trim();
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        match (parse_record(first.trim()), parse_record(last.trim())) {
+            (Some(first), Some(last)) if first <= last => Ok(RecordRange { first, last }),
+            (Some(_), Some(_)) => Err(RangeError::Backwards(text.to_owned())),
+            _ => Err(RangeError::Unreadable(text.to_owned())),
+        }
+    }
+
+    /// Several of [`RecordRange::parse_named`] with commas between, normalised.
+    pub fn parse_list(text: &str) -> Result<Vec<RecordRange>, RangeError> {
+        text.split(',').map(RecordRange::parse_named).collect::<Result<_, _>>().map(RecordRange::normalise)
+    }
+
     /// `A..B`, A not above B; numbers as the format writes them.
     pub fn parse(text: &str) -> Option<RecordRange> {
         let (first, last) = text.split_once("..")?;
@@ -315,5 +363,24 @@ mod tests {
         assert_eq!(RecordRange::without(&[r(5, 8)], &[r(0, u64::MAX)]), []);
         assert_eq!((r(2, 5).first_common(&r(5, 7)), r(2, 5).first_common(&r(6, 7))), (Some(5), None));
         assert_eq!((r(3, 14).to_string(), RecordRange::parse("3..14")), ("3..14".into(), Some(r(3, 14))));
+        assert_eq!([2, 3, 5, 6].map(|n| r(3, 5).contains(n)), [false, true, true, false]);
+        assert!(r(0, u64::MAX).contains(u64::MAX));
+        assert_eq!(RecordRange::of_indexes(&[3, 4, 9, u64::MAX]), [r(3, 4), r(9, 9), r(u64::MAX, u64::MAX)]);
+        assert_eq!(RecordRange::of_indexes(&[]), []);
+        let names = [r(7, 7), r(12, 15)].map(|r| r.name());
+        assert_eq!(names, ["EVT-00000007", "EVT-00000012 to EVT-00000015"]);
+    }
+
+    #[test]
+    fn records_are_named_by_index_or_id() {
+        assert_eq!(RecordRange::parse_list("7"), Ok(vec![r(7, 7)]));
+        assert_eq!(RecordRange::parse_list("EVT-00000009..12, 3 ,4"), Ok(vec![r(3, 4), r(9, 12)]));
+        assert_eq!(RecordRange::parse_list("0..5,5..9, 11..20,8 .. 9"), Ok(vec![r(0, 9), r(11, 20)]));
+        assert_eq!(RecordRange::parse_list("1,5..4"), Err(RangeError::Backwards("5..4".into())));
+        for bad in
+            ["", "a", "1..", "..2", "1,,2", "-1", "1-2", "+1", "EVT-9", "1..2..3", "18446744073709551616"]
+        {
+            assert!(matches!(RecordRange::parse_list(bad), Err(RangeError::Unreadable(_))), "{bad}");
+        }
     }
 }

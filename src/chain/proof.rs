@@ -110,6 +110,12 @@ pub fn parse_record_id(id: &str) -> Option<u64> {
     (record_id(index) == id).then_some(index)
 }
 
+/// A record's index as people name it: the index itself, or its id.
+pub fn parse_record(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    parse_record_id(text).or_else(|| if digits { text.parse().ok() } else { None })
+}
+
 /// The file's members, as JSON has them.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -29,10 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(clap::Args, Clone, Default)]
 pub struct Remote {
     /// Work through this server instead of the settings file's database: for officers on machines of their own
-    #[arg(long, value_name = "URL")]
+    #[arg(long, env = "SEALTRAIL_SERVER", value_name = "URL")]
     pub server: Option<String>,
     /// Certificate to trust for https, PEM
-    #[arg(long, env = "SEALTRAIL_CA", value_name = "FILE", requires = "server")]
+    #[arg(long, env = "SEALTRAIL_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
 
@@ -57,10 +57,24 @@ enum Via {
 impl Authority {
     /// Opens the database of the settings or, if a server has it, talks to that; with [`Remote::server`] needs no settings.
     pub fn open(settings: &Path, place: &Remote) -> Result<Authority, Failure> {
-        if let Some(url) = &place.server {
-            return Authority::of_server(Client::new(url, place.ca.as_deref())?);
+        let Some(url) = &place.server else {
+            return Authority::of_settings(&load_settings(settings)?);
+        };
+        let authority =
+            Authority::of_server(Client::new(url, place.ca.as_deref())?).map_err(|e| match e {
+                Failure::Unavailable(why) if settings.exists() => Failure::Unavailable(format!(
+                    "{why}. Without --server and SEALTRAIL_SERVER this command works on the database of {}",
+                    settings.display()
+                )),
+                other => other,
+            })?;
+        // Settings are not needed for a server. But whoever has some for another ledger may have forgotten a variable, and what
+        // these commands do cannot be taken back.
+        match settings.exists().then(|| load_settings(settings)) {
+            Some(Ok(here)) => same_ledger(url, &authority.ledger, &here.ledger)?,
+            Some(Err(_)) | None => {}
         }
-        Authority::of_settings(&load_settings(settings)?)
+        Ok(authority)
     }
 
     /// [`Authority::open`] of settings that are loaded.
@@ -167,14 +181,19 @@ pub fn client(settings: &Settings) -> Result<Client, Failure> {
     let named = std::env::var_os("SEALTRAIL_CA").map(PathBuf::from);
     let ca: Option<&PathBuf> = settings.tls.as_ref().map(|t| &t.cert);
     let client = Client::new(&url, named.as_ref().or(ca).map(PathBuf::as_path))?;
-    let found = client.ledger()?.ledger;
-    if found != settings.ledger {
-        return Err(Failure::Usage(format!(
-            "{url} serves the ledger {found}, not {}: name the right server in SEALTRAIL_SERVER, or stop it, then this command works on the database itself",
-            settings.ledger
-        )));
-    }
+    same_ledger(&url, &client.ledger()?.ledger, &settings.ledger)?;
     Ok(client)
+}
+
+/// Refuses a server of another ledger than the settings are for.
+fn same_ledger(url: &str, found: &str, wanted: &str) -> Result<(), Failure> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{url} serves the ledger {found}, and the settings here are for {wanted}: name the right server (--server or \
+         SEALTRAIL_SERVER), or name other settings with --settings; without a server the command works on the settings' database"
+    )))
 }
 
 /// The roster in a block's text.

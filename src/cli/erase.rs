@@ -6,7 +6,6 @@ use crate::base::clock::Timestamp;
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::key::SigningKey;
 use crate::chain::note::Note;
-use crate::chain::proof::parse_record_id;
 use crate::chain::replay::Head;
 use crate::chain::statement::{Statement, statement_hash};
 use crate::config::keyfile;
@@ -64,7 +63,7 @@ pub fn run(settings: &Path, args: Args) -> Outcome {
     else {
         return sign_again(settings, &args.order.unwrap_or_default(), &args.signing, &keys);
     };
-    let records = parse_records(records)?;
+    let records = RecordRange::parse_list(records).map_err(Failure::usage)?;
     let authority = Authority::open(settings, &args.signing.place)?;
     let order = Order { records, reason, legal_basis };
     issue(authority, order, &args.signing, &keys)
@@ -217,37 +216,4 @@ fn hand_on(note: &Note, path: &Path, signatures: Option<(u64, u64)>) -> Outcome 
     println!("{} has {count} signatures; nothing is erased yet", path.display());
     eprintln!("Next officer: sealtrail erase --order {} --officer KEYFILE", path.display());
     Ok(())
-}
-
-/// Records by index or id, as `A..B` or single, with commas between.
-pub fn parse_records(text: &str) -> Result<Vec<RecordRange>, Failure> {
-    let index = |text: &str| parse_record_id(text).or_else(|| text.parse::<u64>().ok());
-    let range = |part: &str| {
-        let (first, last) = part.split_once("..").unwrap_or((part, part));
-        let range = RecordRange { first: index(first.trim())?, last: index(last.trim())? };
-        (range.first <= range.last).then_some(range)
-    };
-    let ranges: Option<Vec<_>> = text.split(',').map(|part| range(part.trim())).collect();
-    ranges.map(RecordRange::normalise).ok_or_else(|| {
-        Failure::Usage(format!(
-            "{text:?} names no records: give indexes or ids such as 40..51,77 or EVT-00000040..EVT-00000051"
-        ))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn records_are_named_by_index_or_id() {
-        let r = |first, last| RecordRange { first, last };
-        assert_eq!(parse_records("7").unwrap(), [r(7, 7)]);
-        assert_eq!(parse_records("EVT-00000009..12, 3 ,4").unwrap(), [r(3, 4), r(9, 12)]);
-        assert_eq!(parse_records("0..5,5..9").unwrap(), [r(0, 9)]);
-        for bad in ["", "a", "5..4", "1..", "..2", "1,,2", "-1"] {
-            assert!(parse_records(bad).is_err(), "{bad}");
-        }
-    }
 }

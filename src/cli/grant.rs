@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::auditor::grant::MadeGrant;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
-use crate::chain::authority::RecordRange;
 use crate::chain::block::Block;
 use crate::chain::key::SigningKey;
-use crate::chain::proof::record_id;
 use crate::chain::replay::Head;
 use crate::chain::roster::Roster;
 use crate::chain::statement::Statement;
@@ -79,14 +77,6 @@ pub fn run(settings: &Path, command: GrantCommand) -> Outcome {
     }
 }
 
-/// `EVT-00000000 to EVT-00000041`, or one id.
-pub fn range_text(range: &RecordRange) -> String {
-    match range.first == range.last {
-        true => record_id(range.first),
-        false => format!("{} to {}", record_id(range.first), record_id(range.last)),
-    }
-}
-
 fn describe(grant: &MadeGrant, roster: Option<&Roster>) -> String {
     let s = &grant.statement;
     let from = roster.and_then(|r| r.reader_by_recipient(&s.from));
@@ -96,7 +86,7 @@ fn describe(grant: &MadeGrant, roster: Option<&Roster>) -> String {
         0 => String::new(),
         n => format!(", {n} of them left out"),
     };
-    format!("{}: {count} records{left_out}, from {from} to {} ({})", range_text(&s.range), s.to_name, s.to)
+    format!("{}: {count} records{left_out}, from {from} to {} ({})", s.range.name(), s.to_name, s.to)
 }
 
 /// Where a signed statement goes: into the database, or to the server that has it.

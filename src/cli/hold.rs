@@ -8,7 +8,6 @@ use crate::chain::replay::Head;
 use crate::chain::statement::Statement;
 
 use super::authority::{Authority, Remote};
-use super::erase::parse_records;
 use super::journal::Journal;
 use super::operator::{ADMIN_KEY, settings as load_settings, signing_key, signing_key_file};
 use super::{Failure, Outcome, print_json};
@@ -65,7 +64,7 @@ pub struct Signing {
 pub fn run(settings: &Path, command: HoldCommand) -> Outcome {
     match command {
         HoldCommand::Place { name, records, signing } => {
-            let records = parse_records(&records)?;
+            let records = RecordRange::parse_list(&records).map_err(Failure::usage)?;
             let count = RecordRange::total(&records);
             let block = commit(settings, &name, HoldAction::Place(records), signing)?;
             println!(

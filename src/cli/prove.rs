@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::hash::Hash;
-use crate::chain::proof::{Proof, parse_record_id, record_id};
+use crate::chain::proof::{Proof, parse_record, record_id};
 
 use super::trust::ServerArgs;
 use super::{Failure, Outcome};
@@ -22,10 +22,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Outcome {
     let client = args.server.client()?;
-    let bytes = match (
-        parse_record_id(&args.record).or_else(|| args.record.parse().ok()),
-        Hash::from_hex(&args.record),
-    ) {
+    let bytes = match (parse_record(&args.record), Hash::from_hex(&args.record)) {
         (Some(index), _) => client.proof(index)?,
         (None, Some(hash)) => client.find_proof(&hash)?,
         (None, None) => {

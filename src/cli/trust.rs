@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::auditor::session::open_session;
 use crate::chain::key::VerifierKey;
 use crate::client::Client;
 use crate::config::keyfile;
@@ -42,6 +43,20 @@ pub fn verifier_key(given: &str) -> Result<VerifierKey, Failure> {
             "{given} is not a verifier key: {e}. Give the text `name+id+key` or the .vkey file that the ledger's operator publishes"
         ))
     })
+}
+
+/// Gives the client a session for the first identity of a file that the ledger lets in.
+pub fn any_session(client: &mut Client, file: &Path, ledger: &str) -> Result<(), Failure> {
+    let mut refusal = None;
+    for identity in identities(file)? {
+        match open_session(client, &identity, ledger).map_err(Failure::from) {
+            Ok(()) => return Ok(()),
+            // Another identity of the file may be the reader.
+            Err(Failure::Usage(why)) => refusal = Some(Failure::Usage(why)),
+            Err(e) => return Err(e),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", file.display()))))
 }
 
 /// All identities of an identity file.

@@ -182,7 +182,7 @@ pub fn blank_grants(store: &dyn Store, end: u64, records: &[RecordRange]) -> Res
             continue;
         }
         let mut body = store.body(height)?.unwrap_or_default();
-        let gone = |record| records.iter().any(|r| (r.first..=r.last).contains(&record));
+        let gone = |record| records.iter().any(|r| r.contains(record));
         if grant::blank(&mut body, grant.range.first, gone).map_err(|e| damaged(&e))? > 0 {
             store.replace_body(height, &body)?;
         }
@@ -235,7 +235,7 @@ impl Ledger {
         for sequence in 0..self.view().state.authority().next_sequence {
             let (height, statement) = authority_statement(&*self.store, sequence)?;
             let Statement::Erasure(e) = statement else { continue };
-            if e.records.iter().any(|r| (r.first..=r.last).contains(&record)) {
+            if e.records.iter().any(|r| r.contains(record)) {
                 return Ok(Some(height));
             }
         }
@@ -269,7 +269,7 @@ impl Ledger {
         let inputs = self.store.leaf_inputs(height)?.unwrap_or_default();
         let gone = |p: u32| {
             let record = info.first_record + u64::from(p);
-            erasing.iter().any(|r| (r.first..=r.last).contains(&record))
+            erasing.iter().any(|r| r.contains(record))
         };
         let erased = erase_from_body(&body, &inputs, gone)
             .map_err(|e| LedgerError::Damaged { what: format!("body of block {height}: {e}") })?;

@@ -123,12 +123,6 @@ fn statement_of(store: &dyn Store, height: u64) -> Result<Option<Statement>, Led
     Ok(block.and_then(|b| Statement::parse(&b.statement.text).ok()))
 }
 
-impl RecordRange {
-    fn contains(&self, record: u64) -> bool {
-        (self.first..=self.last).contains(&record)
-    }
-}
-
 impl Ledger {
     fn known(&self) -> Result<RwLockReadGuard<'_, Known>, LedgerError> {
         let end = self.view().state.authority().next_sequence;

@@ -153,7 +153,7 @@ impl Ledger {
         // Asked before reading: what is not being erased by now has not been ordered to, or is gone already.
         let erasing = self.shared.erasing();
         let mut r = self.store.record(record)?.ok_or_else(missing)?;
-        if erasing.iter().any(|e| (e.first..=e.last).contains(&record)) {
+        if erasing.iter().any(|e| e.contains(record)) {
             r.record = self.remains(r.info.height, r.position)?;
         }
         Ok(RecordBytes { block: r.info.height, position: r.position, header: r.header, record: r.record })

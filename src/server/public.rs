@@ -16,6 +16,7 @@ use crate::api::route::{BINARY_TYPE, TEXT_TYPE};
 use crate::base::clock;
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_GRANTS_LISTED, MAX_NAME_BYTES};
+use crate::chain::proof::parse_record;
 use crate::chain::tile::{TileId, parse_index_path};
 
 use super::problem::Failure;
@@ -111,7 +112,7 @@ pub(super) async fn proof(
 
 /// A record's index from a path: a number or an id.
 pub(super) fn record_index(text: &str) -> Result<u64, Failure> {
-    crate::chain::proof::parse_record_id(text).or_else(|| text.parse().ok()).ok_or_else(|| {
+    parse_record(text).ok_or_else(|| {
         Failure::new(
             Code::RequestInvalid,
             "a record is named by its index, such as 42, or its id, such as EVT-00000042",

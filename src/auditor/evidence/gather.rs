@@ -218,7 +218,7 @@ impl<'c> Gatherer<'c> {
         if self.erasures.is_none() {
             self.erasures = Some(self.read_erasures()?);
         }
-        let names_it = |s: &ErasureStatement| s.records.iter().any(|r| (r.first..=r.last).contains(&record));
+        let names_it = |s: &ErasureStatement| s.records.iter().any(|r| r.contains(record));
         let found = self.erasures.iter().flatten().find(|(statement, _)| names_it(statement));
         Ok(found.map(|(_, entry)| entry.clone()))
     }

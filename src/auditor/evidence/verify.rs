@@ -273,7 +273,7 @@ pub(super) fn check_erasure(
     let Some(Checked::Erasure { block, statement }) = order else {
         return Err(RecordFault::NoBlock("an erasure"));
     };
-    let names_it = statement.records.iter().any(|range| (range.first..=range.last).contains(&record));
+    let names_it = statement.records.iter().any(|range| range.contains(record));
     if !names_it || block.height <= height {
         return Err(RecordFault::NotErased);
     }

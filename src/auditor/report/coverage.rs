@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::text::{count, thousands};
 use crate::auditor::record::{AuditRecord, Content};
 use crate::base::limits::MAX_REPORT_RANGES;
-use crate::chain::proof::record_id;
+use crate::chain::authority::RecordRange;
 
 /// How many records of the ledger were looked at, and which could not be seen.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -77,9 +77,9 @@ impl Hidden {
     }
 }
 
-/// `EVT-00000012` or `EVT-00000012 to EVT-00000015`.
-pub fn range_name((first, last): &(u64, u64)) -> String {
-    if first == last { record_id(*first) } else { format!("{} to {}", record_id(*first), record_id(*last)) }
+/// [`RecordRange::name`] of a pair.
+pub fn range_name(&(first, last): &(u64, u64)) -> String {
+    RecordRange { first, last }.name()
 }
 
 impl Coverage {

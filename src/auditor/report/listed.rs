@@ -1,6 +1,5 @@
 //! Rows as they come in the chain: the first ones up to a limit, all counted.
 
-use super::coverage::range_name;
 use super::model::{Cell, Column, Mark, RecordSet, Row, Table};
 use crate::chain::authority::{ErasureStatement, HoldAction, HoldStatement, RecordRange};
 use crate::chain::block::Block;
@@ -57,7 +56,7 @@ pub(super) fn signers(block: &Block) -> String {
 }
 
 fn ranges(records: &[RecordRange]) -> String {
-    let names: Vec<String> = records.iter().take(RANGES).map(|r| range_name(&(r.first, r.last))).collect();
+    let names: Vec<String> = records.iter().take(RANGES).map(RecordRange::name).collect();
     format!("{}{}", names.join(", "), if records.len() > RANGES { " and more" } else { "" })
 }
 

@@ -49,7 +49,7 @@ impl Vault {
             *orders = Some(self.erasures()?);
         }
         let names_it = |(height, order): &&(u64, ErasureStatement)| {
-            *height < view.as_of.blocks && order.records.iter().any(|r| (r.first..=r.last).contains(&record))
+            *height < view.as_of.blocks && order.records.iter().any(|r| r.contains(record))
         };
         let Some((height, _)) = orders.iter().flatten().find(names_it) else { return Ok(None) };
         let log = &view.log;

@@ -310,7 +310,7 @@ impl Shared {
     }
 
     fn order_for(&self, record: u64) -> Option<u64> {
-        let covers = |o: &ErasureStatement| o.records.iter().any(|r| (r.first..=r.last).contains(&record));
+        let covers = |o: &ErasureStatement| o.records.iter().any(|r| r.contains(record));
         self.orders.iter().find(|(_, order)| covers(order)).map(|(height, _)| *height)
     }
 

@@ -474,7 +474,7 @@ impl Run<'_> {
             let records = Body::decode(body).map(|b| b.records()).into_iter().flatten();
             for (index, bytes) in (block.first_record..).zip(records) {
                 let gone = matches!(Record::decode(bytes), Ok(Record::Erased(_)));
-                if gone && !self.ordered.iter().any(|r| (r.first..=r.last).contains(&index)) {
+                if gone && !self.ordered.iter().any(|r| r.contains(index)) {
                     let id = record_id(index);
                     return Err(wrong(
                         height,

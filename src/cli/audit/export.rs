@@ -12,9 +12,9 @@ use crate::auditor::search::{Criteria, Found, search_server, search_vault};
 use crate::auditor::vault::VaultError;
 use crate::base::clock::Timestamp;
 use crate::base::limits::{MAX_EVIDENCE_RECORDS, MAX_RECORDS_PER_REQUEST};
+use crate::chain::authority::{RangeError, RecordRange};
 use crate::chain::key::{SigningKey, VerifierKey};
-use crate::chain::proof::{parse_record_id, record_id};
-use crate::chain::statement::RecordRange;
+use crate::chain::proof::{parse_record, record_id};
 use crate::config::keyfile;
 
 use super::super::operator::signing_key_file;
@@ -73,38 +73,19 @@ pub struct Ranges(pub Vec<RecordRange>);
 
 impl std::fmt::Display for Ranges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, r) in self.0.iter().enumerate() {
-            let comma = if i == 0 { "" } else { ", " };
-            match r.last - r.first {
-                0 => write!(f, "{comma}{}", record_id(r.first))?,
-                _ => write!(f, "{comma}{} to {}", record_id(r.first), record_id(r.last))?,
-            }
-        }
-        Ok(())
+        let names: Vec<String> = self.0.iter().map(RecordRange::name).collect();
+        f.write_str(&names.join(", "))
     }
 }
 
 impl Ranges {
     /// Refuses more records than a file may have, before anything is downloaded.
     fn check_count(&self) -> Outcome {
-        let count = self.0.iter().fold(0u64, |n, r| n.saturating_add(r.last - r.first).saturating_add(1));
-        if count > MAX_EVIDENCE_RECORDS as u64 {
+        if RecordRange::total(&self.0) > MAX_EVIDENCE_RECORDS as u64 {
             Err(MakeError::from(BuildError::TooMany).into())
         } else {
             Ok(())
         }
-    }
-
-    /// Of single indexes, ascending.
-    fn of(records: &[u64]) -> Ranges {
-        let mut ranges: Vec<RecordRange> = Vec::new();
-        for record in records {
-            match ranges.last_mut() {
-                Some(last) if last.last + 1 == *record => last.last = *record,
-                _ => ranges.push(RecordRange { first: *record, last: *record }),
-            }
-        }
-        Ranges(ranges)
     }
 
     /// Every index, if the ledger has so many records and a file may hold them.
@@ -122,31 +103,13 @@ impl Ranges {
 
 /// A record's index from an index or an id.
 pub fn record_index(text: &str) -> Result<u64, String> {
-    parse_record_id(text).or_else(|| text.parse().ok()).ok_or_else(|| {
+    parse_record(text).ok_or_else(|| {
         format!("{text:?} names no record: give an index such as 42 or an id such as EVT-00000042")
     })
 }
 
-/// Reads `A..B,C`; sorts it, and joins what overlaps.
-pub fn record_ranges(text: &str) -> Result<Ranges, String> {
-    let mut ranges = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.trim().split_once("..").unwrap_or((part.trim(), part.trim()));
-        let range = RecordRange { first: record_index(first)?, last: record_index(last)? };
-        if range.first > range.last {
-            return Err(format!("{part}: the first record comes after the last"));
-        }
-        ranges.push(range);
-    }
-    ranges.sort_by_key(|r| r.first);
-    let mut joined: Vec<RecordRange> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.first <= last.last.saturating_add(1) => last.last = last.last.max(range.last),
-            _ => joined.push(range),
-        }
-    }
-    Ok(Ranges(joined))
+fn record_ranges(text: &str) -> Result<Ranges, RangeError> {
+    RecordRange::parse_list(text).map(Ranges)
 }
 
 fn words(text: &str) -> Result<String, String> {
@@ -302,7 +265,7 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
         None => {
             let found =
                 search_server(&client, &setting.key, setting.admin_for_search()?, &identities, criteria)?;
-            (Ranges::of(&chosen(&found)?), args.select.words())
+            (Ranges(RecordRange::of_indexes(&chosen(&found)?)), args.select.words())
         }
     };
     let mut builder = Builder::new(&setting.key, &identities);

@@ -9,12 +9,11 @@ use crate::auditor::session::SessionError;
 use crate::base::limits::MAX_GRANT_BATCHES;
 use crate::chain::authority::RecordRange;
 use crate::chain::key::is_key_name;
-use crate::chain::proof::parse_record_id;
 use crate::client::ClientError;
 use crate::seal::reader_key::{Identity, Recipient};
 
 use super::super::authority::roster_of;
-use super::super::grant::{Submitter, Target, range_text};
+use super::super::grant::{Submitter, Target};
 use super::super::grant_file::GrantFileWriter;
 use super::super::operator::signing_key_file;
 use super::super::{Failure, Outcome};
@@ -55,19 +54,6 @@ pub struct GrantArgs {
     vault: VaultArgs,
 }
 
-/// `A..B`, or one record.
-fn parse_range(text: &str) -> Result<RecordRange, Failure> {
-    let index = |t: &str| parse_record_id(t).or_else(|| t.parse::<u64>().ok());
-    let (first, last) = text.split_once("..").unwrap_or((text, text));
-    match (index(first), index(last)) {
-        (Some(first), Some(last)) if first <= last => Ok(RecordRange { first, last }),
-        (Some(_), Some(_)) => Err(Failure::Usage(format!("{text} ends before it begins"))),
-        _ => Err(Failure::Usage(format!(
-            "{text} names no records: give the first and the last, such as 0..41 or EVT-00000000..EVT-00000041, or one"
-        ))),
-    }
-}
-
 fn parse_to(text: &str) -> Result<(String, Recipient), Failure> {
     let (name, recipient) = text
         .split_once('=')
@@ -90,7 +76,7 @@ pub fn run(args: GrantArgs) -> Outcome {
     let order = GrantOrder {
         to_name,
         to,
-        range: parse_range(&args.records)?,
+        range: RecordRange::parse_named(&args.records).map_err(Failure::usage)?,
         sections: (!args.section.is_empty()).then(|| args.section.clone()),
         search: !args.no_search,
         batches: MAX_GRANT_BATCHES,
@@ -176,14 +162,14 @@ fn tell(args: &GrantArgs, order: &GrantOrder, summary: &GrantSummary) -> Outcome
     println!(
         "{} of {count} records ({}) re-wrapped for {} in {} {}",
         summary.granted,
-        range_text(&order.range),
+        order.range.name(),
         order.to_name,
         summary.grants,
         if summary.grants == 1 { "grant" } else { "grants" }
     );
     let holes = &summary.left_out;
     if !holes.is_empty() {
-        let shown: Vec<String> = holes.iter().take(LISTED).map(range_text).collect();
+        let shown: Vec<String> = holes.iter().take(LISTED).map(RecordRange::name).collect();
         let more = if holes.len() > LISTED { ", and others" } else { "" };
         println!("left out, because erased or not readable for you: {}{more}", shown.join(", "));
     }

@@ -7,11 +7,12 @@ use crate::auditor::open::{OpenRecordError, OpenedRecord, open_record};
 use crate::auditor::record::Content;
 use crate::auditor::session::open_session;
 use crate::chain::key::VerifierKey;
-use crate::chain::proof::{parse_record_id, record_id};
+use crate::chain::proof::record_id;
 use crate::event::view::{Summary, printable};
 
 use super::super::trust::verifier_key;
 use super::super::{Failure, Outcome, print_json};
+use super::export::record_index;
 use super::vault::VaultArgs;
 
 #[derive(clap::Args)]
@@ -20,7 +21,8 @@ use super::vault::VaultArgs;
     Without a vault the record is fetched from the server and proven.")]
 pub struct OpenArgs {
     /// Index or id of the record
-    record: String,
+    #[arg(value_parser = record_index)]
+    record: u64,
     /// The writer's verifier key, to check its signature too
     #[arg(long, value_name = "VKEY")]
     writer: Option<String>,
@@ -38,12 +40,7 @@ pub struct OpenArgs {
 }
 
 pub fn run(args: OpenArgs) -> Outcome {
-    let index = parse_record_id(&args.record).or_else(|| args.record.parse().ok()).ok_or_else(|| {
-        Failure::Usage(format!(
-            "{} names no record: give an index such as 42 or an id such as EVT-00000042",
-            args.record
-        ))
-    })?;
+    let index = args.record;
     let writer = args.writer.as_deref().map(verifier_key).transpose()?;
     if !args.vault.remote(args.remote) {
         return from_vault(&args, writer.as_ref(), index);

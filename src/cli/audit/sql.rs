@@ -11,6 +11,7 @@ use crate::auditor::sql::functions::FUNCTIONS;
 use crate::auditor::sql::output::{Format, Output};
 use crate::auditor::sql::views::{TABLES, columns_of};
 use crate::auditor::sql::{Sql, SqlError, is_complete, parameter};
+use crate::chain::authority::RecordRange;
 use crate::event::view::printable;
 
 use super::super::{Failure, Outcome};
@@ -38,7 +39,7 @@ pub struct SqlArgs {
     /// Do not cut long cells of a table
     #[arg(long)]
     wide: bool,
-    /// Only these records, first to last: a query on few records of a large ledger is faster
+    /// Only these records, first to last, by index or id: a query on few records of a large ledger is faster
     #[arg(long, value_name = "A..B")]
     records: Option<String>,
     #[command(flatten)]
@@ -104,17 +105,13 @@ pub fn run_query(records: Arc<dyn Records>, args: &SqlArgs) -> Outcome {
     }
 }
 
-/// `A..B`, both included.
+/// A table is over one stretch of the ledger.
 fn range(text: &str, all: u64) -> Result<std::ops::Range<u64>, Failure> {
-    let ends = text
-        .split_once("..")
-        .and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse::<u64>().ok()?)));
-    match ends {
-        Some((first, last)) if first <= last && last < all => Ok(first..last + 1),
-        _ => Err(Failure::Usage(format!(
-            "{text} is no range of this ledger's {all} records: write the first and the last index, such as 0..999"
-        ))),
+    let range = RecordRange::parse_named(text).map_err(Failure::usage)?;
+    if range.last >= all {
+        return Err(Failure::Usage(format!("{text} goes beyond this ledger's {all} records")));
     }
+    Ok(range.first..range.last + 1)
 }
 
 fn print_rows(sql: &Sql, query: &str, args: &SqlArgs, format: Format) -> Outcome {

@@ -7,7 +7,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::auditor::record::Records;
-use crate::auditor::session::open_session;
 use crate::auditor::source::{ServerSource, Source};
 use crate::auditor::vault::{Progress, SyncError, SyncReport, Vault, VaultError, VaultRecords, View};
 use crate::chain::key::VerifierKey;
@@ -17,7 +16,7 @@ use crate::seal::reader_key::Identity;
 
 use super::super::Failure;
 use super::super::source::FileSource;
-use super::super::trust::{DEFAULT_SERVER, identities, verifier_key};
+use super::super::trust::{DEFAULT_SERVER, any_session, identities, verifier_key};
 
 /// What the vault remembers of its first sync: no secret.
 const SETTINGS: &str = "vault.toml";
@@ -218,16 +217,8 @@ impl Setting {
     /// A client with a session for one of the identities.
     pub fn client(&self) -> Result<Client, Failure> {
         let mut client = self.plain_client()?;
-        let file = self.identity_file()?;
-        let mut refusal = None;
-        for identity in self.identities()? {
-            match open_session(&mut client, &identity, self.key.name()).map_err(Failure::from) {
-                Ok(()) => return Ok(client),
-                Err(Failure::Usage(why)) => refusal = Some(Failure::Usage(why)),
-                Err(e) => return Err(e),
-            }
-        }
-        Err(refusal.unwrap_or_else(|| Failure::Usage(format!("{} holds no identity", file.display()))))
+        any_session(&mut client, self.identity_file()?, self.key.name())?;
+        Ok(client)
     }
 
     /// Brings the vault up to date, from the server or a copy of the database.

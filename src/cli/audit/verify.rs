@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::auditor::session::open_session;
 use crate::auditor::source::ServerSource;
 use crate::auditor::verify::{Report, Trust, verify};
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -15,7 +14,7 @@ use crate::ledger::Guard;
 
 use super::super::operator::guard_path;
 use super::super::source::FileSource;
-use super::super::trust::{ServerArgs, identities, verifier_key};
+use super::super::trust::{ServerArgs, any_session, verifier_key};
 use super::super::{Failure, Outcome, print_json};
 
 #[derive(clap::Args)]
@@ -26,8 +25,8 @@ pub struct VerifyArgs {
     /// The ledger's verifier key, as text or as a .vkey file
     #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
     key: String,
-    /// Your identity file: with it the ciphertext is downloaded and hashed again
-    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE", conflicts_with = "file")]
+    /// Your identity file: with it the ciphertext is downloaded and hashed again (not needed with --file)
+    #[arg(long, env = "SEALTRAIL_IDENTITY", value_name = "FILE")]
     identity: Option<PathBuf>,
     /// The admin's verifier key: the first roster, and so who may write, must be its work
     #[arg(long, value_name = "VKEY")]
@@ -88,10 +87,7 @@ pub fn run(args: VerifyArgs) -> Outcome {
         let mut client = args.server.client()?;
         let mut with_bodies = false;
         if let Some(path) = &args.identity {
-            let all = identities(path)?;
-            let first =
-                all.first().ok_or_else(|| Failure::Usage(format!("{} holds no identity", path.display())))?;
-            open_session(&mut client, first, key.name())?;
+            any_session(&mut client, path, key.name())?;
             with_bodies = true;
         }
         let mut source = ServerSource::new(&client, with_bodies);

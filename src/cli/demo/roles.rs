@@ -105,7 +105,7 @@ impl Roles {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for name in ["SEALTRAIL_SERVER", "SEALTRAIL_KEY", "SEALTRAIL_IDENTITY", "SEALTRAIL_CA"] {
+        for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("SEALTRAIL_")) {
             command.env_remove(name);
         }
         command

@@ -241,7 +241,7 @@ impl Collector for Attempts {
         table.main = true;
         report.tables.push(table);
         report.notes.push(if self.emergency {
-            "An event counts as emergency access if it says so itself: a flag, the DICOM code 110127 or 110113, or the purpose of use ETREAT.".to_owned()
+            "An event counts as emergency access if it says so itself: a flag, the DICOM code 110127, or a purpose of use such as ETREAT or BTG.".to_owned()
         } else {
             "Denied: it was refused. Failed: it was allowed and did not succeed. An event that states no outcome is in neither.".to_owned()
         });

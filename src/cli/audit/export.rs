@@ -198,10 +198,16 @@ impl Tally {
         }
     }
 
-    fn tell(&self) {
+    fn tell(&self, disclose: &Disclose) {
+        let fields = matches!(disclose, Disclose::Fields(_));
+        let if_whole = |n| if fields { 0 } else { n };
         for (n, what) in [
-            (self.shown, "shown whole"),
-            (self.partly, "shown without the sections sealed to other readers"),
+            (
+                self.shown + self.partly - if_whole(self.shown + self.partly),
+                "with the fields asked for and nothing else",
+            ),
+            (if_whole(self.shown), "shown whole"),
+            (if_whole(self.partly), "shown without the sections sealed to other readers"),
             (self.existence, "with nothing of their content, as asked"),
             (self.unreadable, "with nothing of their content: what the writer sealed does not open"),
             (self.not_for_you, "with nothing of their content: not sealed to this identity"),
@@ -276,7 +282,7 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
         Ok::<_, MakeError>(())
     })?;
     finish(builder, &args.file, &setting.key, words)?;
-    tally.tell();
+    tally.tell(disclose);
     Ok(())
 }
 
@@ -312,7 +318,7 @@ pub fn from_vault(
         })?;
     }
     finish(builder, file, &open.setting.key, words)?;
-    tally.tell();
+    tally.tell(disclose);
     Ok(())
 }
 

@@ -719,3 +719,58 @@ fn a_later_reader_searches_what_it_was_granted() {
     let proven = open_proven(&client, &both, &key, &[3, 4]).unwrap();
     assert!(proven.iter().all(|(r, _)| r.as_ref().unwrap().content.state() == "opened"));
 }
+
+/// Makes evidence of records as `name`, from the server or from a vault, and what a stranger who verifies it is shown.
+fn export(
+    ledger: &Ledger,
+    server: &Server,
+    name: &str,
+    records: &str,
+    remote: bool,
+) -> (String, serde_json::Value) {
+    let (identity, vault) = (format!("keys/{name}.identity"), format!("vault-{name}"));
+    let out = format!("{name}-{remote}-{}.json", records.replace(',', "-"));
+    let at =
+        ["--identity", &identity, "--server", &server.url, "--key", "keys/ledger.vkey", "--vault", &vault];
+    let mut args = vec!["audit", "export", "--records", records, "--out", &out];
+    args.extend(at);
+    if !remote {
+        ledger.ok(&[&["audit", "sync"], &at[..]].concat());
+    }
+    assert_eq!(ledger.path(&vault).exists(), !remote);
+    let done = ledger.run(&args);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{args:?}: {said}");
+    let report = ledger.ok(&["verify", &out, "--key", "keys/ledger.vkey", "--json"]);
+    (said, serde_json::from_str(&report).unwrap())
+}
+
+/// The events an evidence report shows, `None` where only existence is proven.
+fn events_of(report: &serde_json::Value) -> Vec<Option<String>> {
+    let shown =
+        |r: &serde_json::Value| r["shown"]["event_as_written_by_exporter"].as_str().map(str::to_owned);
+    report["records"].as_array().unwrap().iter().map(shown).collect()
+}
+
+/// Evidence of a batch that was granted in part: what was granted is shown, the rest exists.
+#[test]
+fn evidence_of_a_batch_granted_in_part() {
+    let (ledger, server) = set_up();
+    let carol = new_reader(&ledger, "carol", true);
+    let to = format!("carol={carol}");
+    ledger.ok(&grant_args(&server, &to, "4..7", &["--admin-key", "keys/admin.key"]));
+    let wanted: Vec<Option<String>> = (0..9).map(|n| (4..8).contains(&n).then(|| event(n))).collect();
+    let (said, report) = export(&ledger, &server, "carol", "0..8", false);
+    assert_eq!(events_of(&report), wanted, "{said} {report}");
+    assert!(
+        said.contains("4 shown whole") && said.contains("5 with nothing of their content: not sealed"),
+        "{said}"
+    );
+    // Another identity in the file reads the rest.
+    let both = ["alice", "carol"]
+        .map(|n| std::fs::read_to_string(ledger.path(&format!("keys/{n}.identity"))).unwrap());
+    std::fs::write(ledger.path("keys/both.identity"), both.concat()).unwrap();
+    let (said, report) = export(&ledger, &server, "both", "0..8", false);
+    assert!(said.contains("9 shown whole"), "{said}");
+    assert_eq!(events_of(&report), (0..9).map(|n| Some(event(n))).collect::<Vec<_>>());
+}

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::build::{LogEntry, Material, RawRecord};
 use crate::auditor::source::{ServerSource, Source as _, SourceError};
@@ -210,7 +211,7 @@ impl<'c> Gatherer<'c> {
         let erased =
             content.as_ref().is_some_and(|c| matches!(Record::decode(&c.record), Ok(Record::Erased(_))));
         let erasure = if erased { self.erasure(record)? } else { None };
-        Ok(Material { proof, content, erasure })
+        Ok(Material { proof, content, erasure, granted: Arc::default() })
     }
 
     /// The order to erase a record, if the ledger has one. The first time this reads all blocks.

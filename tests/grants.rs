@@ -767,10 +767,34 @@ fn evidence_of_a_batch_granted_in_part() {
         "{said}"
     );
     // Another identity in the file reads the rest.
-    let both = ["alice", "carol"]
-        .map(|n| std::fs::read_to_string(ledger.path(&format!("keys/{n}.identity"))).unwrap());
-    std::fs::write(ledger.path("keys/both.identity"), both.concat()).unwrap();
+    std::fs::copy(ledger.path("keys/alice.identity"), ledger.path("keys/both.identity")).unwrap();
+    let carols = std::fs::read_to_string(ledger.path("keys/carol.identity")).unwrap();
+    let mut both = std::fs::OpenOptions::new().append(true).open(ledger.path("keys/both.identity")).unwrap();
+    std::io::Write::write_all(&mut both, carols.as_bytes()).unwrap();
     let (said, report) = export(&ledger, &server, "both", "0..8", false);
     assert!(said.contains("9 shown whole"), "{said}");
     assert_eq!(events_of(&report), (0..9).map(|n| Some(event(n))).collect::<Vec<_>>());
+}
+
+/// Without a vault too: records fetched singly, those of a large block in a list, and single fields.
+#[test]
+fn a_later_reader_makes_evidence_without_a_vault() {
+    let (ledger, server) = set_up();
+    let large: Vec<String> = (9..29).map(event).collect();
+    let first = ledger.writer_client(&server).log_ndjson(large.join("\n").as_bytes()).unwrap().first_record;
+    assert_eq!(first, 9);
+    let carol = new_reader(&ledger, "carol", true);
+    let to = format!("carol={carol}");
+    ledger.ok(&grant_args(&server, &to, "4..25", &["--admin-key", "keys/admin.key"]));
+    let (said, report) = export(&ledger, &server, "carol", "0..28", true);
+    assert!(said.contains("22 shown whole") && said.contains("7 with nothing of their content"), "{said}");
+    let wanted = (0..29).map(|n| (4..26).contains(&n).then(|| event(n)));
+    assert_eq!(events_of(&report), wanted.collect::<Vec<_>>());
+    let at = ["--identity", "keys/carol.identity", "--server", &server.url, "--key", "keys/ledger.vkey"];
+    let disclose = |record| ["audit", "disclose", record, "--fields", "/n", "--out", "field.json"];
+    ledger.ok(&[&disclose("5")[..], &at].concat());
+    let said = ledger.ok(&["verify", "field.json", "--key", "keys/ledger.vkey"]);
+    assert!(said.contains("The field /n was") && !said.contains("dr-1"), "{said}");
+    let said = ledger.fails(2, &[&disclose("3")[..], &at].concat());
+    assert!(said.contains("not sealed to this identity"), "{said}");
 }

@@ -307,7 +307,8 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
     };
     let mut builder = Builder::new(&setting.key, &identities);
     let mut tally = Tally::default();
-    let mut gatherer = Gatherer::new(&client, &setting.key).map_err(MakeError::from)?;
+    let shown = if args.hashes_only { &[][..] } else { &identities };
+    let mut gatherer = Gatherer::new(&client, &setting.key, shown).map_err(MakeError::from)?;
     gatherer.each(&ranges.0, !args.hashes_only, |material| {
         tally.count(builder.add(material, disclose, None)?);
         Ok::<_, MakeError>(())

@@ -739,3 +739,82 @@ fn a_later_reader_searches_what_it_was_granted() {
     let proven = open_proven(&client, &both, &key, &[3, 4]).unwrap();
     assert!(proven.iter().all(|(r, _)| r.as_ref().unwrap().content.state() == "opened"));
 }
+
+/// Makes evidence of records as `name`, from the server or from a vault, and what a stranger who verifies it is shown.
+fn export(
+    ledger: &Ledger,
+    server: &Server,
+    name: &str,
+    records: &str,
+    remote: bool,
+) -> (String, serde_json::Value) {
+    let (identity, vault) = (format!("keys/{name}.identity"), format!("vault-{name}"));
+    let out = format!("{name}-{remote}-{}.json", records.replace(',', "-"));
+    let at =
+        ["--identity", &identity, "--server", &server.url, "--key", "keys/ledger.vkey", "--vault", &vault];
+    let mut args = vec!["audit", "export", "--records", records, "--out", &out];
+    args.extend(at);
+    if !remote {
+        ledger.ok(&[&["audit", "sync"], &at[..]].concat());
+    }
+    assert_eq!(ledger.path(&vault).exists(), !remote);
+    let done = ledger.run(&args);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{args:?}: {said}");
+    let report = ledger.ok(&["verify", &out, "--key", "keys/ledger.vkey", "--json"]);
+    (said, serde_json::from_str(&report).unwrap())
+}
+
+/// The events an evidence report shows, `None` where only existence is proven.
+fn events_of(report: &serde_json::Value) -> Vec<Option<String>> {
+    let shown =
+        |r: &serde_json::Value| r["shown"]["event_as_written_by_exporter"].as_str().map(str::to_owned);
+    report["records"].as_array().unwrap().iter().map(shown).collect()
+}
+
+/// Evidence of a batch that was granted in part: what was granted is shown, the rest exists.
+#[test]
+fn evidence_of_a_batch_granted_in_part() {
+    let (ledger, server) = set_up();
+    let carol = new_reader(&ledger, "carol", true);
+    let to = format!("carol={carol}");
+    ledger.ok(&grant_args(&server, &to, "4..7", &["--admin-key", "keys/admin.key"]));
+    let wanted: Vec<Option<String>> = (0..9).map(|n| (4..8).contains(&n).then(|| event(n))).collect();
+    let (said, report) = export(&ledger, &server, "carol", "0..8", false);
+    assert_eq!(events_of(&report), wanted, "{said} {report}");
+    assert!(
+        said.contains("4 shown whole") && said.contains("5 with nothing of their content: not sealed"),
+        "{said}"
+    );
+    // Another identity in the file reads the rest.
+    std::fs::copy(ledger.path("keys/alice.identity"), ledger.path("keys/both.identity")).unwrap();
+    let carols = std::fs::read_to_string(ledger.path("keys/carol.identity")).unwrap();
+    let mut both = std::fs::OpenOptions::new().append(true).open(ledger.path("keys/both.identity")).unwrap();
+    std::io::Write::write_all(&mut both, carols.as_bytes()).unwrap();
+    let (said, report) = export(&ledger, &server, "both", "0..8", false);
+    assert!(said.contains("9 shown whole"), "{said}");
+    assert_eq!(events_of(&report), (0..9).map(|n| Some(event(n))).collect::<Vec<_>>());
+}
+
+/// Without a vault too: records fetched singly, those of a large block in a list, and single fields.
+#[test]
+fn a_later_reader_makes_evidence_without_a_vault() {
+    let (ledger, server) = set_up();
+    let large: Vec<String> = (9..29).map(event).collect();
+    let first = ledger.writer_client(&server).log_ndjson(large.join("\n").as_bytes()).unwrap().first_record;
+    assert_eq!(first, 9);
+    let carol = new_reader(&ledger, "carol", true);
+    let to = format!("carol={carol}");
+    ledger.ok(&grant_args(&server, &to, "4..25", &["--admin-key", "keys/admin.key"]));
+    let (said, report) = export(&ledger, &server, "carol", "0..28", true);
+    assert!(said.contains("22 shown whole") && said.contains("7 with nothing of their content"), "{said}");
+    let wanted = (0..29).map(|n| (4..26).contains(&n).then(|| event(n)));
+    assert_eq!(events_of(&report), wanted.collect::<Vec<_>>());
+    let at = ["--identity", "keys/carol.identity", "--server", &server.url, "--key", "keys/ledger.vkey"];
+    let disclose = |record| ["audit", "disclose", record, "--fields", "/n", "--out", "field.json"];
+    ledger.ok(&[&disclose("5")[..], &at].concat());
+    let said = ledger.ok(&["verify", "field.json", "--key", "keys/ledger.vkey"]);
+    assert!(said.contains("The field /n was") && !said.contains("dr-1"), "{said}");
+    let said = ledger.fails(2, &[&disclose("3")[..], &at].concat());
+    assert!(said.contains("not sealed to this identity"), "{said}");
+}

@@ -502,6 +502,7 @@ fn write_evidence(
         proof: proof.clone(),
         content: Some(RawRecord { header: decoded.header.to_vec(), record: record.to_vec() }),
         erasure: None,
+        granted: std::sync::Arc::default(),
     };
     for (r, identity) in identities.iter().enumerate() {
         let make = |disclose: &Disclose| {

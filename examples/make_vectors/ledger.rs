@@ -138,7 +138,8 @@ impl Ledger {
         let proof = Proof::parse(self.proof(height, position, checkpoint).as_bytes()).unwrap();
         let body = Body::decode(self.body(height)).unwrap();
         let record = body.records().nth(position).unwrap().to_vec();
-        Material { proof, content: Some(RawRecord { header: body.header.to_vec(), record }), erasure: None }
+        let content = Some(RawRecord { header: body.header.to_vec(), record });
+        Material { proof, content, erasure: None, granted: std::sync::Arc::default() }
     }
 
     /// Appends heartbeats until there are `size` blocks.

@@ -54,6 +54,8 @@ impl BatchOpener {
         for identity in identities {
             match Opener::with_grants(identity, header, grants) {
                 Ok(opener) => openers.push(opener),
+                // That it is for others is said only if it is for all of them.
+                Err(e @ OpenError::NotAReader(_)) => refusal = refusal.or(Some(e)),
                 Err(e) => refusal = Some(e),
             }
         }

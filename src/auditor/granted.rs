@@ -40,6 +40,12 @@ impl Granted {
         part.is_some_and(|body| self.add_body(&message.from, message.first_record, body).is_ok())
     }
 
+    /// All that a server sent with one record; `None` if some of it is malformed.
+    pub fn of_messages(messages: &[GrantMessage]) -> Option<Granted> {
+        let mut granted = Granted::default();
+        messages.iter().all(|grant| granted.add_message(grant)).then_some(granted)
+    }
+
     fn add_body(&mut self, from: &str, first_record: u64, body: Vec<u8>) -> Result<(), WireError> {
         let what = WireError::Invalid { what: "grant", why: "its `from` is no recipient" };
         let from = Recipient::parse(from).map_err(|_| what)?;

@@ -118,11 +118,7 @@ pub fn open_record(
 
 /// What the server sent of grants.
 fn granted(messages: &[GrantMessage]) -> Result<Granted, OpenRecordError> {
-    let mut granted = Granted::default();
-    match messages.iter().all(|grant| granted.add_message(grant)) {
-        true => Ok(granted),
-        false => Err(malformed("what was granted of it is no part of a grant")),
-    }
+    Granted::of_messages(messages).ok_or_else(|| malformed("what was granted of it is no part of a grant"))
 }
 
 fn malformed(what: &str) -> OpenRecordError {

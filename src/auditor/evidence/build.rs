@@ -2,6 +2,7 @@
 //! `docs/FORMAT.md` §13.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub use super::build_error::BuildError;
 use super::disclose::Batch;
@@ -27,6 +28,9 @@ pub struct Material {
     pub content: Option<RawRecord>,
     /// The block that orders the record's erasure, if one does.
     pub erasure: Option<LogEntry>,
+    /// What was granted of the record to the identities; it may be about others too. Records of one block that share it are opened
+    /// with less work.
+    pub granted: Arc<Granted>,
 }
 
 /// A record and its batch header, as bytes.
@@ -77,7 +81,6 @@ pub enum Added {
 pub struct Builder<'k> {
     ledger: &'k VerifierKey,
     identities: &'k [Identity],
-    granted: Option<&'k Granted>,
     checkpoint: Option<(String, SignedCheckpoint)>,
     /// By height; records name their blocks by height until the end.
     blocks: BTreeMap<u64, EvidenceBlock>,
@@ -98,24 +101,10 @@ struct Current {
 const BLOCK_OVERHEAD: usize = 4096;
 
 impl<'k> Builder<'k> {
-    /// An empty file about the ledger of this key. `identities` open what is to be shown, the first that can.
+    /// An empty file about the ledger of this key. `identities` open what is to be shown, together.
     pub fn new(ledger: &'k VerifierKey, identities: &'k [Identity]) -> Builder<'k> {
         let (blocks, records) = (BTreeMap::new(), Vec::new());
-        Builder {
-            ledger,
-            identities,
-            granted: None,
-            checkpoint: None,
-            blocks,
-            records,
-            bytes: 0,
-            current: None,
-        }
-    }
-
-    /// The same, also with what was granted to the identities.
-    pub fn with_granted(self, granted: &'k Granted) -> Builder<'k> {
-        Builder { granted: Some(granted), ..self }
+        Builder { ledger, identities, checkpoint: None, blocks, records, bytes: 0, current: None }
     }
 
     /// Number of records so far.
@@ -182,7 +171,7 @@ impl<'k> Builder<'k> {
             (None, _, Disclose::Nothing) => {}
             (None, None, _) => return Err(BuildError::NoContent { record }),
             (None, Some(content), _) => {
-                let batch = current.batch(record, &content.header, self.identities, self.granted)?;
+                let batch = current.batch(record, &content.header, self.identities, &material.granted)?;
                 match batch.show(record, position, &content.record, disclose)? {
                     None if matches!(disclose, Disclose::Fields(_)) => {
                         return Err(BuildError::NotForYou { record });
@@ -330,19 +319,19 @@ impl EvidenceRecord {
 }
 
 impl Current {
-    /// The batch of this block, with an opener of the first identity that is a reader.
+    /// The batch of this block, with what opens it.
     fn batch(
         &mut self,
         record: u64,
         header: &[u8],
         identities: &[Identity],
-        granted: Option<&Granted>,
+        granted: &Arc<Granted>,
     ) -> Result<&Batch, BuildError> {
-        if self.batch.as_ref().is_none_or(|b| b.header != header) {
+        if !self.batch.as_ref().is_some_and(|b| b.header == header && Arc::ptr_eq(&b.granted, granted)) {
             let decoded =
                 self.checked.header(header).map_err(|source| BuildError::Block { record, source })?;
-            let grants = granted.map(|g| g.batch(self.height)).unwrap_or_default();
-            self.batch = Some(Batch::new(record, header, &decoded, identities, &grants)?);
+            let (height, bytes) = (self.height, (header, &decoded));
+            self.batch = Some(Batch::new(record, height, bytes, identities, granted.clone())?);
         }
         self.batch.as_ref().ok_or(BuildError::NoContent { record })
     }

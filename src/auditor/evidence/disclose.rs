@@ -1,54 +1,56 @@
 //! What of a record goes into an evidence file: whole sections, or single fields with nothing but their own salts.
 //! `docs/FORMAT.md` §13.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::build::Disclose;
 use super::build_error::BuildError;
 use super::format::{SectionEvidence, ShownField};
+use crate::auditor::batch::{BatchOpener, OpenBatchError};
+use crate::auditor::granted::Granted;
 use crate::base::batch::Header;
-use crate::event::error::EventError;
+use crate::base::record::SectionRoot;
 use crate::event::json::Parser;
 use crate::event::prepare::{fields_of_payload, markers_of_payload};
 use crate::event::view::printable;
 use crate::seal::disclosure::{Field, field_leaves, field_path};
-use crate::seal::keys::DerivedKeys;
+use crate::seal::keys::{DerivedKeys, RecordKey};
 use crate::seal::keystream::Salts;
-use crate::seal::open::{BatchGrant, OpenError, Opened, Opener};
+use crate::seal::open::{OpenError, Opened};
 use crate::seal::reader_key::Identity;
 
 /// The header of a batch and what opens it.
 pub(super) struct Batch {
     pub(super) header: Vec<u8>,
+    /// What was granted, that `opener` was made with.
+    pub(super) granted: Arc<Granted>,
     names: Vec<String>,
     /// `None` if no identity is a reader.
-    opener: Option<Opener>,
+    opener: Option<BatchOpener>,
 }
 
 impl Batch {
+    /// For the batch of the block at `height`.
     pub(super) fn new(
         record: u64,
-        bytes: &[u8],
-        header: &Header,
+        height: u64,
+        (bytes, header): (&[u8], &Header),
         identities: &[Identity],
-        grants: &[BatchGrant<'_>],
+        granted: Arc<Granted>,
     ) -> Result<Batch, BuildError> {
-        let mut opener = None;
-        for identity in identities {
-            match Opener::with_grants(identity, header, grants) {
-                Ok(found) => {
-                    opener = Some(found);
-                    break;
-                }
-                Err(OpenError::NotAReader(_)) => {}
-                Err(source) => return Err(BuildError::Open { record, source }),
-            }
-        }
+        let opener = match BatchOpener::new(identities, header, &granted.batch(height)) {
+            Ok(opener) => Some(opener),
+            // As it is without any identity.
+            Err(OpenError::NotAReader(_)) => None,
+            Err(source) => return Err(BuildError::Open { record, source }),
+        };
         let names = header.sections.iter().map(|s| s.name.clone()).collect();
-        Ok(Batch { header: bytes.to_vec(), names, opener })
+        Ok(Batch { header: bytes.to_vec(), granted, names, opener })
     }
 
-    /// What is shown of one record, and how many sections are withheld; `None` if no identity is a reader.
+    /// What is shown of one record, and how many sections are withheld; `None` if no identity may read any of it.
     pub(super) fn show(
         &self,
         record: u64,
@@ -57,22 +59,17 @@ impl Batch {
         disclose: &Disclose,
     ) -> Result<Option<(Vec<SectionEvidence>, usize)>, BuildError> {
         let Some(opener) = &self.opener else { return Ok(None) };
-        let open = |source| BuildError::Open { record, source };
-        let unchecked = opener.open(position, bytes).map_err(open)?;
-        let mut parser = Parser::new();
-        let opened = unchecked.verify_disclosure(|section, payload, sink| {
-            let fields = fields_of_payload(&mut parser, section, payload, &self.names);
-            fields.map_err(Failed::Event)?.for_each(|f| sink.add(&f));
-            Ok::<_, Failed>(())
-        });
-        let opened = opened.map_err(|e| match e {
-            Failed::Open(source) => BuildError::Open { record, source },
-            Failed::Event(source) => BuildError::Event { record, source },
-        })?;
-        let withheld = (0..opened.sections()).filter(|s| opened.payload(*s).is_none()).count();
+        let opened = match opener.open_sections(&mut Parser::new(), position, bytes) {
+            Ok(opened) => Sections(opened),
+            // Of a batch that was granted in part.
+            Err(OpenBatchError::Open(OpenError::NotAReader(_))) => return Ok(None),
+            Err(OpenBatchError::Open(source)) => return Err(BuildError::Open { record, source }),
+            Err(OpenBatchError::Event(source)) => return Err(BuildError::Event { record, source }),
+        };
+        let withheld = (0..self.names.len()).filter(|s| opened.payload(*s).is_none()).count();
         let sections = match disclose {
             Disclose::Fields(pointers) => self.show_fields(record, &opened, pointers)?,
-            Disclose::Nothing | Disclose::Everything => show_sections(&opened),
+            Disclose::Nothing | Disclose::Everything => opened.show(),
         };
         Ok(Some((sections, withheld)))
     }
@@ -81,7 +78,7 @@ impl Batch {
     fn show_fields(
         &self,
         record: u64,
-        opened: &Opened,
+        opened: &Sections,
         pointers: &[String],
     ) -> Result<Vec<SectionEvidence>, BuildError> {
         if pointers.is_empty() || pointers.iter().any(String::is_empty) {
@@ -90,9 +87,9 @@ impl Batch {
         let event = |source| BuildError::Event { record, source };
         let mut found = vec![false; pointers.len()];
         let mut there = Vec::new();
-        let mut sections = Vec::with_capacity(opened.sections());
+        let mut sections = Vec::with_capacity(self.names.len());
         for (s, root) in opened.roots().enumerate() {
-            let (Some(payload), Some(key)) = (opened.payload(s), opened.record_key(s)) else {
+            let Some((payload, key)) = opened.section(s) else {
                 sections.push(SectionEvidence::Parts { root, shown: Vec::new() });
                 continue;
             };
@@ -134,7 +131,7 @@ impl Batch {
     fn check_found(
         &self,
         record: u64,
-        opened: &Opened,
+        opened: &Sections,
         pointers: &[String],
         found: &[bool],
         there: &[String],
@@ -165,29 +162,35 @@ impl Batch {
     }
 }
 
-/// Why opening one record failed.
-enum Failed {
-    Open(OpenError),
-    Event(EventError),
-}
+/// A record as each identity that may read some of it opened it. All of them lead to the same roots.
+struct Sections(Vec<Opened>);
 
-impl From<OpenError> for Failed {
-    fn from(e: OpenError) -> Failed {
-        Failed::Open(e)
+impl Sections {
+    /// Payload and key of a section, if any identity may read it.
+    fn section(&self, section: usize) -> Option<(&[u8], &RecordKey)> {
+        self.0.iter().find_map(|o| Some((o.payload(section)?, o.record_key(section)?)))
     }
-}
 
-/// Every readable section whole.
-fn show_sections(opened: &Opened) -> Vec<SectionEvidence> {
-    let section = |(s, root)| match (opened.payload(s), opened.record_key(s)) {
-        (Some(payload), Some(key)) => SectionEvidence::Whole {
-            // It was parsed as JSON, so it is UTF-8.
-            payload: Zeroizing::new(String::from_utf8_lossy(payload).into_owned()),
-            salt_key: *DerivedKeys::derive(key).salts.expose(),
-        },
-        _ => SectionEvidence::Parts { root, shown: Vec::new() },
-    };
-    opened.roots().enumerate().map(section).collect()
+    fn payload(&self, section: usize) -> Option<&[u8]> {
+        self.section(section).map(|(payload, _)| payload)
+    }
+
+    fn roots(&self) -> impl Iterator<Item = SectionRoot> {
+        self.0.first().into_iter().flat_map(Opened::roots)
+    }
+
+    /// Every readable section whole.
+    fn show(&self) -> Vec<SectionEvidence> {
+        let section = |(s, root)| match self.section(s) {
+            Some((payload, key)) => SectionEvidence::Whole {
+                // It was parsed as JSON, so it is UTF-8.
+                payload: Zeroizing::new(String::from_utf8_lossy(payload).into_owned()),
+                salt_key: *DerivedKeys::derive(key).salts.expose(),
+            },
+            None => SectionEvidence::Parts { root, shown: Vec::new() },
+        };
+        self.roots().enumerate().map(section).collect()
+    }
 }
 
 /// Whether the value at `outer` is, or holds, the one at `inner`. RFC 6901.

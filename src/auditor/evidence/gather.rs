@@ -3,11 +3,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::build::{LogEntry, Material, RawRecord};
+use crate::api::message::GrantMessage;
+use crate::auditor::granted::Granted;
 use crate::auditor::source::{ServerSource, Source as _, SourceError};
 use crate::base::batch::Body;
 use crate::base::hash::{HASH_LEN, Hash, from_base64};
+use crate::base::limits::MAX_RECORDS_PER_REQUEST;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::chain::batch::record_leaf;
 use crate::chain::block::Block;
@@ -19,6 +23,7 @@ use crate::chain::statement::{ErasureStatement, RecordRange, Statement};
 use crate::chain::tlog_proof::TlogProof;
 use crate::chain::tree::BlockTree;
 use crate::client::{Client, ClientError};
+use crate::seal::reader_key::Identity;
 
 /// From so many wanted records of one block on, the whole body is downloaded at once.
 const WHOLE_BODY_FROM: usize = 8;
@@ -87,11 +92,23 @@ pub struct Gatherer<'c> {
     tiles: Tiles<'c>,
     /// Every erasure, once one was looked for.
     erasures: Option<Vec<(ErasureStatement, LogEntry)>>,
+    /// Records of which something was granted to who asks.
+    granted: Vec<RecordRange>,
+    /// What is granted of records of which nothing is.
+    nothing: Arc<Granted>,
 }
 
+/// A record's bytes and what was granted of it.
+type Content = (RawRecord, Arc<Granted>);
+
 impl<'c> Gatherer<'c> {
-    /// Fetches the checkpoint, and the right edge of the log.
-    pub fn new(client: &'c Client, key: &VerifierKey) -> Result<Gatherer<'c>, GatherError> {
+    /// Fetches the checkpoint, the right edge of the log, and where something was granted to `identities`; give none if no record is
+    /// to be shown.
+    pub fn new(
+        client: &'c Client,
+        key: &VerifierKey,
+        identities: &[Identity],
+    ) -> Result<Gatherer<'c>, GatherError> {
         let checkpoint = SignedCheckpoint::parse(&client.checkpoint()?, key)?;
         let head = checkpoint.checkpoint().clone();
         let tiles = Tiles { client, known: RefCell::default() };
@@ -106,7 +123,13 @@ impl<'c> Gatherer<'c> {
         if log.root() != head.root {
             return Err(GatherError::Root);
         }
-        Ok(Gatherer { client, origin: head.origin, checkpoint, log, tiles, erasures: None })
+        let mut granted = Vec::new();
+        for identity in identities {
+            let grants = client.grants(&identity.recipient().to_string())?;
+            granted.extend(grants.iter().map(|g| RecordRange { first: g.first_record, last: g.last_record }));
+        }
+        let (erasures, nothing) = (None, Arc::default());
+        Ok(Gatherer { client, origin: head.origin, checkpoint, log, tiles, erasures, granted, nothing })
     }
 
     /// Hands over the material of all records of `ranges`, which ascend and do not overlap, in order. With `content` the
@@ -167,16 +190,18 @@ impl<'c> Gatherer<'c> {
         Ok(FetchedBlock { height, first: block.first_record, text: proof.block, log_proof, leaves, tree })
     }
 
-    /// Header and bytes of the records `next` to `end` of a block.
-    fn contents(&self, block: &FetchedBlock, next: u64, end: u64) -> Result<Vec<RawRecord>, GatherError> {
+    /// The records `next` to `end` of a block.
+    fn contents(&self, block: &FetchedBlock, next: u64, end: u64) -> Result<Vec<Content>, GatherError> {
         if end - next < WHOLE_BODY_FROM as u64 {
             let one = |record| {
                 let message = self.client.record(record)?;
-                let decode =
-                    |text: &str| from_base64(text).ok_or_else(|| malformed("a record not in base64"));
-                Ok(RawRecord { header: decode(&message.header)?, record: decode(&message.bytes)? })
+                self.content(&message.header, &message.bytes, &message.grants)
             };
             return (next..=end).map(one).collect();
+        }
+        // A body comes without what was granted of its records.
+        if self.granted.iter().any(|r| r.first <= end && r.last >= next) {
+            return self.listed(block.height, &(next..=end).collect::<Vec<_>>());
         }
         let bodies = self.client.bodies(block.height, 1)?;
         let body = bodies.into_iter().find(|(height, _)| *height == block.height);
@@ -184,19 +209,50 @@ impl<'c> Gatherer<'c> {
         let body = Body::decode(&body).map_err(malformed)?;
         let wanted = body.records().skip((next - block.first) as usize).take((end - next + 1) as usize);
         let raw = |record: &[u8]| RawRecord { header: body.header.to_vec(), record: record.to_vec() };
-        let records: Vec<RawRecord> = wanted.map(raw).collect();
+        let records: Vec<Content> = wanted.map(|r| (raw(r), self.nothing.clone())).collect();
         if records.len() as u64 != end - next + 1 {
             return Err(malformed(format!("the body of block {} is cut short", block.height)));
         }
         Ok(records)
     }
 
+    /// Some records of the block at `height`, by lists.
+    fn listed(&self, height: u64, records: &[u64]) -> Result<Vec<Content>, GatherError> {
+        let mut out = Vec::with_capacity(records.len());
+        let mut rest = records;
+        while !rest.is_empty() {
+            let message = self.client.records(rest.get(..MAX_RECORDS_PER_REQUEST).unwrap_or(rest))?;
+            let header = message.headers.get(&height).ok_or_else(|| malformed("a header is missing"))?;
+            let named = message.records.iter().map(|r| r.record);
+            // As many as the server sent, at least one.
+            if message.records.is_empty() || !rest.iter().copied().take(message.records.len()).eq(named) {
+                return Err(malformed("other records than those asked for"));
+            }
+            for sent in &message.records {
+                out.push(self.content(header, &sent.bytes, &sent.grants)?);
+            }
+            rest = rest.get(message.records.len()..).unwrap_or_default();
+        }
+        Ok(out)
+    }
+
+    /// What a server sent of one record.
+    fn content(&self, header: &str, record: &str, grants: &[GrantMessage]) -> Result<Content, GatherError> {
+        let decode = |text: &str| from_base64(text).ok_or_else(|| malformed("a record not in base64"));
+        let granted = match grants {
+            [] => self.nothing.clone(),
+            _ => Arc::new(Granted::of_messages(grants).ok_or_else(|| malformed("no part of a grant"))?),
+        };
+        Ok((RawRecord { header: decode(header)?, record: decode(record)? }, granted))
+    }
+
     fn material(
         &mut self,
         block: &FetchedBlock,
         record: u64,
-        content: Option<RawRecord>,
+        content: Option<Content>,
     ) -> Result<Material, GatherError> {
+        let (content, granted) = content.unzip();
         let at = (record - block.first) as usize;
         let missing = || malformed(format!("no hashes for record {record}"));
         let proof = Proof {
@@ -210,7 +266,8 @@ impl<'c> Gatherer<'c> {
         let erased =
             content.as_ref().is_some_and(|c| matches!(Record::decode(&c.record), Ok(Record::Erased(_))));
         let erasure = if erased { self.erasure(record)? } else { None };
-        Ok(Material { proof, content, erasure })
+        let granted = granted.unwrap_or_else(|| self.nothing.clone());
+        Ok(Material { proof, content, erasure, granted })
     }
 
     /// The order to erase a record, if the ledger has one. The first time this reads all blocks.

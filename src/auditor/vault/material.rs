@@ -1,5 +1,7 @@
 //! What evidence is made of, from a vault: everything against the vault's one checkpoint, and nothing asked of a server.
 
+use std::sync::Arc;
+
 use crate::base::record::Record;
 use crate::chain::authority::ErasureStatement;
 use crate::chain::tlog_proof::TlogProof;
@@ -7,14 +9,16 @@ use crate::ledger::{LedgerError, Prover, StoredTiles};
 use crate::store::Store;
 
 use super::super::evidence::build::{LogEntry, Material, RawRecord};
+use super::super::granted::Granted;
 use super::{Vault, VaultError, View};
 
 impl Vault {
-    /// Hands over the material of some records, ascending and each once.
+    /// Hands over the material of some records, ascending and each once; `granted` is [`Vault::granted`] of whoever opens them.
     pub fn materials<E: From<VaultError>>(
         &self,
         view: &View,
         records: &[u64],
+        granted: &Arc<Granted>,
         mut take: impl FnMut(Material) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut prover = Prover::new(&*self.store, &view.log, &view.as_of.checkpoint, view.as_of.records);
@@ -26,7 +30,7 @@ impl Vault {
             let gone = matches!(Record::decode(&stored.record), Ok(Record::Erased(_)));
             let erasure = if gone { self.order_of(view, *record, &mut orders)? } else { None };
             let content = Some(RawRecord { header: stored.header, record: stored.record });
-            take(Material { proof, content, erasure })?;
+            take(Material { proof, content, erasure, granted: granted.clone() })?;
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ pub fn run(args: DiscloseArgs) -> Outcome {
     let setting = args.vault.setting()?;
     let (identities, client) = (setting.identities()?, setting.client()?);
     let mut builder = Builder::new(&setting.key, &identities);
-    let mut gatherer = Gatherer::new(&client, &setting.key).map_err(MakeError::from)?;
+    let mut gatherer = Gatherer::new(&client, &setting.key, &identities).map_err(MakeError::from)?;
     let range = RecordRange { first: args.record, last: args.record };
     gatherer.each(&[range], true, |material| {
         builder.add(material, &disclose, None)?;

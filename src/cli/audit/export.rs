@@ -1,6 +1,7 @@
 //! `audit export`: one evidence file for any selection of records.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::auditor::evidence::build::{Added, BuildError, Builder, Disclose};
 use crate::auditor::evidence::format::Evidence;
@@ -276,7 +277,8 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
     };
     let mut builder = Builder::new(&setting.key, &identities);
     let mut tally = Tally::default();
-    let mut gatherer = Gatherer::new(&client, &setting.key).map_err(MakeError::from)?;
+    let shown = if args.hashes_only { &[][..] } else { &identities };
+    let mut gatherer = Gatherer::new(&client, &setting.key, shown).map_err(MakeError::from)?;
     gatherer.each(&ranges.0, !args.hashes_only, |material| {
         tally.count(builder.add(material, disclose, None)?);
         Ok::<_, MakeError>(())
@@ -295,9 +297,9 @@ pub fn from_vault(
     words: String,
 ) -> Outcome {
     let identities = open.setting.identities()?;
-    let granted = open.vault.granted(&identities)?;
+    let granted = Arc::new(open.vault.granted(&identities)?);
     let opened = open.records()?;
-    let mut builder = Builder::new(&open.setting.key, &identities).with_granted(&granted);
+    let mut builder = Builder::new(&open.setting.key, &identities);
     let mut tally = Tally::default();
     for some in records.chunks(MAX_RECORDS_PER_REQUEST) {
         // What a writer sealed wrongly can still be proved to exist.
@@ -307,7 +309,7 @@ pub fn from_vault(
             .filter(|r| matches!(r.content, Content::Unreadable { .. }))
             .map(|r| r.index)
             .collect();
-        open.vault.materials(&open.view, some, |material| {
+        open.vault.materials(&open.view, some, &granted, |material| {
             if unreadable.contains(&material.proof.record) && *disclose == Disclose::Everything {
                 builder.add(material, &Disclose::Nothing, None)?;
                 tally.unreadable += 1;

@@ -100,14 +100,21 @@ pub struct Criteria {
 }
 
 impl Criteria {
-    /// Spellings under which a value may have been tagged, normalised: as given, and as a FHIR reference.
+    /// Spellings under which a value may have been tagged, normalised: a bare id and FHIR references to it.
     fn spellings(value: &str) -> Vec<String> {
         let Some(plain) = normalise_text(value) else { return Vec::new() };
-        let bare = !plain.contains('/') && !plain.contains(':');
-        let references =
-            REFERENCE_TYPES.iter().filter(|_| bare).filter_map(|t| normalise_text(&format!("{t}/{plain}")));
-        let references: Vec<String> = references.collect();
-        [vec![plain], references].concat()
+        let types = REFERENCE_TYPES.map(str::to_ascii_lowercase);
+        let (kind, id) = plain.split_once('/').unwrap_or(("", &plain));
+        if id.contains(['/', ':']) || !(kind.is_empty() || types.iter().any(|t| t == kind)) {
+            return vec![plain];
+        }
+        // Some senders write the reference, some the bare id.
+        let with = |t: &String| format!("{t}/{id}");
+        let references: Vec<String> = match kind {
+            "" => types.iter().map(with).collect(),
+            _ => vec![plain.clone()],
+        };
+        [vec![id.to_owned()], references].concat()
     }
 
     fn check(&self) -> Result<(), SearchError> {

@@ -35,7 +35,7 @@ pub const REFERENCE_TYPES: [&str; 8] = [
 
 /// A FHIR reference (R4 §2.3.0.1) without base address and version: `https://host/fhir/Patient/7/_history/2` and
 /// `Patient/7` name the same patient. Other text stays as it is.
-fn plain_reference(text: &str) -> &str {
+pub fn plain_reference(text: &str) -> &str {
     if !text.contains('/') {
         return text;
     }

@@ -4,6 +4,7 @@
 use super::application::without_patient;
 use super::tree::Node;
 use super::{Facts, Outcome, time, words};
+use crate::event::normalise::plain_reference;
 
 /// DICOM PS3.16 CID 400 and 402: codes of the controlled terminology "DCM".
 mod dcm {
@@ -175,7 +176,8 @@ fn name(agent: &Node<'_>) -> Option<String> {
 
 /// Reference: literal, else logical.
 fn reference(node: &Node<'_>) -> Option<String> {
-    node.text_at(&["reference"]).or_else(|| node.text_at(&["identifier", "value"]))
+    let literal = node.text_at(&["reference"]).map(|r| plain_reference(&r).to_owned());
+    literal.or_else(|| node.text_at(&["identifier", "value"]))
 }
 
 fn reference_or_display(node: &Node<'_>) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Words of reports: numbers, lists, names, and event text made safe to look at.
 
+use crate::event::normalise::plain_reference;
 use std::collections::HashMap;
 
 use crate::auditor::facts::Facts;
@@ -82,6 +83,7 @@ pub fn shown(text: &str) -> String {
 /// FHIR writes `Practitioner/dr-smith` where an application writes `dr-smith`: for a report they are one person.
 pub fn person(text: &str) -> &str {
     const KIND: &str = "Practitioner/";
+    let text = plain_reference(text);
     match text.rfind(KIND) {
         Some(at) if at == 0 || text.get(..at).is_some_and(|t| t.ends_with('/')) => {
             text.get(at + KIND.len()..).filter(|t| !t.is_empty()).unwrap_or(text)

@@ -9,7 +9,7 @@ use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
 use crate::base::hash::{Hash, from_base64};
 use crate::base::record::Record;
-use crate::chain::batch::header_hash;
+use crate::chain::batch::check_header;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::proof::{Proof, ProofError, Verified, record_id, verify_block};
@@ -151,15 +151,8 @@ fn check_place(
     let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else {
         return Err(malformed("the block holds no records"));
     };
-    if header_hash(header_bytes) != statement.header_hash {
-        return Err(malformed("the batch header is not the one the writer signed"));
-    }
-    let header = Header::decode(header_bytes).map_err(|e| malformed(&e.to_string()))?;
-    if (&header.ledger, &*header.writer, header.sequence)
-        != (&statement.ledger, block.statement.signer_name(), statement.sequence)
-    {
-        return Err(malformed("the batch header is of another batch than its statement"));
-    }
+    let header = check_header(header_bytes, &block, &statement)
+        .map_err(|e| malformed(&format!("the batch header is not the one the writer signed: {e}")))?;
     let position = (index - block.first_record) as u32;
     Ok(Place { header, position, verified, retain_until: statement.retain_until })
 }

@@ -22,7 +22,7 @@ use crate::seal::reader_key::Identity;
 
 use super::batch::{BatchOpener, OpenBatchError};
 use super::granted::Granted;
-use super::record::{AuditRecord, Content};
+use super::record::AuditRecord;
 
 /// Why a record could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -186,20 +186,10 @@ pub fn open_proven(
             own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
             &own
         };
-        let content = match (opener, Record::decode(&bytes)) {
-            (_, Ok(Record::Erased(_))) => {
-                out.push((None, proof));
-                continue;
-            }
-            (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
-            (Err(e), _) => Content::Unreadable { why: e.to_string() },
-            (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
-                Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
-                // Of a batch that was granted in part.
-                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
-                Err(e) => Content::Unreadable { why: e.to_string() },
-            },
-        };
+        if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
+            out.push((None, proof));
+            continue;
+        }
         let record = AuditRecord {
             index: *index,
             block,
@@ -208,7 +198,7 @@ pub fn open_proven(
             sealed: place.verified.sealed,
             writer: place.verified.writer.as_str().into(),
             retain_until: place.retain_until.as_str().into(),
-            content,
+            content: BatchOpener::content(opener, &mut parser, place.position, &bytes),
         };
         out.push((Some(record), proof));
     }

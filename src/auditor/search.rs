@@ -137,13 +137,13 @@ impl Criteria {
     }
 }
 
-/// A record that matches, with its proof.
+/// A record that matches.
 #[derive(Debug)]
 pub struct Hit {
     /// The record, opened.
     pub record: AuditRecord,
-    /// Its existence proof.
-    pub proof: Proof,
+    /// Its existence proof as the server gave it, verified. `None` from a vault, which makes proofs on demand: [`Vault::proofs`].
+    pub proof: Option<Proof>,
 }
 
 /// What a search found and what it could not look into.
@@ -328,7 +328,7 @@ pub fn search_server(
                         found.erased.push(proof.record);
                         continue;
                     };
-                    if !take(&mut parser, criteria, &mut found, record, || Ok(proof))? {
+                    if !take(&mut parser, criteria, &mut found, record, Some(proof)) {
                         break 'plans;
                     }
                 }
@@ -373,12 +373,7 @@ pub fn search_vault(
         loop {
             let page = find_tagged(store, &plan.clauses, from, view.as_of.records, MAX_RECORDS_PER_REQUEST)?;
             for record in records.pick(&page)? {
-                let index = record.index;
-                let proof = || {
-                    let made = vault.proofs(view, &[index])?.pop();
-                    made.ok_or_else(|| damaged(format!("record {index} has no proof")))
-                };
-                if !take(&mut parser, criteria, &mut found, record, proof)? {
+                if !take(&mut parser, criteria, &mut found, record, None) {
                     break 'plans;
                 }
             }
@@ -398,19 +393,19 @@ fn take(
     criteria: &Criteria,
     found: &mut Found,
     record: AuditRecord,
-    proof: impl FnOnce() -> Result<Proof, SearchError>,
-) -> Result<bool, SearchError> {
+    proof: Option<Proof>,
+) -> bool {
     if let Content::Erased { .. } = record.content {
         found.erased.push(record.index);
-        return Ok(true);
+        return true;
     }
     if !criteria.matches(parser, &record).unwrap_or(false) {
-        return Ok(true);
+        return true;
     }
     if found.hits.len() >= criteria.limit {
         found.cut = true;
-        return Ok(false);
+        return false;
     }
-    found.hits.push(Hit { record, proof: proof()? });
-    Ok(true)
+    found.hits.push(Hit { record, proof });
+    true
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::api::message::GrantMessage;
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
-use crate::base::hash::{Hash, from_base64};
+use crate::base::hash::from_base64;
 use crate::base::record::Record;
 use crate::chain::batch::check_header;
 use crate::chain::block::Block;
@@ -251,12 +251,4 @@ pub fn open_with(
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
     let opened = opener.open(&mut Parser::new(), position, record)?;
     Ok((opened.event, opened.withheld))
-}
-
-/// SHA-256 of a record's ciphertext, by which anyone finds it in the ledger.
-pub fn ciphertext_hash(record: &[u8]) -> Option<Hash> {
-    match Record::decode(record).ok()? {
-        Record::Sealed { ciphertext, .. } => Some(Hash::of(&[ciphertext])),
-        Record::Erased(inputs) => Some(inputs.ciphertext_hash),
-    }
 }

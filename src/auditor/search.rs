@@ -157,8 +157,6 @@ pub struct Found {
     pub erased: Vec<u64>,
     /// Epochs (one writer, period and circle of readers) of which no identity is a reader.
     pub epochs_not_for_you: usize,
-    /// Epochs that were searched.
-    pub epochs: usize,
     /// Sections of searched epochs that no identity may read: values there cannot be searched. Writer and section.
     pub hidden: Vec<(String, String)>,
     /// Epochs whose writer does not tag one of the fields: writer and field.
@@ -235,7 +233,6 @@ fn plan(
     found.epochs_not_for_you = closed.len();
     let mut plans: Vec<Plan> = Vec::new();
     for epoch in epochs.into_iter().filter(|e| e.tagged) {
-        found.epochs += 1;
         let hidden = epoch.sections.iter().filter(|name| !epoch.known.contains(*name));
         found.hidden.extend(hidden.map(|name| (epoch.writer.clone(), name.clone())));
         let size = |p: &Plan| p.clauses.iter().map(Vec::len).sum::<usize>();

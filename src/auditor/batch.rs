@@ -10,6 +10,8 @@ use crate::seal::open::{BatchGrant, OpenError, Opened, Opener};
 use crate::seal::reader_key::Identity;
 use crate::seal::tag::SectionSecret;
 
+use super::record::Content;
+
 /// Why one record does not open although its place in the chain is right.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenBatchError {
@@ -110,6 +112,27 @@ impl BatchOpener {
         match refusal {
             Some(e) if all.is_empty() => Err(e),
             _ => Ok(all),
+        }
+    }
+
+    /// What is inside a record whose place in the chain is right and that is not erased; `opener` is what [`BatchOpener::new`] gave
+    /// for its batch.
+    pub fn content(
+        opener: &Result<BatchOpener, OpenError>,
+        parser: &mut Parser,
+        position: u32,
+        record: &[u8],
+    ) -> Content {
+        let opener = match opener {
+            Ok(opener) => opener,
+            Err(OpenError::NotAReader(_)) => return Content::NotForYou,
+            Err(e) => return Content::Unreadable { why: e.to_string() },
+        };
+        match opener.open(parser, position, record) {
+            Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
+            // Of a batch that was granted in part.
+            Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
+            Err(e) => Content::Unreadable { why: e.to_string() },
         }
     }
 

@@ -11,7 +11,7 @@ use crate::base::random::{self, Csprng, RandomError};
 use crate::base::record::KEY_LEN;
 use crate::base::wire::WireError;
 use crate::chain::authority::{GrantStatement, RecordRange};
-use crate::chain::batch::{BatchCommitment, BatchError, commit};
+use crate::chain::batch::{BatchError, check_header, commit};
 use crate::chain::block::Block;
 use crate::chain::grant::slots_hash;
 use crate::chain::key::VerifierKey;
@@ -225,10 +225,7 @@ impl Maker<'_> {
     /// after it.
     fn batch(&mut self, height: u64, body: &[u8], next: u64) -> Result<u64, MakeGrantError> {
         let block = self.block_of(next)?;
-        let found = commit(body).map_err(|e: BatchError| mismatch(height, e))?;
-        check_batch(&block, height, &found)?;
-        let header: Header = found.header;
-        let records = found.leaf_inputs.len() as u64;
+        let (header, records) = check_batch(&block, height, body)?;
         let first = (next - block.first_record) as usize;
         let after = (block.first_record + records).min(self.order.range.last + 1);
         let count = (after - next) as usize;
@@ -301,21 +298,18 @@ impl Maker<'_> {
     }
 }
 
-/// The bytes must be those that the writer signed, and the header that of the statement.
-fn check_batch(block: &Block, height: u64, found: &BatchCommitment) -> Result<(), MakeGrantError> {
+/// The bytes must be those that the writer signed, and the header that of the statement. Gives the header and the number of records.
+fn check_batch(block: &Block, height: u64, body: &[u8]) -> Result<(Header, u64), MakeGrantError> {
     let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else {
         return Err(mismatch(height, "the block holds no records"));
     };
-    let header = &found.header;
-    let of = (&header.ledger, &*header.writer, header.sequence);
-    if block.height != height
-        || found.records_root != statement.records_root
-        || found.header_hash != statement.header_hash
-        || of != (&statement.ledger, block.statement.signer_name(), statement.sequence)
-    {
+    let found = commit(body).map_err(|e: BatchError| mismatch(height, e))?;
+    let decoded = Body::decode(body).map_err(|e| mismatch(height, e))?;
+    let header = check_header(decoded.header, block, &statement).map_err(|e| mismatch(height, e))?;
+    if block.height != height || found.records_root != statement.records_root {
         return Err(mismatch(height, "the stored records are not the ones the writer signed"));
     }
-    Ok(())
+    Ok((header, found.leaf_inputs.len() as u64))
 }
 
 /// Whether a body covers what its statement says and is the one it names; how many records it gives something of.

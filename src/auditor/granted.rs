@@ -65,13 +65,8 @@ impl Granted {
     }
 
     /// Number of grants.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.grants.len()
-    }
-
-    /// Whether there is no grant.
-    pub fn is_empty(&self) -> bool {
-        self.grants.is_empty()
     }
 
     /// Heights of the blocks of which something is granted, ascending.

@@ -7,9 +7,9 @@ use zeroize::Zeroizing;
 use crate::api::message::GrantMessage;
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
-use crate::base::hash::{Hash, from_base64};
+use crate::base::hash::from_base64;
 use crate::base::record::Record;
-use crate::chain::batch::header_hash;
+use crate::chain::batch::check_header;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::proof::{Proof, ProofError, Verified, record_id, verify_block};
@@ -22,7 +22,7 @@ use crate::seal::reader_key::Identity;
 
 use super::batch::{BatchOpener, OpenBatchError};
 use super::granted::Granted;
-use super::record::{AuditRecord, Content};
+use super::record::AuditRecord;
 
 /// Why a record could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -151,15 +151,8 @@ fn check_place(
     let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else {
         return Err(malformed("the block holds no records"));
     };
-    if header_hash(header_bytes) != statement.header_hash {
-        return Err(malformed("the batch header is not the one the writer signed"));
-    }
-    let header = Header::decode(header_bytes).map_err(|e| malformed(&e.to_string()))?;
-    if (&header.ledger, &*header.writer, header.sequence)
-        != (&statement.ledger, block.statement.signer_name(), statement.sequence)
-    {
-        return Err(malformed("the batch header is of another batch than its statement"));
-    }
+    let header = check_header(header_bytes, &block, &statement)
+        .map_err(|e| malformed(&format!("the batch header is not the one the writer signed: {e}")))?;
     let position = (index - block.first_record) as u32;
     Ok(Place { header, position, verified, retain_until: statement.retain_until })
 }
@@ -193,20 +186,10 @@ pub fn open_proven(
             own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
             &own
         };
-        let content = match (opener, Record::decode(&bytes)) {
-            (_, Ok(Record::Erased(_))) => {
-                out.push((None, proof));
-                continue;
-            }
-            (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
-            (Err(e), _) => Content::Unreadable { why: e.to_string() },
-            (Ok(opener), _) => match opener.open(&mut parser, place.position, &bytes) {
-                Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
-                // Of a batch that was granted in part.
-                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
-                Err(e) => Content::Unreadable { why: e.to_string() },
-            },
-        };
+        if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
+            out.push((None, proof));
+            continue;
+        }
         let record = AuditRecord {
             index: *index,
             block,
@@ -215,7 +198,7 @@ pub fn open_proven(
             sealed: place.verified.sealed,
             writer: place.verified.writer.as_str().into(),
             retain_until: place.retain_until.as_str().into(),
-            content,
+            content: BatchOpener::content(opener, &mut parser, place.position, &bytes),
         };
         out.push((Some(record), proof));
     }
@@ -268,12 +251,4 @@ pub fn open_with(
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
     let opened = opener.open(&mut Parser::new(), position, record)?;
     Ok((opened.event, opened.withheld))
-}
-
-/// SHA-256 of a record's ciphertext, by which anyone finds it in the ledger.
-pub fn ciphertext_hash(record: &[u8]) -> Option<Hash> {
-    match Record::decode(record).ok()? {
-        Record::Sealed { ciphertext, .. } => Some(Hash::of(&[ciphertext])),
-        Record::Erased(inputs) => Some(inputs.ciphertext_hash),
-    }
 }

@@ -153,13 +153,13 @@ impl Criteria {
     }
 }
 
-/// A record that matches, with its proof.
+/// A record that matches.
 #[derive(Debug)]
 pub struct Hit {
     /// The record, opened.
     pub record: AuditRecord,
-    /// Its existence proof.
-    pub proof: Proof,
+    /// Its existence proof as the server gave it, verified. `None` from a vault, which makes proofs on demand: [`Vault::proofs`].
+    pub proof: Option<Proof>,
 }
 
 /// What a search found and what it could not look into.
@@ -181,8 +181,6 @@ pub struct Found {
     pub granted: bool,
     /// Epochs (one writer, period and circle of readers) of which no identity is a reader.
     pub epochs_not_for_you: usize,
-    /// Epochs that were searched.
-    pub epochs: usize,
     /// Sections of searched epochs that no identity may read: values there cannot be searched. Writer and section.
     pub hidden: Vec<(String, String)>,
     /// Epochs whose writer does not tag one of the fields: writer and field.
@@ -270,7 +268,6 @@ fn plan(
     found.epochs_not_for_you = closed.len();
     let mut plans: Vec<Plan> = Vec::new();
     for epoch in epochs.into_iter().filter(|e| e.tagged) {
-        found.epochs += 1;
         let hidden = epoch.sections.iter().filter(|name| !epoch.known.contains(*name));
         found.hidden.extend(hidden.map(|name| (epoch.writer.clone(), name.clone())));
         let size = |p: &Plan| p.clauses.iter().map(Vec::len).sum::<usize>();
@@ -399,7 +396,7 @@ pub fn search_server(
                         found.hashes_only.push(proof.record);
                         continue;
                     };
-                    if !take(&mut parser, criteria, &mut found, record, || Ok(proof))? {
+                    if !take(&mut parser, criteria, &mut found, record, Some(proof)) {
                         break 'plans;
                     }
                 }
@@ -443,12 +440,7 @@ pub fn search_vault(
         loop {
             let page = find_tagged(store, &plan.clauses, from, view.as_of.records, MAX_RECORDS_PER_REQUEST)?;
             for record in records.pick(&page)? {
-                let index = record.index;
-                let proof = || {
-                    let made = vault.proofs(view, &[index])?.pop();
-                    made.ok_or_else(|| damaged(format!("record {index} has no proof")))
-                };
-                if !take(&mut parser, criteria, &mut found, record, proof)? {
+                if !take(&mut parser, criteria, &mut found, record, None) {
                     break 'plans;
                 }
             }
@@ -468,26 +460,26 @@ fn take(
     criteria: &Criteria,
     found: &mut Found,
     record: AuditRecord,
-    proof: impl FnOnce() -> Result<Proof, SearchError>,
-) -> Result<bool, SearchError> {
+    proof: Option<Proof>,
+) -> bool {
     match record.content {
         Content::Opened { .. } => {}
         Content::Erased { .. } => {
             found.erased.push(record.index);
-            return Ok(true);
+            return true;
         }
         Content::NotForYou | Content::Unreadable { .. } => {
             found.unopened.push(record.index);
-            return Ok(true);
+            return true;
         }
     }
     if !criteria.matches(parser, &record).unwrap_or(false) {
-        return Ok(true);
+        return true;
     }
     if found.hits.len() >= criteria.limit {
         found.cut = true;
-        return Ok(false);
+        return false;
     }
-    found.hits.push(Hit { record, proof: proof()? });
-    Ok(true)
+    found.hits.push(Hit { record, proof });
+    true
 }

@@ -1,12 +1,14 @@
 //! A batch's hashes, recomputed from its bytes, and the rules a records statement must keep towards its
 //! batch. `docs/FORMAT.md` §3 to §7. Writer, ledger and auditor all go through [`commit`].
 
+use super::block::Block;
 use super::recipient::recipient_key;
 use super::roster::Roster;
 use super::statement::RecordsStatement;
 use super::tree;
 use crate::base::batch::{Body, Header, KEM_X25519};
 use crate::base::hash::Hash;
+use crate::base::limits::MAX_HEADER_BYTES;
 use crate::base::record::{KEY_LEN, LeafInputs, Record, TAG_LEN};
 use crate::base::wire::WireError;
 
@@ -43,6 +45,12 @@ pub enum BatchError {
         stated: String,
         /// What the bytes give.
         found: String,
+    },
+    /// The header is longer than [`MAX_HEADER_BYTES`].
+    #[error("the batch header has {found} bytes, more than the {MAX_HEADER_BYTES} allowed")]
+    HeaderLength {
+        /// Its length in bytes.
+        found: usize,
     },
     /// A reader of the header is not one this version seals for.
     #[error("reader {index} of the batch header: {why}")]
@@ -203,9 +211,7 @@ pub fn check_erased(
     roster: &Roster,
 ) -> Result<(), BatchError> {
     let header = &batch.header;
-    same("ledger", &statement.ledger, &header.ledger)?;
-    same("writer", writer, &header.writer)?;
-    same("sequence", &statement.sequence, &header.sequence)?;
+    check_names(statement, writer, header)?;
     same("records", &statement.records, &(batch.leaf_inputs.len() as u64))?;
     same_hash("header-hash", &statement.header_hash, &batch.header_hash)?;
     same_hash("records-root", &statement.records_root, &batch.records_root)?;
@@ -217,6 +223,23 @@ pub fn check_erased(
     }
     check_readers(header)?;
     check_required(header, roster)
+}
+
+/// Reads a batch header that must be the one whose hash the statement of `block` signs, of the same ledger, writer and sequence.
+pub fn check_header(bytes: &[u8], block: &Block, statement: &RecordsStatement) -> Result<Header, BatchError> {
+    if bytes.len() > MAX_HEADER_BYTES {
+        return Err(BatchError::HeaderLength { found: bytes.len() });
+    }
+    same_hash("header-hash", &statement.header_hash, &header_hash(bytes))?;
+    let header = Header::decode(bytes)?;
+    check_names(statement, block.statement.signer_name(), &header)?;
+    Ok(header)
+}
+
+fn check_names(statement: &RecordsStatement, writer: &str, header: &Header) -> Result<(), BatchError> {
+    same("ledger", &statement.ledger, &header.ledger)?;
+    same("writer", writer, &header.writer)?;
+    same("sequence", &statement.sequence, &header.sequence)
 }
 
 fn same<T: PartialEq + ToString + ?Sized>(

@@ -1,8 +1,7 @@
 //! Checks an evidence file with the ledger's public key and nothing else. `docs/FORMAT.md` §13, "To verify".
 
 use crate::base::batch::Header;
-use crate::base::limits::MAX_HEADER_BYTES;
-use crate::chain::batch::{header_hash, record_leaf};
+use crate::chain::batch::{self, BatchError, record_leaf};
 use crate::chain::block::{Block, BlockError};
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
@@ -101,15 +100,10 @@ impl Checked {
 }
 
 fn check_header(bytes: &[u8], block: &Block, statement: &RecordsStatement) -> Result<Header, BlockFault> {
-    if bytes.len() > MAX_HEADER_BYTES || header_hash(bytes) != statement.header_hash {
-        return Err(BlockFault::OtherHeader);
-    }
-    let header = Header::decode(bytes).map_err(BlockFault::HeaderForm)?;
-    let names = (&*header.ledger, &*header.writer, header.sequence);
-    if names != (&*statement.ledger, block.statement.signer_name(), statement.sequence) {
-        return Err(BlockFault::OtherHeader);
-    }
-    Ok(header)
+    batch::check_header(bytes, block, statement).map_err(|e| match e {
+        BatchError::Wire(form) => BlockFault::HeaderForm(form),
+        _ => BlockFault::OtherHeader,
+    })
 }
 
 /// Verifies an evidence file.

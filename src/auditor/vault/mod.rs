@@ -11,7 +11,6 @@ mod sync;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::clock::Timestamp;
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{CheckpointError, SignedCheckpoint};
@@ -22,7 +21,7 @@ use crate::chain::replay::State;
 use crate::chain::statement::Statement;
 use crate::ledger::{LedgerError, Prover, blank_grants, restore_log};
 use crate::seal::reader_key::Identity;
-use crate::store::{LockFile, SqliteStore, Store, StoreError, StoredRecord};
+use crate::store::{LockFile, SqliteStore, Store, StoreError};
 
 use super::granted::Granted;
 use super::record::AsOf;
@@ -226,11 +225,6 @@ impl Vault {
         records.iter().map(|r| prover.proof(*r)).collect()
     }
 
-    /// One record's bytes with its batch header.
-    pub fn stored(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
-        self.store.record(record)
-    }
-
     /// The copy's database, for look-ups.
     pub fn store(&self) -> &dyn Store {
         &*self.store
@@ -304,11 +298,6 @@ impl Vault {
             Some(head) => State::decode(&head.state).map_err(|e| self.damaged(e)),
             None => Ok(State::new(self.key.name())),
         }
-    }
-
-    /// When the roster in force was issued, and who is in it.
-    pub fn roster(&self) -> Result<Option<(Timestamp, crate::chain::roster::Roster)>, VaultError> {
-        Ok(self.state()?.roster().map(|r| (r.issued, r.clone())))
     }
 }
 

@@ -47,7 +47,7 @@ impl Kept {
     ) -> Result<Option<Kept>, rusqlite::Error> {
         let Some(conn) = connect(dir, create)? else { return Ok(None) };
         let mut who: Vec<u8> = identities.iter().flat_map(|i| *i.recipient().as_bytes()).collect();
-        who.put_u64(granted.len() as u64);
+        who.put_u64(granted.count() as u64);
         Ok(Some(Kept { conn: Mutex::new(conn), who: Hash::of(&[&who]), ledger: ledger.to_owned() }))
     }
 

@@ -19,7 +19,7 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 use crate::store::{BlockInfo, SqliteStore, Store};
 
-use super::super::batch::{BatchOpener, OpenBatchError};
+use super::super::batch::BatchOpener;
 use super::super::granted::Granted;
 use super::super::record::{AsOf, AuditRecord, BlockStream, Content, RecordStream, Records, RecordsError};
 use super::opened::Kept;
@@ -283,9 +283,9 @@ impl Shared {
         bytes: &[u8],
     ) -> Result<AuditRecord, RecordsError> {
         let index = info.first_record + u64::from(position);
-        let content = match (&batch.opener, Record::decode(bytes)) {
-            (_, Err(e)) => return Err(damaged(info.height, e)),
-            (_, Ok(Record::Erased(_))) => match self.order_for(index) {
+        let content = match Record::decode(bytes) {
+            Err(e) => return Err(damaged(info.height, e)),
+            Ok(Record::Erased(_)) => match self.order_for(index) {
                 Some(block) => Content::Erased { by_block: Some(block) },
                 None => {
                     return Err(damaged(
@@ -294,18 +294,11 @@ impl Shared {
                     ));
                 }
             },
-            (Err(OpenError::NotAReader(_)), _) => Content::NotForYou,
-            (Err(e), _) => Content::Unreadable { why: e.to_string() },
-            (Ok(opener), _) => match opener.open(parser, position, bytes) {
-                Ok(opened) => Content::Opened { event: opened.event, withheld: opened.withheld },
-                // Of a batch that was granted in part.
-                Err(OpenBatchError::Open(OpenError::NotAReader(_))) => Content::NotForYou,
-                Err(e) => {
-                    self.check_bytes(info, position, bytes)?;
-                    Content::Unreadable { why: e.to_string() }
-                }
-            },
+            Ok(_) => BatchOpener::content(&batch.opener, parser, position, bytes),
         };
+        if let Content::Unreadable { .. } = content {
+            self.check_bytes(info, position, bytes)?;
+        }
         Ok(batch.meta.record(index, position, content))
     }
 

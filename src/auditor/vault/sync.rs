@@ -96,8 +96,6 @@ pub struct Progress {
     pub done: u64,
     /// Blocks in all.
     pub blocks: u64,
-    /// Records in the vault.
-    pub records: u64,
 }
 
 /// What a sync did.
@@ -262,7 +260,7 @@ impl Vault {
                     checked.forked = true;
                 }
             }
-            progress(Progress { checking: true, done: log.size(), blocks: target.size, records: 0 });
+            progress(Progress { checking: true, done: log.size(), blocks: target.size });
         }
         if log.root() != target.root {
             if let Some(known) = known
@@ -398,8 +396,7 @@ impl Run<'_> {
     }
 
     fn tell(&self, progress: &mut dyn FnMut(Progress)) {
-        let (done, records) = (self.state.height(), self.state.next_record());
-        progress(Progress { checking: false, done, blocks: self.target.size, records });
+        progress(Progress { checking: false, done: self.state.height(), blocks: self.target.size });
     }
 
     fn block(&mut self, source: &mut dyn Source, text: String) -> Result<(), SyncError> {

@@ -11,7 +11,7 @@ use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::batch::{self, record_leaf};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::chain::grant;
+use crate::chain::grant::{self, GrantError};
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::record_id;
@@ -79,6 +79,8 @@ pub struct Report {
     pub holds: Vec<String>,
     /// Grants to later readers.
     pub grants: u64,
+    /// Those of them whose slots were not shown because their reader is no longer in the roster.
+    pub hidden_grants: u64,
     /// Bytes of bodies hashed.
     pub bytes: u64,
     /// Root of the log, base64.
@@ -172,6 +174,8 @@ pub fn verify(
         grants: 0,
         erased: Vec::new(),
         slots: Vec::new(),
+        emptied: Vec::new(),
+        firsts: Vec::new(),
         ordered: Vec::new(),
     };
     let mut retention = Retention::new();
@@ -194,6 +198,7 @@ pub fn verify(
             let statement = state.apply(&block).map_err(|e| wrong(height, None, e.to_string()))?;
             retention.apply(&block, &statement).map_err(|e| wrong(height, None, e.to_string()))?;
             log.append(block.hash());
+            run.firsts.push(block.first_record);
             if height == 0 {
                 genesis = block.hash().base64();
                 let by_admin =
@@ -219,7 +224,7 @@ pub fn verify(
                     run.ordered.extend(&e.records);
                     erasures.push(ErasureReport::of(&block, e));
                 }
-                Statement::Grant(grant) => run.grant(height, grant, size)?,
+                Statement::Grant(grant) => run.grant(&block, grant, size)?,
                 Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Hold(_) => {}
             }
             progress(state.height(), size);
@@ -243,6 +248,22 @@ pub fn verify(
             "its ciphertext is missing and no erasure statement orders that",
         ));
     }
+    let reads = |to: &str| state.roster().is_some_and(|r| r.reader_by_recipient(to).is_some());
+    let mut hidden_grants = 0;
+    for (block, to, gone) in run.emptied {
+        let unexplained = RecordRange::without(&gone, &ordered);
+        match unexplained.first() {
+            Some(records) if reads(&to) => {
+                let what = format!(
+                    "{}. Its reader is still in the roster (if records were ordered to be erased or a reader was removed while this ran, run it again)",
+                    GrantError::Emptied { records: *records }
+                );
+                return Err(wrong(block, None, what));
+            }
+            Some(_) => hidden_grants += 1,
+            None => {}
+        }
+    }
     // A record is gone when its granted slots are, too.
     let gone = RecordRange::without(&run.erased, &RecordRange::normalise(run.slots));
     let not_yet = if run.source.has_bodies() { RecordRange::without(&ordered, &gone) } else { Vec::new() };
@@ -256,6 +277,7 @@ pub fn verify(
         erasures,
         holds: state.holds().map(|(name, _)| name.to_owned()).collect(),
         grants: run.grants,
+        hidden_grants,
         bytes: run.bytes,
         root: checkpoint.root.base64(),
         genesis,
@@ -276,12 +298,18 @@ struct Run<'a> {
     erased: Vec<RecordRange>,
     /// Records that a grant still has slots of.
     slots: Vec<RecordRange>,
+    /// Block and grantee of each grant of which slots are gone, with their records.
+    emptied: Vec<(u64, String, Vec<RecordRange>)>,
+    /// The first record of each block so far.
+    firsts: Vec<u64>,
     ordered: Vec<RecordRange>,
 }
 
 impl Run<'_> {
-    /// A grant: its slots, as far as they are not erased, must be those its statement names.
-    fn grant(&mut self, height: u64, statement: &GrantStatement, size: u64) -> Result<(), VerifyError> {
+    /// A grant: its slots, as far as they are not gone, must be those its statement names. Whether they may be gone is said at the
+    /// end of the ledger.
+    fn grant(&mut self, block: &Block, statement: &GrantStatement, size: u64) -> Result<(), VerifyError> {
+        let height = block.height;
         self.grants += 1;
         if !self.source.has_bodies() {
             return Ok(());
@@ -292,6 +320,16 @@ impl Run<'_> {
         }
         self.bytes += body.len() as u64;
         grant::check(statement, &body).map_err(|e| wrong(height, None, e.to_string()))?;
+        grant::check_place(statement, &body, |at| {
+            let at = usize::try_from(at).unwrap_or(usize::MAX);
+            let (first, next) = (self.firsts.get(at), self.firsts.get(at.saturating_add(1)));
+            Ok(first.zip(next).map(|(first, next)| (*first, (next - first) as u32)))
+        })
+        .map_err(|e: GrantError| wrong(height, None, e.to_string()))?;
+        let gone = grant::emptied(statement, &body, &[]).map_err(|e| wrong(height, None, e.to_string()))?;
+        if !gone.is_empty() {
+            self.emptied.push((height, statement.to.clone(), gone));
+        }
         let body = GrantBody::decode(&body).map_err(|e| wrong(height, None, e.to_string()))?;
         let mut record = statement.range.first;
         for part in body.parts() {

@@ -177,6 +177,18 @@ impl<'a> GrantBody<'a> {
         self.parts().find(|p| p.head.height == height)
     }
 
+    /// The records of which only the hash of the slots remains, ascending. `first_record` is the statement's.
+    pub fn gone(&self, first_record: u64) -> Vec<u64> {
+        let mut out = Vec::new();
+        let mut record = first_record;
+        for part in self.parts() {
+            let entries = (record..).zip(part.entries());
+            out.extend(entries.filter(|(_, e)| matches!(e, GrantEntry::Gone(_))).map(|(r, _)| r));
+            record = record.saturating_add(u64::from(part.head.records));
+        }
+        out
+    }
+
     /// Number of records covered, those left out included.
     pub fn records(&self) -> u64 {
         self.heads.iter().map(|h| u64::from(h.records)).sum()

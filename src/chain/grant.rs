@@ -1,7 +1,7 @@
 //! The rules a grant statement must keep towards its body. `docs/FORMAT.md` §12. Who may sign it, and for whom, is
 //! [`super::replay`]'s; whether a slot is right only the new reader can tell, by the record's key commitment.
 
-use super::authority::GrantStatement;
+use super::authority::{GrantStatement, RecordRange};
 use crate::base::grant::{GrantBody, blank};
 use crate::base::hash::Hash;
 use crate::base::wire::WireError;
@@ -36,6 +36,15 @@ pub enum GrantError {
         /// The block's height.
         height: u64,
     },
+    /// Slots were taken out of the body, and nothing in the ledger says why.
+    #[error(
+        "the slots of {} ({}) were taken out of the grant's body, and no erasure statement orders that",
+        if .records.first == .records.last { "record" } else { "records" }, .records
+    )]
+    Emptied {
+        /// The first such records.
+        records: RecordRange,
+    },
     /// The granter never was a reader.
     #[error("{0} was never a reader of this ledger, so it cannot grant")]
     NeverReader(String),
@@ -58,6 +67,18 @@ pub fn check(statement: &GrantStatement, body: &[u8]) -> Result<(), GrantError> 
     let stated = (statement.range.last - statement.range.first).saturating_add(1);
     let found = GrantBody::decode(body)?.records();
     if stated == found { Ok(()) } else { Err(GrantError::Records { stated, found }) }
+}
+
+/// The records whose slots were taken out of the body though they are not in `ordered` (normalised). §12: a body may lack them only
+/// if their erasure was ordered or, where it is served, if the grantee has left the roster.
+pub fn emptied(
+    statement: &GrantStatement,
+    body: &[u8],
+    ordered: &[RecordRange],
+) -> Result<Vec<RecordRange>, WireError> {
+    let gone = GrantBody::decode(body)?.gone(statement.range.first);
+    let gone = gone.into_iter().map(|r| RecordRange { first: r, last: r }).collect();
+    Ok(RecordRange::without(&RecordRange::normalise(gone), ordered))
 }
 
 /// Whether the body's batches are the blocks that hold the range, all of them. `block` gives a block's first record and the

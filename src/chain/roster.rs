@@ -24,7 +24,8 @@ pub struct RosterReader {
     pub required: bool,
 }
 
-/// Who may do what, from the block of this statement on. The keys of one kind ascend strictly by name.
+/// Who may do what, from the block of this statement on. The keys of one kind ascend strictly by name;
+/// none of them stands under two names.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Roster {
     /// Ledger origin.
@@ -120,6 +121,11 @@ impl Roster {
         if !readers.is_sorted_by(|a, b| a.name < b.name) {
             return l.invalid("reader", "names must ascend, each once");
         }
+        let mut recipients: Vec<&str> = readers.iter().map(|r| r.recipient.as_str()).collect();
+        recipients.sort_unstable();
+        if !recipients.is_sorted_by(|a, b| a < b) {
+            return l.invalid("reader", "one recipient has two names");
+        }
         let officers_required = l.number("officers-required")?;
         let officers = keys(&mut l, "officer", KeyKind::Ed25519)?;
         if officers_required > officers.len() as u64 {
@@ -184,6 +190,12 @@ fn keys(l: &mut Lines<'_>, name: &'static str, kind: KeyKind) -> Result<Vec<Veri
             return l.invalid(name, "names must ascend, each once");
         }
         keys.push(key);
+    }
+    // One person under two names would count twice as an officer, and stay after a removal.
+    let mut public: Vec<&[u8; 32]> = keys.iter().map(VerifierKey::public_bytes).collect();
+    public.sort_unstable();
+    if !public.is_sorted_by(|a, b| a < b) {
+        return l.invalid(name, "one public key has two names");
     }
     Ok(keys)
 }

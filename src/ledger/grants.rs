@@ -12,7 +12,7 @@ use crate::base::limits::{MAX_GRANTS_LISTED, MAX_RECORD_GRANTS};
 use crate::base::wire::WireError;
 use crate::chain::authority::{GrantStatement, RecordRange};
 use crate::chain::block::Block;
-use crate::chain::grant::{GrantError, check, check_place};
+use crate::chain::grant::{GrantError, check, check_place, emptied};
 use crate::chain::note::Note;
 use crate::chain::statement::Statement;
 use crate::store::Store;
@@ -149,6 +149,11 @@ impl Ledger {
             if !known.readers.contains(&grant.from) {
                 return Err(GrantError::NeverReader(grant.from).into());
             }
+            // `slots-hash` fits a body without slots, too: whoever sees the statement first must not empty the grant.
+            let ordered = RecordRange::normalise(known.erased.clone());
+            if let Some(records) = emptied(&grant, &body, &ordered).map_err(GrantError::from)?.first() {
+                return Err(GrantError::Emptied { records: *records }.into());
+            }
             grant::blank(&mut body, grant.range.first, |r| known.erased.iter().any(|e| e.contains(r)))
                 .map_err(GrantError::from)?;
         }
@@ -237,6 +242,8 @@ impl Ledger {
     /// Cuts one record out of a grant body, and tells whether there is a slot for it; `None` if nothing of its batch is granted.
     fn cut(&self, grant: &GrantInfo, record: u64) -> Result<Option<(bool, Vec<u8>)>, LedgerError> {
         let damaged = |what: &str| LedgerError::Damaged { what: format!("block {}: {what}", grant.block) };
+        // Asked before reading, as for the record itself.
+        let erasing = self.shared.erasing();
         let place = grant::locate(&self.front(grant)?, record - grant.range.first)
             .map_err(|e| damaged(&e.to_string()))?;
         let Some((mut head, position, at)) = place else { return Ok(None) };
@@ -245,20 +252,30 @@ impl Ledger {
         let found = GrantEntry::decode(&entry).ok_or_else(|| damaged("a granted slot is malformed"))?;
         let mut part = GrantBuilder::default();
         part.push(&head, &entry);
-        Ok(Some((found.gives_something(), part.finish())))
+        let mut part = part.finish();
+        if erasing.iter().any(|e| e.contains(record)) {
+            grant::blank(&mut part, record, |_| true).map_err(GrantError::from)?;
+            return Ok(Some((false, part)));
+        }
+        Ok(Some((found.gives_something(), part)))
     }
 
-    /// Takes the slots out of the body of a grant whose reader is no longer in the roster. What is left verifies.
-    pub(super) fn hide_slots(&self, height: u64, body: &mut [u8]) -> Result<(), LedgerError> {
+    /// Takes the slots out of the body of a grant: of records that are being erased, and all of them if its reader is no longer in
+    /// the roster. What is left verifies.
+    pub(super) fn hide_slots(
+        &self,
+        erasing: &[RecordRange],
+        height: u64,
+        body: &mut [u8],
+    ) -> Result<(), LedgerError> {
         if !body.starts_with(GRANT_MAGIC) {
             return Ok(());
         }
         let Some(Statement::Grant(grant)) = statement_of(&*self.store, height)? else { return Ok(()) };
         let view = self.view();
-        if view.state.roster().is_some_and(|r| r.reader_by_recipient(&grant.to).is_some()) {
-            return Ok(());
-        }
-        grant::blank(body, grant.range.first, |_| true).map_err(GrantError::from)?;
+        let reads = view.state.roster().is_some_and(|r| r.reader_by_recipient(&grant.to).is_some());
+        let hidden = |record| !reads || erasing.iter().any(|e| e.contains(record));
+        grant::blank(body, grant.range.first, hidden).map_err(GrantError::from)?;
         Ok(())
     }
 }

@@ -168,7 +168,7 @@ impl Ledger {
         let erasing = self.shared.erasing();
         let body = self.store.body(height)?.unwrap_or_default();
         let mut body = self.without_erased(&erasing, height, body)?;
-        self.hide_slots(height, &mut body)?;
+        self.hide_slots(&erasing, height, &mut body)?;
         Ok(BlockBody { height, body })
     }
 

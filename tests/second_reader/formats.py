@@ -265,6 +265,9 @@ def parse_statement(text):
     elif kind == "roster":
         need(values["ledger-key"].name == values["ledger"], "format", "the ledger key has another name than the origin")
         need(values["officers-required"] <= len(values["officer"]), "format", "more officers required than there are")
+        for name, at in (("admin", 2), ("writer", 2), ("reader", 1), ("officer", 2), ("witness", 2)):
+            public = [value[at] for value in values[name]]
+            need(len(set(public)) == len(public), "format", "one %s key has two names" % name)
     elif kind == "grant":
         need(values["first-record"] <= values["last-record"], "format", "the last record is before the first")
     elif kind in ("erasure", "hold"):

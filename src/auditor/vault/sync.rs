@@ -8,20 +8,22 @@
 use std::path::PathBuf;
 
 use crate::base::batch::Body;
+use crate::base::grant::blank;
 use crate::base::hash::Hash;
 use crate::base::record::{LEAF_INPUTS_LEN, Record};
 use crate::chain::authority::{ERASURE_KIND, ErasureStatement, RecordRange};
 use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::chain::grant;
+use crate::chain::grant::{self, GrantError};
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::merkle;
 use crate::chain::proof::record_id;
 use crate::chain::replay::State;
 use crate::chain::retention::Retention;
-use crate::chain::statement::{RecordsStatement, Statement};
+use crate::chain::roster::{ROSTER_KIND, Roster};
+use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
 use crate::ledger::{epoch_rows, restore_log, sequence_of, tile_key};
 use crate::store::{Head, NewBlock, Store};
 
@@ -169,7 +171,8 @@ impl Vault {
             checkpoint: text.clone(),
             target: &target,
             admin,
-            ordered: checked.ordered,
+            ordered: RecordRange::normalise(checked.ordered),
+            roster: checked.roster,
             blocks: Vec::new(),
             derived: Vec::new(),
             bytes: 0,
@@ -240,7 +243,8 @@ impl Vault {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Checked, SyncError> {
         let mut log = log.clone();
-        let mut checked = Checked { hashes: Vec::new(), ordered: Vec::new(), forked: false };
+        let mut checked = Checked { hashes: Vec::new(), ordered: Vec::new(), roster: None, forked: false };
+        checked.roster = self.state()?.roster().cloned();
         for (_, order) in self.erasures()? {
             checked.ordered.extend(order.records);
         }
@@ -250,10 +254,12 @@ impl Vault {
                 let hash = merkle::leaf_hash(text.as_bytes());
                 log.append(hash);
                 checked.hashes.push(hash);
-                if text.contains(ERASURE_KIND) {
+                if text.contains(ERASURE_KIND) || text.contains(ROSTER_KIND) {
                     let block = Block::parse(&text).map_err(|e| wrong(height, e))?;
-                    if let Ok(Statement::Erasure(order)) = Statement::parse(&block.statement.text) {
-                        checked.ordered.extend(order.records);
+                    match Statement::parse(&block.statement.text) {
+                        Ok(Statement::Erasure(order)) => checked.ordered.extend(order.records),
+                        Ok(Statement::Roster(roster)) => checked.roster = Some(roster),
+                        _ => {}
                     }
                 }
                 if known.is_some_and(|k| k.size == log.size() && k.root != log.root()) {
@@ -335,6 +341,8 @@ impl Vault {
 struct Checked {
     hashes: Vec<Hash>,
     ordered: Vec<RecordRange>,
+    /// In force at the end.
+    roster: Option<Roster>,
     forked: bool,
 }
 
@@ -347,6 +355,18 @@ fn fetch(source: &mut dyn Source, height: u64, size: u64) -> Result<Vec<String>,
     Ok(texts)
 }
 
+/// Why a grant's place could not be shown.
+enum PlaceError {
+    Grant(GrantError),
+    Vault(VaultError),
+}
+
+impl From<GrantError> for PlaceError {
+    fn from(e: GrantError) -> PlaceError {
+        PlaceError::Grant(e)
+    }
+}
+
 /// The second pass.
 struct Run<'a> {
     vault: &'a Vault,
@@ -355,7 +375,10 @@ struct Run<'a> {
     checkpoint: String,
     target: &'a Checkpoint,
     admin: Option<&'a VerifierKey>,
+    /// Every erasure order up to the target, normalised.
     ordered: Vec<RecordRange>,
+    /// In force at the target.
+    roster: Option<Roster>,
     blocks: Vec<NewBlock>,
     derived: Vec<(String, Vec<u8>)>,
     bytes: usize,
@@ -403,7 +426,7 @@ impl Run<'_> {
         let height = self.state.height();
         let block = Block::parse(&text).map_err(|e| wrong(height, e))?;
         // Downloaded first: a connection that breaks leaves the state at the block before.
-        let body = match Statement::parse(&block.statement.text) {
+        let mut body = match Statement::parse(&block.statement.text) {
             Ok(Statement::Records(_) | Statement::Grant(_)) => source.body(height, self.target.size)?,
             _ => Vec::new(),
         };
@@ -441,7 +464,7 @@ impl Run<'_> {
             self.bytes += body.len();
             new.body = Some(body);
         } else if let Statement::Grant(grant) = &statement {
-            grant::check(grant, &body).map_err(|e| wrong(height, e))?;
+            self.check_grant(height, grant, &mut body)?;
             self.bytes += body.len();
             new.body = Some(body);
         }
@@ -449,6 +472,42 @@ impl Run<'_> {
             self.derived.push((tile_key(id), tile));
         }
         self.blocks.push(new);
+        Ok(())
+    }
+
+    /// The slots must be those the statement names, except for records whose erasure was ordered, now or later, which are not kept,
+    /// and for a reader who has left the roster.
+    fn check_grant(&self, height: u64, statement: &GrantStatement, body: &mut [u8]) -> Result<(), SyncError> {
+        if body.is_empty() {
+            return Err(wrong(height, "the slots of its grant are missing"));
+        }
+        grant::check(statement, body).map_err(|e| wrong(height, e))?;
+        grant::check_place(statement, body, |at| {
+            let new = self.blocks.iter().find(|b| b.height == at).map(|b| (b.first_record, b.records));
+            if new.is_some() {
+                return Ok(new);
+            }
+            let known = self.vault.store.block_info(at).map_err(|e| PlaceError::Vault(e.into()))?;
+            Ok(known.map(|b| (b.first_record, b.records)))
+        })
+        .map_err(|e: PlaceError| match e {
+            PlaceError::Grant(e) => wrong(height, e),
+            PlaceError::Vault(e) => e.into(),
+        })?;
+        let reads = self.roster.as_ref().is_some_and(|r| r.reader_by_recipient(&statement.to).is_some());
+        let emptied = grant::emptied(statement, body, &self.ordered).map_err(|e| wrong(height, e))?;
+        if let Some(records) = emptied.first().filter(|_| reads) {
+            let what = format!(
+                "{}. Its reader is still in the roster (if records were ordered to be erased or a reader was removed during the sync, sync again)",
+                GrantError::Emptied { records: *records }
+            );
+            return Err(wrong(height, what));
+        }
+        let gone = |record| {
+            let near = self.ordered.partition_point(|r| r.last < record);
+            self.ordered.get(near).is_some_and(|r| r.first <= record)
+        };
+        blank(body, statement.range.first, gone).map_err(|e| wrong(height, e))?;
         Ok(())
     }
 

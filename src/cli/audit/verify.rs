@@ -155,7 +155,13 @@ fn tell(r: &Report, what: &str, args: &VerifyArgs, known: bool) -> Outcome {
         println!("  on hold    {}", r.holds.join(", "));
     }
     if r.grants > 0 {
-        let slots = if hashes_only { "" } else { "; their slots are those that an admin signed" };
+        let slots = match r.hidden_grants {
+            _ if hashes_only => String::new(),
+            0 => "; their slots are those that an admin signed".to_owned(),
+            hidden => format!(
+                "; the slots of {hidden} are not shown, as their readers have left the roster; all others are those that an admin signed"
+            ),
+        };
         println!("  grants     {}{slots}", r.grants);
     }
     println!("  checkpoint {} signed by {}", r.root, r.ledger);

@@ -371,7 +371,7 @@ pub fn search_vault(
         let mut from = 0;
         loop {
             let page = find_tagged(store, &plan.clauses, from, view.as_of.records, MAX_RECORDS_PER_REQUEST)?;
-            for record in records.pick(&page)? {
+            for record in records.pick(&page.records)? {
                 let index = record.index;
                 let proof = || {
                     let made = vault.proofs(view, &[index])?.pop();
@@ -381,9 +381,9 @@ pub fn search_vault(
                     break 'plans;
                 }
             }
-            match page.last() {
-                Some(last) if page.len() == MAX_RECORDS_PER_REQUEST => from = last + 1,
-                _ => break,
+            match page.next {
+                Some(next) => from = next,
+                None => break,
             }
         }
     }

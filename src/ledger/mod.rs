@@ -42,7 +42,7 @@ pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
 pub use guard::{Guard, GuardError};
 pub use read::{BlockBody, Prover, RecordBytes};
 pub use recover::{StoredTiles, restore_log, tile_key};
-pub use search::{TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
+pub use search::{TagPage, TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
 
 /// A signed statement on its way into the chain, with its body if it has one.
 #[derive(Debug)]

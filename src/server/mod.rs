@@ -121,6 +121,7 @@ impl Server {
             ingest_tokens: options.ingest_tokens,
             counters: Counters::default(),
             body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
+            searches: Semaphore::new(MAX_CONCURRENT_SEARCHES),
         });
         Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new() })
     }

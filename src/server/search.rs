@@ -26,6 +26,7 @@ use crate::base::limits::{
 };
 use crate::base::record::Tag;
 use crate::chain::proof::record_id;
+use crate::ledger::TagPage;
 
 use super::problem::Failure;
 use super::reading::{granted_message, log_event};
@@ -89,8 +90,13 @@ pub(super) async fn search(
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| invalid("a tag is 16 lower-case hexadecimal digits"))?;
     let limit = request.limit.clamp(1, MAX_SEARCH_HITS);
-    let records = block_in_place(|| app.ledger.find_tagged(&query, request.from, limit))?;
-    let next = records.last().filter(|_| records.len() == limit).map(|last| last + 1);
+    let found = {
+        let _turn = app.searches.try_acquire().map_err(|_| {
+            Failure::new(Code::Overloaded, "other searches are under way; send this again in a moment")
+        })?;
+        block_in_place(|| app.ledger.find_tagged(&query, request.from, limit))?
+    };
+    let TagPage { records, next } = found;
     let resource =
         json!({ "type": "audit_log", "clauses": query.len(), "tags": tags, "hits": records.len() });
     log_event(&app, &reader, peer, "search", resource).await?;

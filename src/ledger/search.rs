@@ -166,7 +166,12 @@ impl Clause {
     }
 
     /// The first record not below `at`.
-    fn at_or_after(&mut self, store: &dyn Store, at: u64, work: &mut Work) -> Result<Option<u64>, StoreError> {
+    fn at_or_after(
+        &mut self,
+        store: &dyn Store,
+        at: u64,
+        work: &mut Work,
+    ) -> Result<Option<u64>, StoreError> {
         while let Some(Reverse(lowest)) = self.cursors.peek() {
             if lowest.opened && lowest.record >= at {
                 return Ok(Some(lowest.record));
@@ -266,7 +271,9 @@ mod tests {
     #[test]
     fn clauses_intersect_and_their_tags_unite() {
         let store = store(3000);
-        let ask = |query: TagQuery, from, end, limit| find_tagged(&store, &query, from, end, limit).unwrap().records;
+        let ask = |query: TagQuery, from, end, limit| {
+            find_tagged(&store, &query, from, end, limit).unwrap().records
+        };
         let matching = |f: &dyn Fn(u64) -> bool| (0..3000).filter(|r| f(*r)).collect::<Vec<u64>>();
         let sixth = vec![vec![tag(2, 1)], vec![tag(3, 0)]];
         assert_eq!(ask(sixth.clone(), 0, 3000, 9999), matching(&|r| r % 6 == 3));
@@ -300,7 +307,8 @@ mod tests {
     fn repeated_tags_cost_nothing() {
         let store = store(3000);
         let query = |copies| vec![vec![tag(2, 0); copies], vec![tag(2, 1); copies]];
-        let (once, often) = (all_pages(&store, &query(1), u64::MAX), all_pages(&store, &query(2048), u64::MAX));
+        let (once, often) =
+            (all_pages(&store, &query(1), u64::MAX), all_pages(&store, &query(2048), u64::MAX));
         assert_eq!(once, often);
         // One step a record, and the pages.
         let pages = 2 * (1500 / PAGE as u64) * SEARCH_READ_STEPS;

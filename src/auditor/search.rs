@@ -439,14 +439,14 @@ pub fn search_vault(
         let mut from = 0;
         loop {
             let page = find_tagged(store, &plan.clauses, from, view.as_of.records, MAX_RECORDS_PER_REQUEST)?;
-            for record in records.pick(&page)? {
+            for record in records.pick(&page.records)? {
                 if !take(&mut parser, criteria, &mut found, record, None) {
                     break 'plans;
                 }
             }
-            match page.last() {
-                Some(last) if page.len() == MAX_RECORDS_PER_REQUEST => from = last + 1,
-                _ => break,
+            match page.next {
+                Some(next) => from = next,
+                None => break,
             }
         }
     }

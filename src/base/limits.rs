@@ -118,6 +118,13 @@ pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
 pub const MAX_SEARCH_CLAUSES: usize = 16;
 /// Most blind tags of one search, over all clauses.
 pub const MAX_SEARCH_TAGS: usize = 4096;
+/// Most work of one search before it is answered with the place to go on at, in steps: a step for every cursor moved and
+/// [`SEARCH_READ_STEPS`] for every further page read of a tag's records.
+pub const MAX_SEARCH_STEPS: u64 = 1_000_000;
+/// What reading a page of a tag's records counts, in steps.
+pub const SEARCH_READ_STEPS: u64 = 256;
+/// Most searches at a time; beyond that they are answered "overloaded".
+pub const MAX_CONCURRENT_SEARCHES: usize = 2;
 /// Most records one answer to a search names.
 pub const MAX_SEARCH_HITS: usize = 10_000;
 /// Most records fetched by one request with a list.

@@ -291,23 +291,7 @@ impl Committer {
         if let Some((held, receipt)) = cycle.held.get(&(signer.clone(), sequence)) {
             return (*held == hash).then_some(Ok(*receipt));
         }
-        let found = || -> Result<Option<Receipt>, LedgerError> {
-            let Some(height) = self.store.statement(&signer, sequence)? else { return Ok(None) };
-            let Some(text) = self.store.block_text(height)? else { return Ok(None) };
-            let Some(block) = std::str::from_utf8(&text).ok().and_then(|t| Block::parse(t).ok()) else {
-                return Ok(None);
-            };
-            let records = Statement::parse(&block.statement.text).map_or(0, |s| s.record_count()) as u32;
-            // Signatures included: a repetition by someone without the key is none.
-            let same = block.statement == *note;
-            Ok(same.then_some(Receipt {
-                block: height,
-                first_record: block.first_record,
-                records,
-                repeated: true,
-            }))
-        };
-        found().transpose()
+        committed(&*self.store, note).transpose()
     }
 
     fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
@@ -398,6 +382,21 @@ impl Committer {
             let _ = answer.send(Err(LedgerError::NotStored { why: why.to_owned(), full }));
         }
     }
+}
+
+/// The receipt of exactly this statement, if it is in the store.
+pub(super) fn committed(store: &dyn Store, note: &Note) -> Result<Option<Receipt>, LedgerError> {
+    let Ok(statement) = Statement::parse(&note.text) else { return Ok(None) };
+    let signer = sequence_of(&statement, note);
+    let Some(height) = store.statement(&signer, statement.sequence())? else { return Ok(None) };
+    let Some(text) = store.block_text(height)? else { return Ok(None) };
+    let Some(block) = std::str::from_utf8(&text).ok().and_then(|t| Block::parse(t).ok()) else {
+        return Ok(None);
+    };
+    // Signatures included: a repetition by someone without the key is none.
+    let same = block.statement == *note;
+    let records = statement.record_count() as u32;
+    Ok(same.then_some(Receipt { block: height, first_record: block.first_record, records, repeated: true }))
 }
 
 /// Whose sequence a statement is numbered in: its writer's, or the authority sequence, which has no name.

@@ -190,6 +190,11 @@ pub fn blank_grants(store: &dyn Store, end: u64, records: &[RecordRange]) -> Res
     Ok(())
 }
 
+/// Whether a statement is an erasure of which [`retention_of`] finds something out.
+pub(super) fn has_retention(note: &Note) -> bool {
+    matches!(Statement::parse(&note.text), Ok(Statement::Erasure(e)) if e.reason == RETENTION_EXPIRED)
+}
+
 /// How long the records must be kept that an erasure for [`RETENTION_EXPIRED`] names; nothing for any other statement. Reads
 /// every block they are in, so it is done before the commit thread has the statement; what it finds cannot change.
 pub(super) fn retention_of(store: &dyn Store, state: &State, note: &Note) -> Result<Retention, LedgerError> {
@@ -230,18 +235,6 @@ pub(super) fn retention_of(store: &dyn Store, state: &State, note: &Note) -> Res
 }
 
 impl Ledger {
-    /// Height of the block whose order erased this record, or is about to; the first, if there are several.
-    pub fn erased_by(&self, record: u64) -> Result<Option<u64>, LedgerError> {
-        for sequence in 0..self.view().state.authority().next_sequence {
-            let (height, statement) = authority_statement(&*self.store, sequence)?;
-            let Statement::Erasure(e) = statement else { continue };
-            if e.records.iter().any(|r| r.contains(record)) {
-                return Ok(Some(height));
-            }
-        }
-        Ok(None)
-    }
-
     /// What remains of a record that is erased.
     pub(super) fn remains(&self, height: u64, position: u32) -> Result<Vec<u8>, LedgerError> {
         let damaged =

@@ -196,3 +196,30 @@ fn a_large_order_and_appends_get_along() {
     let erased = (0..9010).filter(|r| b.ledger().record(*r).unwrap().is_erased()).count();
     assert_eq!(erased, 8981);
 }
+
+#[test]
+fn only_the_next_order_has_its_blocks_read() {
+    let b = filled(0);
+    let reads = || b.store.runs_read.load(Ordering::Relaxed);
+    // Signed for the next place, so the blocks are read; what comes later is a repetition or too late.
+    let (note, late) = (b.order(&[(0, 7)], RETENTION_EXPIRED), b.order(&[(0, 6)], RETENTION_EXPIRED));
+    let receipt = b.ledger().submit(Submission::statement(note.clone())).unwrap().wait().unwrap();
+    b.wait_erased();
+    let before = reads();
+    assert!(before > 0);
+    for _ in 0..3 {
+        let again = b.ledger().submit(Submission::statement(note.clone())).unwrap().wait().unwrap();
+        assert_eq!(again, Receipt { repeated: true, ..receipt });
+    }
+    let refused = b.ledger().submit(Submission::statement(late)).err().unwrap();
+    assert!(
+        matches!(refused, LedgerError::Chain(ChainError::Fork { .. } | ChainError::OldSequence { .. })),
+        "{refused}"
+    );
+    // Nor for a statement that nobody who may has signed, or that comes with a body it must not have.
+    let mut forged = b.order(&[(0, 6)], RETENTION_EXPIRED);
+    forged.text = forged.text.replace("Art. 17", "Art. 18");
+    let refused = b.ledger().submit(Submission::statement(forged)).err().unwrap();
+    assert!(matches!(refused, LedgerError::Chain(ChainError::BadSignature { .. })), "{refused}");
+    assert_eq!(reads(), before);
+}

@@ -65,7 +65,8 @@ struct Known {
     grants: Vec<Arc<GrantInfo>>,
     /// Recipients of every roster.
     readers: BTreeSet<String>,
-    erased: Vec<RecordRange>,
+    /// What was ordered to be erased, and the block of the order.
+    erased: Vec<(RecordRange, u64)>,
 }
 
 impl AuthorityIndex {
@@ -111,7 +112,7 @@ impl Known {
                 self.grants.push(Arc::new(GrantInfo { block, range, from, to }));
             }
             Statement::Roster(r) => self.readers.extend(r.readers.into_iter().map(|r| r.recipient)),
-            Statement::Erasure(e) => self.erased.extend(e.records),
+            Statement::Erasure(e) => self.erased.extend(e.records.into_iter().map(|r| (r, block))),
             Statement::Records(_) | Statement::Heartbeat(_) | Statement::Hold(_) => {}
         }
     }
@@ -150,14 +151,19 @@ impl Ledger {
                 return Err(GrantError::NeverReader(grant.from).into());
             }
             // `slots-hash` fits a body without slots, too: whoever sees the statement first must not empty the grant.
-            let ordered = RecordRange::normalise(known.erased.clone());
+            let ordered = RecordRange::normalise(known.erased.iter().map(|(records, _)| *records).collect());
             if let Some(records) = emptied(&grant, &body, &ordered).map_err(GrantError::from)?.first() {
                 return Err(GrantError::Emptied { records: *records }.into());
             }
-            grant::blank(&mut body, grant.range.first, |r| known.erased.iter().any(|e| e.contains(r)))
+            grant::blank(&mut body, grant.range.first, |r| known.erased.iter().any(|(e, _)| e.contains(r)))
                 .map_err(GrantError::from)?;
         }
         self.submit(Submission { note, body: Some(Payload::Grant(body)) })
+    }
+
+    /// Height of the block whose order erased this record, or is about to; the first, if there are several.
+    pub fn erased_by(&self, record: u64) -> Result<Option<u64>, LedgerError> {
+        Ok(self.known()?.erased.iter().find(|(e, _)| e.contains(record)).map(|(_, height)| *height))
     }
 
     /// The grants to a recipient, oldest first.

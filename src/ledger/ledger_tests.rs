@@ -44,13 +44,15 @@ struct Faulty {
     unreadable: AtomicBool,
     /// Erasing fails, and nothing is erased.
     unerasable: AtomicBool,
+    /// How often a run of block texts was read.
+    runs_read: AtomicUsize,
 }
 
 impl Faulty {
     fn new() -> Arc<Faulty> {
         let fault = Mutex::new(Fault::None);
-        let (unreadable, unerasable) = Default::default();
-        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable, unerasable })
+        let (unreadable, unerasable, runs_read) = Default::default();
+        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable, unerasable, runs_read })
     }
 
     fn set(&self, fault: Fault) {
@@ -103,6 +105,7 @@ impl Store for Faulty {
         self.inner.block_text(height)
     }
     fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.runs_read.fetch_add(1, Ordering::Relaxed);
         self.inner.block_texts(from, max, max_bytes)
     }
     fn block_info(&self, height: u64) -> Result<Option<BlockInfo>, StoreError> {

@@ -42,7 +42,7 @@ pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
 pub use guard::{Guard, GuardError};
 pub use read::{BlockBody, Prover, RecordBytes};
 pub use recover::{StoredTiles, restore_log, tile_key};
-pub use search::{TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
+pub use search::{TagPage, TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
 
 /// A signed statement on its way into the chain, with its body if it has one.
 #[derive(Debug)]
@@ -168,6 +168,14 @@ struct Job {
     answer: oneshot::Sender<Result<Receipt, LedgerError>>,
 }
 
+/// What is to be done with a submission before it is queued.
+enum Due {
+    /// It goes on, with what is known of its records.
+    Queue(Retention),
+    /// It was committed before.
+    Repeated(Receipt),
+}
+
 /// What a ledger is opened with.
 pub struct Options {
     /// The signing key the roster names as `ledger-key`.
@@ -263,7 +271,14 @@ impl Ledger {
 
     /// Queues a submission; a statement's signatures are better checked before. The answer comes once it is durable, or says why it was refused.
     pub fn submit(&self, submission: Submission) -> Result<Pending, LedgerError> {
-        let retention = erase::retention_of(&*self.store, &self.view().state, &submission.note)?;
+        let retention = match self.retention(&submission)? {
+            Due::Queue(retention) => retention,
+            Due::Repeated(receipt) => {
+                let (answer, pending) = oneshot::channel();
+                let _ = answer.send(Ok(receipt));
+                return Ok(Pending(pending));
+            }
+        };
         let bytes = submission.bytes();
         let before = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel);
         let release = || {
@@ -283,6 +298,23 @@ impl Ledger {
             }
         })?;
         Ok(Pending(pending))
+    }
+
+    /// What a submission says about how long its records must be kept. Finding it out reads every block they are in, and
+    /// everybody can send an old order again: only for a valid order that is the next of its sequence.
+    fn retention(&self, submission: &Submission) -> Result<Due, LedgerError> {
+        let Submission { note, body } = submission;
+        if body.is_some() || !erase::has_retention(note) {
+            return Ok(Due::Queue(Retention::new()));
+        }
+        let view = self.view();
+        match view.state.check_statement(note) {
+            Ok(_) => Ok(Due::Queue(erase::retention_of(&*self.store, &view.state, note)?)),
+            Err(e) => match commit::committed(&*self.store, note)? {
+                Some(receipt) => Ok(Due::Repeated(receipt)),
+                None => Err(e.into()),
+            },
+        }
     }
 
     /// The state after the last durable cycle.

@@ -109,15 +109,12 @@ impl Ledger {
 
     /// The existence proof of a record against the current checkpoint; also its receipt.
     pub fn proof(&self, record: u64) -> Result<Proof, LedgerError> {
-        let missing = || LedgerError::NotFound { what: "record", index: record, count: 0 };
-        self.proofs(&[record])?.pop().ok_or_else(missing)
+        self.prover(&self.view()).proof(record)
     }
 
-    /// Existence proofs of several records, all against one checkpoint.
-    pub fn proofs(&self, records: &[u64]) -> Result<Vec<Proof>, LedgerError> {
-        let view = self.view();
-        let mut prover = Prover::new(&*self.store, &view.log, &view.checkpoint, view.state.next_record());
-        records.iter().map(|r| prover.proof(*r)).collect()
+    /// Makes existence proofs of several records as they are asked for, all against the checkpoint of `view`.
+    pub fn prover<'a>(&'a self, view: &'a View) -> Prover<'a> {
+        Prover::new(&*self.store, &view.log, &view.checkpoint, view.state.next_record())
     }
 
     /// The proof that a block is in the log of the current checkpoint.

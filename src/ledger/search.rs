@@ -3,8 +3,13 @@
 //! A search secret belongs to one writer, one period and one layout of sections and readers, an **epoch**. The first batch of every epoch is noted as derived
 //! values, so that a reader learns all secrets from few headers.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::ops::Range;
+
 use crate::base::batch::Header;
 use crate::base::hash::Hash;
+use crate::base::limits::{MAX_SEARCH_STEPS, SEARCH_READ_STEPS};
 use crate::base::record::Tag;
 use crate::base::wire::WireWrite;
 use crate::store::{Store, StoreError};
@@ -74,84 +79,130 @@ pub fn epochs(store: &dyn Store, from: u64, limit: u64) -> Result<Vec<u64>, Stor
 /// A question in blind tags: records that carry, for every clause, at least one of its tags.
 pub type TagQuery = Vec<Vec<Tag>>;
 
-/// Indexes of the records that match, from `from` on and below `end`, ascending, at most `limit` and then the lowest ones.
+/// One answer to a [`TagQuery`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagPage {
+    /// Indexes of matching records, ascending.
+    pub records: Vec<u64>,
+    /// Where to search on: the limit or the end of the allowed work came first. `None` if there is no more.
+    pub next: Option<u64>,
+}
+
+/// The records that match, from `from` on and below `end`: the lowest ones, at most `limit`, and no more than are found with
+/// [`MAX_SEARCH_STEPS`] of work. An answer with few or no records may still say where to go on.
 pub fn find_tagged(
     store: &dyn Store,
     query: &TagQuery,
     from: u64,
     end: u64,
     limit: usize,
-) -> Result<Vec<u64>, StoreError> {
-    let mut clauses: Vec<Clause> = query.iter().map(|tags| Clause::new(tags, from)).collect();
-    let mut found = Vec::new();
-    let mut at = from;
-    'next: while found.len() < limit && !clauses.is_empty() {
+) -> Result<TagPage, StoreError> {
+    find_within(store, query, from..end, limit, &mut Work { done: 0, most: MAX_SEARCH_STEPS })
+}
+
+/// What a search has cost: a step for every cursor moved, and [`SEARCH_READ_STEPS`] for every page read after a cursor's first.
+struct Work {
+    done: u64,
+    most: u64,
+}
+
+fn find_within(
+    store: &dyn Store,
+    query: &TagQuery,
+    range: Range<u64>,
+    limit: usize,
+    work: &mut Work,
+) -> Result<TagPage, StoreError> {
+    let mut clauses: Vec<Clause> = query.iter().map(|tags| Clause::new(tags, range.start)).collect();
+    let mut records = Vec::new();
+    let mut at = range.start;
+    let ended = |records| Ok(TagPage { records, next: None });
+    while !clauses.is_empty() && at < range.end {
+        // Every turn gets beyond `at`, so whoever follows `next` arrives.
+        if records.len() >= limit || (at > range.start && work.done >= work.most) {
+            return Ok(TagPage { records, next: Some(at) });
+        }
         let start = at;
         for clause in &mut clauses {
-            match clause.at_or_after(store, at)? {
-                Some(record) if record < end => at = record,
-                _ => break 'next,
+            match clause.at_or_after(store, at, work)? {
+                Some(record) if record < range.end => at = record,
+                _ => return ended(records),
             }
         }
         // Every clause has stopped at the same record, or somebody went on and all are asked again.
-        if at == start && clauses.iter().all(|c| c.holds(at)) {
-            found.push(at);
+        if at == start {
+            records.push(at);
             at += 1;
         }
     }
-    Ok(found)
+    ended(records)
 }
 
 /// The records of one clause, read as needed.
 struct Clause {
-    cursors: Vec<Cursor>,
+    /// One for each different tag that has records left, the one with the lowest record on top.
+    cursors: BinaryHeap<Reverse<Cursor>>,
 }
 
+/// The records of one tag. Ordered by the first that is not passed.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Cursor {
+    /// The first record not passed; before anything is read, where to begin.
+    record: u64,
     tag: Tag,
-    /// Records read and not yet passed, last first.
+    /// Records read and not passed, last first; without `record`.
     page: Vec<u64>,
     /// Where to read on; `None` after the last page.
     next: Option<u64>,
+    opened: bool,
 }
 
 impl Clause {
     fn new(tags: &[Tag], from: u64) -> Clause {
-        let cursor = |tag: &Tag| Cursor { tag: *tag, page: Vec::new(), next: Some(from) };
-        Clause { cursors: tags.iter().map(cursor).collect() }
+        let tags: BTreeSet<Tag> = tags.iter().copied().collect();
+        let cursor =
+            |tag| Reverse(Cursor { record: from, tag, page: Vec::new(), next: Some(from), opened: false });
+        Clause { cursors: tags.into_iter().map(cursor).collect() }
     }
 
     /// The first record not below `at`.
-    fn at_or_after(&mut self, store: &dyn Store, at: u64) -> Result<Option<u64>, StoreError> {
-        let mut lowest = None;
-        for cursor in &mut self.cursors {
-            if let Some(record) = cursor.at_or_after(store, at)? {
-                lowest = Some(lowest.map_or(record, |l: u64| l.min(record)));
+    fn at_or_after(
+        &mut self,
+        store: &dyn Store,
+        at: u64,
+        work: &mut Work,
+    ) -> Result<Option<u64>, StoreError> {
+        while let Some(Reverse(lowest)) = self.cursors.peek() {
+            if lowest.opened && lowest.record >= at {
+                return Ok(Some(lowest.record));
+            }
+            let Some(Reverse(mut cursor)) = self.cursors.pop() else { break };
+            work.done += 1;
+            if cursor.go_to(store, at, work)? {
+                self.cursors.push(Reverse(cursor));
             }
         }
-        Ok(lowest)
-    }
-
-    fn holds(&self, record: u64) -> bool {
-        self.cursors.iter().any(|c| c.page.last() == Some(&record))
+        Ok(None)
     }
 }
 
 impl Cursor {
-    fn at_or_after(&mut self, store: &dyn Store, at: u64) -> Result<Option<u64>, StoreError> {
+    /// Goes to the first record not below `at`; false if there is none.
+    fn go_to(&mut self, store: &dyn Store, at: u64, work: &mut Work) -> Result<bool, StoreError> {
         loop {
-            while self.page.last().is_some_and(|r| *r < at) {
-                self.page.pop();
+            let left = self.page.partition_point(|r| *r >= at);
+            self.page.truncate(left);
+            if let Some(record) = self.page.pop() {
+                self.record = record;
+                return Ok(true);
             }
-            match (self.page.last(), self.next) {
-                (Some(record), _) => return Ok(Some(*record)),
-                (None, None) => return Ok(None),
-                (None, Some(next)) => {
-                    self.page = store.find_tag(&self.tag, next.max(at), PAGE)?;
-                    self.next = self.page.last().filter(|_| self.page.len() == PAGE).map(|r| r + 1);
-                    self.page.reverse();
-                }
-            }
+            let Some(next) = self.next else { return Ok(false) };
+            // The first pages are as many as the tags; what they cost is bounded already.
+            work.done += if self.opened { SEARCH_READ_STEPS } else { 0 };
+            self.opened = true;
+            self.page = store.find_tag(&self.tag, next.max(at), PAGE)?;
+            self.next = self.page.last().filter(|_| self.page.len() == PAGE).map(|r| r + 1);
+            self.page.reverse();
         }
     }
 }
@@ -172,7 +223,7 @@ impl Ledger {
     }
 
     /// Records by blind tags, as [`find_tagged`].
-    pub fn find_tagged(&self, query: &TagQuery, from: u64, limit: usize) -> Result<Vec<u64>, LedgerError> {
+    pub fn find_tagged(&self, query: &TagQuery, from: u64, limit: usize) -> Result<TagPage, LedgerError> {
         let end = self.view().state.next_record();
         Ok(find_tagged(&*self.store, query, from, end, limit)?)
     }
@@ -180,7 +231,7 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::store::{Head, MemoryStore, NewBlock};
 
@@ -220,7 +271,9 @@ mod tests {
     #[test]
     fn clauses_intersect_and_their_tags_unite() {
         let store = store(3000);
-        let ask = |query: TagQuery, from, end, limit| find_tagged(&store, &query, from, end, limit).unwrap();
+        let ask = |query: TagQuery, from, end, limit| {
+            find_tagged(&store, &query, from, end, limit).unwrap().records
+        };
         let matching = |f: &dyn Fn(u64) -> bool| (0..3000).filter(|r| f(*r)).collect::<Vec<u64>>();
         let sixth = vec![vec![tag(2, 1)], vec![tag(3, 0)]];
         assert_eq!(ask(sixth.clone(), 0, 3000, 9999), matching(&|r| r % 6 == 3));
@@ -232,5 +285,60 @@ mod tests {
         assert_eq!(ask(vec![vec![tag(99, 1)]], 0, 3000, 9999), [] as [u64; 0]);
         assert_eq!(ask(vec![vec![]], 0, 3000, 9999), [] as [u64; 0]);
         assert_eq!(ask(vec![], 0, 3000, 9999), [] as [u64; 0]);
+    }
+
+    /// Follows `next` to the end: what was found, and what the pages cost.
+    fn all_pages(store: &MemoryStore, query: &TagQuery, most: u64) -> (Vec<u64>, Vec<u64>) {
+        let (mut found, mut costs, mut from) = (Vec::new(), Vec::new(), 0);
+        loop {
+            let mut work = Work { done: 0, most };
+            let page = find_within(store, query, from..3000, 9999, &mut work).unwrap();
+            found.extend(page.records);
+            costs.push(work.done);
+            match page.next {
+                Some(next) if next > from => from = next,
+                Some(_) => panic!("no progress"),
+                None => return (found, costs),
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_tags_cost_nothing() {
+        let store = store(3000);
+        let query = |copies| vec![vec![tag(2, 0); copies], vec![tag(2, 1); copies]];
+        let (once, often) =
+            (all_pages(&store, &query(1), u64::MAX), all_pages(&store, &query(2048), u64::MAX));
+        assert_eq!(once, often);
+        // One step a record, and the pages.
+        let pages = 2 * (1500 / PAGE as u64) * SEARCH_READ_STEPS;
+        assert!((2900..=3010 + pages).contains(&once.1[0]), "{:?}", once.1);
+    }
+
+    #[test]
+    fn many_tags_cost_what_their_records_do() {
+        let store = store(3000);
+        // 2,046 tags that nothing carries, and two that every record carries one of.
+        let clause = |n: u64| (0..2046).map(|t| tag(1000 + n, t)).chain([tag(2, 0), tag(2, 1)]).collect();
+        let (found, costs) = all_pages(&store, &vec![clause(1), clause(2)], u64::MAX);
+        assert_eq!(found.len(), 3000);
+        assert!(costs[0] < 2 * 2048 + 2 * 3000 + 20 * SEARCH_READ_STEPS, "{costs:?}");
+    }
+
+    #[test]
+    fn a_search_stops_when_its_work_is_done_and_goes_on_where_it_stopped() {
+        let store = store(3000);
+        let never = vec![vec![tag(2, 0)], vec![tag(2, 1)]];
+        let (found, costs) = all_pages(&store, &never, 100);
+        assert!(found.is_empty() && costs.len() > 20, "{costs:?}");
+        assert!(costs.iter().all(|c| *c <= 100 + 2 * (1 + SEARCH_READ_STEPS)), "{costs:?}");
+        let sixth = vec![vec![tag(2, 1), tag(2, 1)], vec![tag(3, 0)]];
+        for most in [0, 1, 7, 100, 5000] {
+            let (found, _) = all_pages(&store, &sixth, most);
+            assert_eq!(found, (0..3000).filter(|r| r % 6 == 3).collect::<Vec<u64>>(), "{most}");
+        }
+        let page = find_tagged(&store, &sixth, 0, 3000, 2).unwrap();
+        assert_eq!(page, TagPage { records: vec![3, 9], next: Some(10) });
+        assert_eq!(find_tagged(&store, &sixth, 2998, 3000, 2).unwrap().next, None);
     }
 }

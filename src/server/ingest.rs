@@ -169,7 +169,9 @@ async fn take_upload(app: &App, request: Request) -> Result<Upload, Failure> {
     let (note, mut body) = read_statement(&mut stream).await?;
     if !check_signature(app, &note)? {
         // What is wrong otherwise is said without the body too.
-        return Ok(Upload::Repeated(app.ledger.submit(Submission::statement(note))?.done().await?));
+        let ledger = app.ledger.clone();
+        let pending = queue(move || ledger.submit(Submission::statement(note))).await?;
+        return Ok(Upload::Repeated(pending.done().await?));
     }
     let room = app.room_for(announced.unwrap_or(MAX_BATCH_BYTES).min(MAX_BATCH_BYTES))?;
     while let Some(chunk) = stream.next().await {

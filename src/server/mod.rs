@@ -21,7 +21,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use tokio::sync::Semaphore;
@@ -121,6 +121,7 @@ impl Server {
             ingest_tokens: options.ingest_tokens,
             counters: Counters::default(),
             body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
+            searches: Semaphore::new(MAX_CONCURRENT_SEARCHES),
         });
         Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new() })
     }
@@ -167,6 +168,13 @@ fn patience(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt
         .header_read_timeout(Duration::from_secs(HEADER_SECONDS));
 }
 
+/// For requests of a reader that come with a body.
+fn with_session(app: &Arc<App>, method: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    method
+        .layer(DefaultBodyLimit::max(MAX_SEARCH_REQUEST_BYTES))
+        .layer(middleware::from_fn_with_state(app.clone(), search::session_first))
+}
+
 fn router(app: Arc<App>) -> Router {
     let limit = DefaultBodyLimit::max;
     Router::new()
@@ -190,8 +198,8 @@ fn router(app: Arc<App>) -> Router {
         .route(route::WRITERS, get(public::writer))
         .route(route::SESSIONS, post(reading::open_session).layer(limit(MAX_SMALL_REQUEST_BYTES)))
         .route("/v1/records/{index}", get(reading::record))
-        .route(route::RECORDS, post(search::records).layer(limit(MAX_SEARCH_REQUEST_BYTES)))
-        .route(route::SEARCH, post(search::search).layer(limit(MAX_SEARCH_REQUEST_BYTES)))
+        .route(route::RECORDS, with_session(&app, post(search::records)))
+        .route(route::SEARCH, with_session(&app, post(search::search)))
         .route(route::EPOCHS, get(search::epochs))
         .route(route::BODIES, get(reading::bodies))
         .route(route::HEALTH, get(public::health))

@@ -1,14 +1,15 @@
 //! Readers: searching by blind tags, and fetching what was found. The server sees which tags are asked for together and which
 //! records carry them; not the field's values. Each search is sealed into the ledger as an audit record of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -22,14 +23,27 @@ use crate::api::problem::Code;
 use crate::base::hash::to_base64;
 use crate::base::limits::{
     MAX_BULK_BYTES, MAX_EPOCHS_PER_REQUEST, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_CLAUSES, MAX_SEARCH_HITS,
-    MAX_SEARCH_TAGS,
+    MAX_SEARCH_REQUEST_BYTES, MAX_SEARCH_TAGS,
 };
 use crate::base::record::Tag;
 use crate::chain::proof::record_id;
+use crate::ledger::TagPage;
 
 use super::problem::Failure;
 use super::reading::{granted_message, log_event};
 use super::state::{App, Counters};
+
+/// Before a byte of the body is read: the session, and room for the body.
+pub(super) async fn session_first(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let admitted = app.require_reader(request.headers()).and_then(|_| {
+        app.room_for(announced.unwrap_or(MAX_SEARCH_REQUEST_BYTES).min(MAX_SEARCH_REQUEST_BYTES))
+    });
+    match admitted {
+        Ok(_room) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
 
 fn invalid(why: impl Into<String>) -> Failure {
     Failure::new(Code::RequestInvalid, why)
@@ -44,17 +58,20 @@ pub(super) struct EpochsQuery {
 /// sealed to the reader.
 pub(super) async fn epochs(
     State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Query(query): Query<EpochsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let from = query.from.unwrap_or(0);
+    let mut blocks = BTreeSet::new();
     let message = block_in_place(|| {
         let heights = app.ledger.epochs(from, MAX_EPOCHS_PER_REQUEST)?;
         let next = (heights.len() as u64 == MAX_EPOCHS_PER_REQUEST).then(|| from + heights.len() as u64);
         let epoch = |block| Ok(EpochMessage { block, header: to_base64(&app.ledger.batch_header(block)?) });
         let epochs = heights.into_iter().map(epoch).collect::<Result<_, crate::ledger::LedgerError>>()?;
         let granted = if from == 0 { app.ledger.granted_epochs(&reader.recipient)? } else { Vec::new() };
+        blocks.extend(granted.iter().map(|g| g.granted.grant.block));
         let granted = granted.into_iter().map(|g| GrantedEpochMessage {
             block: g.block,
             header: to_base64(&g.header),
@@ -62,6 +79,14 @@ pub(super) async fn epochs(
         });
         Ok::<_, Failure>(EpochsMessage { epochs, granted: granted.collect(), next })
     })?;
+    // Granted slots open records and their search secrets, so handing them out is a download like any other.
+    if let (Some(first), Some(last)) = (blocks.first(), blocks.last()) {
+        let id = if first == last { format!("block {first}") } else { format!("blocks {first} to {last}") };
+        let resource = json!({
+            "type": "audit_grant", "id": id, "grants": blocks.len(), "parts": message.granted.len()
+        });
+        log_event(&app, &reader, peer, "read", resource).await?;
+    }
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
 }
 
@@ -89,8 +114,13 @@ pub(super) async fn search(
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| invalid("a tag is 16 lower-case hexadecimal digits"))?;
     let limit = request.limit.clamp(1, MAX_SEARCH_HITS);
-    let records = block_in_place(|| app.ledger.find_tagged(&query, request.from, limit))?;
-    let next = records.last().filter(|_| records.len() == limit).map(|last| last + 1);
+    let found = {
+        let _turn = app.searches.try_acquire().map_err(|_| {
+            Failure::new(Code::Overloaded, "other searches are under way; send this again in a moment")
+        })?;
+        block_in_place(|| app.ledger.find_tagged(&query, request.from, limit))?
+    };
+    let TagPage { records, next } = found;
     let resource =
         json!({ "type": "audit_log", "clauses": query.len(), "tags": tags, "hits": records.len() });
     log_event(&app, &reader, peer, "search", resource).await?;
@@ -127,14 +157,16 @@ pub(super) async fn records(
 }
 
 fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, Failure> {
-    let proofs = app.ledger.proofs(asked)?;
+    let view = app.ledger.view();
+    let mut prover = app.ledger.prover(&view);
     let mut headers = BTreeMap::new();
     let mut records = Vec::with_capacity(asked.len());
     let mut bytes = 0;
-    for (index, proof) in asked.iter().zip(proofs) {
+    for index in asked {
         let found = app.ledger.record(*index)?;
-        let proof = proof.to_json();
-        bytes += found.record.len() * 4 / 3 + proof.len();
+        let proof = prover.proof(*index)?.to_json();
+        let header = if headers.contains_key(&found.block) { 0 } else { found.header.len() };
+        bytes += (found.record.len() + header) * 4 / 3 + proof.len();
         if bytes > MAX_BULK_BYTES && !records.is_empty() {
             break;
         }

@@ -49,6 +49,8 @@ pub struct App {
     pub(super) counters: Counters,
     /// One permit a KiB of request body being taken in.
     pub(super) body_room: Arc<Semaphore>,
+    /// One permit a search.
+    pub(super) searches: Semaphore,
 }
 
 /// A reader with a session, still in the roster.

@@ -222,6 +222,18 @@ fn the_granted_search_secrets_are_those_the_tags_were_made_with() {
         }
         assert_eq!(batches, 5, "{name}");
     }
+    // Handing out granted slots with the epochs is logged; handing out headers alone is not.
+    let carol = session(&ledger, &server, "carol");
+    let before = alice.ledger().unwrap().records;
+    assert!(alice.epochs(0).unwrap().granted.is_empty());
+    assert_eq!(alice.ledger().unwrap().records, before);
+    assert!(!carol.epochs(0).unwrap().granted.is_empty());
+    assert_eq!(alice.ledger().unwrap().records, before + 1);
+    let log = read(&ledger, &alice, "alice", before).unwrap();
+    assert!(
+        log.contains("audit_log_access") && log.contains("audit_grant") && log.contains("carol"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -133,6 +133,22 @@ fn bad_requests_are_refused_with_stable_codes_and_lose_nothing() {
     assert_eq!(Proof::parse(&c.proof(0).unwrap()).unwrap().verify(&ledger.vkey(), None).unwrap().record, 0);
 }
 
+/// Who has no session is told so before the body of a search is sent.
+#[test]
+fn a_stranger_gets_no_search_body_in() {
+    let ledger = Ledger::new();
+    let server = ledger.serve();
+    for path in ["/v1/search", "/v1/records"] {
+        let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 401", "{path}");
+    }
+}
+
 /// A hundred megabytes are refused by their announced length, before they are sent, and without memory for them.
 #[test]
 fn a_huge_body_is_refused_early() {

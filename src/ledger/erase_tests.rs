@@ -221,5 +221,8 @@ fn only_the_next_order_has_its_blocks_read() {
     forged.text = forged.text.replace("Art. 17", "Art. 18");
     let refused = b.ledger().submit(Submission::statement(forged)).err().unwrap();
     assert!(matches!(refused, LedgerError::Chain(ChainError::BadSignature { .. })), "{refused}");
+    let note = b.order(&[(0, 6)], RETENTION_EXPIRED);
+    let with_body = Submission { note, body: Some(Payload::Grant(Vec::new())) };
+    assert!(matches!(b.ledger().submit(with_body).unwrap().wait(), Err(LedgerError::BodyUnexpected)));
     assert_eq!(reads(), before);
 }

@@ -1,7 +1,7 @@
 //! Where a verifier reads a ledger from: a server here, a database file in the command line's layer.
 
 use crate::base::record::LEAF_INPUTS_LEN;
-use crate::base::wire::Reader;
+use crate::base::wire::{Reader, WireError};
 use crate::chain::tile::index_path_with_width;
 use crate::client::{Client, ClientError};
 
@@ -59,17 +59,9 @@ impl Source for ServerSource<'_> {
         let path = entries_path(bundle, width);
         let bytes = self.client.tile(&path)?;
         let bad = |_| SourceError(format!("the entry bundle {path} is malformed"));
-        let mut reader = Reader::new(&bytes, "entry bundle");
-        let mut texts = Vec::new();
-        while !reader.remaining().is_empty() {
-            texts.push(reader.str16().map_err(bad)?.to_owned());
-        }
-        if texts.len() as u64 != width {
-            return Err(SourceError(format!(
-                "the entry bundle {path} holds {} blocks, not {width}",
-                texts.len()
-            )));
-        }
+        let mut texts = split(&bytes, width as usize).map_err(bad)?.ok_or_else(|| {
+            SourceError(format!("the entry bundle {path} does not hold {width} blocks, as it must"))
+        })?;
         Ok(texts.split_off((height - bundle * BUNDLE) as usize))
     }
 
@@ -100,7 +92,38 @@ impl Source for ServerSource<'_> {
     }
 }
 
+/// The texts of a bundle; `None` unless there are exactly `width`. Stops there: a bundle of empty texts would take many times
+/// its size.
+fn split(bytes: &[u8], width: usize) -> Result<Option<Vec<String>>, WireError> {
+    let mut reader = Reader::new(bytes, "entry bundle");
+    let mut texts = Vec::with_capacity(width);
+    while !reader.remaining().is_empty() {
+        if texts.len() == width {
+            return Ok(None);
+        }
+        texts.push(reader.str16()?.to_owned());
+    }
+    Ok(Some(texts).filter(|t| t.len() == width))
+}
+
 fn entries_path(bundle: u64, width: u64) -> String {
     // A bundle has at most 256 entries.
     format!("entries/{}", index_path_with_width(bundle, width as u16))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_split_no_further_than_its_width() {
+        let three = [0, 1, b'a', 0, 0, 0, 1, b'c'];
+        assert_eq!(split(&three, 3), Ok(Some(vec!["a".into(), String::new(), "c".into()])));
+        assert_eq!(split(&three, 4), Ok(None));
+        assert!(split(&three[..7], 3).is_err());
+        // What follows the last wanted text is not read: a cut length would be an error otherwise.
+        assert_eq!(split(&[0, 0, 0, 0, 9, 9, 9], 2), Ok(None));
+        assert_eq!(split(&[0; 1000], 256), Ok(None));
+    }
 }

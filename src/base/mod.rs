@@ -1,6 +1,7 @@
 //! Layer 0: what everything else is made of. No module here imports another layer.
 
 pub mod batch;
+pub mod bounded;
 pub mod clock;
 pub mod grant;
 pub mod hash;

@@ -11,9 +11,10 @@ use super::merkle::{MerkleError, verify_inclusion};
 use super::statement::Statement;
 use super::text::{TextError, parse_number};
 use super::tlog_proof::TlogProof;
+use crate::base::bounded::HashPath;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
-use crate::base::limits::{MAX_PATH_HASHES, MAX_PROOF_BYTES};
+use crate::base::limits::MAX_PROOF_BYTES;
 use crate::base::record::LeafInputs;
 use crate::base::wire::WireError;
 
@@ -127,7 +128,7 @@ struct Members {
     ciphertext_sha256: String,
     envelope_hash: String,
     disclosure_root: String,
-    record_path: Vec<String>,
+    record_path: HashPath,
     block: String,
     log_proof: String,
 }
@@ -198,9 +199,7 @@ impl Proof {
             envelope_hash: hex(&m.envelope_hash, "envelope_hash")?,
             disclosure_root: hex(&m.disclosure_root, "disclosure_root")?,
         };
-        let path = m.record_path.iter().map(|h| Hash::from_base64(h)).collect::<Option<Vec<_>>>();
-        let record_path =
-            path.filter(|p| p.len() <= MAX_PATH_HASHES).ok_or(ProofError::Member("record_path"))?;
+        let record_path = m.record_path.hashes();
         let (ledger, record) = (m.ledger, m.record);
         Ok(Proof { ledger, record, leaf_inputs, record_path, block: m.block, log_proof: m.log_proof })
     }
@@ -215,7 +214,7 @@ impl Proof {
             ciphertext_sha256: self.leaf_inputs.ciphertext_hash.hex(),
             envelope_hash: self.leaf_inputs.envelope_hash.hex(),
             disclosure_root: self.leaf_inputs.disclosure_root.hex(),
-            record_path: self.record_path.iter().map(Hash::base64).collect(),
+            record_path: HashPath::of(&self.record_path),
             block: self.block.clone(),
             log_proof: self.log_proof.clone(),
         };

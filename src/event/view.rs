@@ -86,13 +86,22 @@ impl std::fmt::Display for Summary {
     }
 }
 
-/// Text from an event for a terminal: what could move the cursor, turn the line around or hide in it is escaped.
+/// Whether a character could move the cursor, turn the line around or not be seen: control characters, direction marks, what
+/// Unicode calls default-ignorable, and letters that look blank.
+pub fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Text from an event for a terminal: every character that [`hides`] is shown as its number.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
-        if c.is_control() || turns || unseen { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if hides(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

@@ -68,3 +68,30 @@ fn control_characters_are_shown_and_not_obeyed() {
     assert_eq!(shown, r"(no time) \u{1b}[2Jx\u{202e}gone\u{a} \u{0} é");
     assert_eq!(printable("a\u{9b}b"), r"a\u{9b}b");
 }
+
+#[test]
+fn what_cannot_be_seen_is_shown() {
+    let listed = [
+        0xad..=0xad,
+        0x61c..=0x61c,
+        0x115f..=0x1160,
+        0x180e..=0x180e,
+        0x200b..=0x200f,
+        0x2028..=0x202e,
+        0x2060..=0x206f,
+        0x2800..=0x2800,
+        0x3164..=0x3164,
+        0xfe00..=0xfe0f,
+        0xfeff..=0xfeff,
+        0xffa0..=0xffa0,
+        0xe0000..=0xe0fff,
+        0..=0x1f,
+        0x7f..=0x9f,
+    ];
+    for c in listed.into_iter().flatten().filter_map(char::from_u32) {
+        assert!(hides(c), "{:x}", c as u32);
+        assert_eq!(printable(&c.to_string()), format!("\\u{{{:x}}}", c as u32));
+    }
+    let plain = "Zoë \u{627}\u{644} 木村 Ж e\u{301} 😀 \u{a0}~";
+    assert_eq!(printable(plain), plain);
+}

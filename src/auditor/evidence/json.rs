@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::format::{Evidence, EvidenceBlock, EvidenceRecord, FORMAT, SectionEvidence, ShownField};
 use super::verify::EvidenceError;
+use crate::base::bounded::{Bounded, HashPath};
 use crate::base::hash::{Hash, from_base64, to_base64};
 use crate::base::limits::*;
 use crate::base::record::{LeafInputs, SectionRoot};
@@ -55,15 +56,15 @@ struct File {
     ledger: String,
     manifest: String,
     checkpoint: String,
-    blocks: Vec<Object<BlockMembers>>,
-    records: Vec<Object<RecordMembers>>,
+    blocks: Bounded<Object<BlockMembers>, { 2 * MAX_EVIDENCE_RECORDS }>,
+    records: Bounded<Object<RecordMembers>, MAX_EVIDENCE_RECORDS>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BlockMembers {
     text: String,
-    log_path: Vec<String>,
+    log_path: HashPath,
     #[serde(deserialize_with = "present")]
     header: Option<String>,
 }
@@ -77,29 +78,64 @@ struct RecordMembers {
     ciphertext_sha256: String,
     envelope_hash: String,
     disclosure_root: String,
-    record_path: Vec<String>,
+    record_path: HashPath,
     #[serde(deserialize_with = "present")]
     erased: Option<u32>,
     #[serde(deserialize_with = "present")]
-    opened: Option<Vec<Object<SectionMembers>>>,
+    opened: Option<Bounded<Object<SectionMembers>, MAX_SECTIONS>>,
     #[serde(deserialize_with = "present")]
     note: Option<String>,
 }
 
+/// A section's members: those of one form, all of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SectionMembers {
+    Whole { payload: String, salt_key: String },
+    Parts { fields: u32, root: String, shown: ShownMembers },
+}
+
+type ShownMembers = Bounded<Object<FieldMembers>, MAX_EVENT_FIELDS>;
+
+/// Sorted out at once: a list of sections without members would cost many times its text.
+impl<'de> Deserialize<'de> for SectionMembers {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        match AnyMembers::deserialize(d)? {
+            AnyMembers {
+                payload: Some(payload),
+                salt_key: Some(salt_key),
+                fields: None,
+                root: None,
+                shown: None,
+            } => Ok(SectionMembers::Whole { payload, salt_key }),
+            AnyMembers {
+                payload: None,
+                salt_key: None,
+                fields: Some(fields),
+                root: Some(root),
+                shown: Some(shown),
+            } => Ok(SectionMembers::Parts { fields, root, shown }),
+            _ => {
+                Err(D::Error::custom("a section has either payload and salt_key, or fields, root and shown"))
+            }
+        }
+    }
+}
+
 /// Either the first two members or the last three.
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct SectionMembers {
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+struct AnyMembers {
+    #[serde(deserialize_with = "not_null")]
     payload: Option<String>,
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "not_null")]
     salt_key: Option<String>,
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "not_null")]
     fields: Option<u32>,
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "not_null")]
     root: Option<String>,
-    #[serde(deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
-    shown: Option<Vec<Object<FieldMembers>>>,
+    #[serde(deserialize_with = "not_null")]
+    shown: Option<ShownMembers>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,17 +146,12 @@ struct FieldMembers {
     kind: String,
     value: String,
     salt: String,
-    path: Vec<String>,
+    path: HashPath,
 }
 
 /// An error about one member's value.
 fn bad(place: impl Into<String>, member: &'static str) -> EvidenceError {
     EvidenceError::Member { place: place.into(), member }
-}
-
-fn path(texts: &[String], place: &str, member: &'static str) -> Result<Vec<Hash>, EvidenceError> {
-    let hashes = texts.iter().map(|t| Hash::from_base64(t)).collect::<Option<Vec<_>>>();
-    hashes.filter(|h| h.len() <= MAX_PATH_HASHES).ok_or_else(|| bad(place, member))
 }
 
 impl Evidence {
@@ -134,12 +165,12 @@ impl Evidence {
         if file.format != FORMAT {
             return Err(bad("the file", "format"));
         }
-        if file.records.is_empty() || file.records.len() > MAX_EVIDENCE_RECORDS {
+        if file.records.0.is_empty() {
             return Err(EvidenceError::RecordCount);
         }
-        let blocks = file.blocks.into_iter().enumerate();
+        let blocks = file.blocks.0.into_iter().enumerate();
         let blocks = blocks.map(|(i, Object(b))| b.read(&format!("block {i} of the file")));
-        let records = file.records.into_iter().map(|Object(r)| r.read());
+        let records = file.records.0.into_iter().map(|Object(r)| r.read());
         Ok(Evidence {
             ledger: file.ledger,
             manifest: file.manifest,
@@ -182,7 +213,7 @@ impl BlockMembers {
     fn of(b: &EvidenceBlock) -> BlockMembers {
         BlockMembers {
             text: b.text.clone(),
-            log_path: b.log_path.iter().map(Hash::base64).collect(),
+            log_path: HashPath::of(&b.log_path),
             header: b.header.as_deref().map(to_base64),
         }
     }
@@ -192,13 +223,14 @@ impl BlockMembers {
             Some(text) => Some(from_base64(&text).ok_or_else(|| bad(place, "header"))?),
             None => None,
         };
-        Ok(EvidenceBlock { text: self.text, log_path: path(&self.log_path, place, "log_path")?, header })
+        Ok(EvidenceBlock { text: self.text, log_path: self.log_path.hashes(), header })
     }
 }
 
 impl RecordMembers {
     fn of(r: &EvidenceRecord) -> RecordMembers {
-        let sections = |s: &Vec<SectionEvidence>| s.iter().map(|s| Object(SectionMembers::of(s))).collect();
+        let sections =
+            |s: &Vec<SectionEvidence>| Bounded(s.iter().map(|s| Object(SectionMembers::of(s))).collect());
         RecordMembers {
             record: r.record,
             id: record_id(r.record),
@@ -206,7 +238,7 @@ impl RecordMembers {
             ciphertext_sha256: r.leaf_inputs.ciphertext_hash.hex(),
             envelope_hash: r.leaf_inputs.envelope_hash.hex(),
             disclosure_root: r.leaf_inputs.disclosure_root.hex(),
-            record_path: r.record_path.iter().map(Hash::base64).collect(),
+            record_path: HashPath::of(&r.record_path),
             erased: r.erased,
             opened: r.opened.as_ref().map(sections),
             note: r.note.clone(),
@@ -228,7 +260,7 @@ impl RecordMembers {
             disclosure_root: hex(&self.disclosure_root, "disclosure_root")?,
         };
         let opened = match self.opened {
-            Some(sections) if (1..=MAX_SECTIONS).contains(&sections.len()) => {
+            Some(Bounded(sections)) if !sections.is_empty() => {
                 Some(sections.into_iter().map(|Object(s)| s.read(&place)).collect::<Result<_, _>>()?)
             }
             Some(_) => return Err(bad(place, "opened")),
@@ -241,7 +273,7 @@ impl RecordMembers {
             record: self.record,
             block: self.block,
             leaf_inputs,
-            record_path: path(&self.record_path, &place, "record_path")?,
+            record_path: self.record_path.hashes(),
             erased: self.erased,
             opened,
             note: self.note,
@@ -252,50 +284,32 @@ impl RecordMembers {
 impl SectionMembers {
     fn of(section: &SectionEvidence) -> SectionMembers {
         match section {
-            SectionEvidence::Whole { payload, salt_key } => SectionMembers {
-                payload: Some(payload.to_string()),
-                salt_key: Some(to_base64(salt_key)),
-                ..Default::default()
-            },
-            SectionEvidence::Parts { root, shown } => SectionMembers {
-                fields: Some(root.fields),
-                root: Some(root.root.base64()),
-                shown: Some(shown.iter().map(|f| Object(FieldMembers::of(f))).collect()),
-                ..Default::default()
+            SectionEvidence::Whole { payload, salt_key } => {
+                SectionMembers::Whole { payload: payload.to_string(), salt_key: to_base64(salt_key) }
+            }
+            SectionEvidence::Parts { root, shown } => SectionMembers::Parts {
+                fields: root.fields,
+                root: root.root.base64(),
+                shown: Bounded(shown.iter().map(|f| Object(FieldMembers::of(f))).collect()),
             },
         }
     }
 
     fn read(self, place: &str) -> Result<SectionEvidence, EvidenceError> {
         match self {
-            SectionMembers {
-                payload: Some(payload),
-                salt_key: Some(key),
-                fields: None,
-                root: None,
-                shown: None,
-            } => {
-                let key = from_base64(&key).and_then(|k| k.try_into().ok());
+            SectionMembers::Whole { payload, salt_key } => {
+                let key = from_base64(&salt_key).and_then(|k| k.try_into().ok());
                 let salt_key = key.ok_or_else(|| bad(place, "salt_key"))?;
                 if payload.len() > MAX_RECORD_BYTES {
                     return Err(bad(place, "payload"));
                 }
                 Ok(SectionEvidence::Whole { payload: Zeroizing::new(payload), salt_key })
             }
-            SectionMembers {
-                payload: None,
-                salt_key: None,
-                fields: Some(fields),
-                root: Some(root),
-                shown: Some(shown),
-            } => {
+            SectionMembers::Parts { fields, root, shown: Bounded(shown) } => {
                 let root = Hash::from_base64(&root).ok_or_else(|| bad(place, "root"))?;
                 let shown = shown.into_iter().map(|Object(f)| f.read(place)).collect::<Result<_, _>>()?;
                 Ok(SectionEvidence::Parts { root: SectionRoot { fields, root }, shown })
             }
-            _ => Err(EvidenceError::Json(format!(
-                "{place}: a section has either payload and salt_key, or fields, root and shown"
-            ))),
         }
     }
 }
@@ -308,7 +322,7 @@ impl FieldMembers {
             kind: char::from(f.kind).to_string(),
             value: f.value.to_string(),
             salt: to_base64(&f.salt),
-            path: f.path.iter().map(Hash::base64).collect(),
+            path: HashPath::of(&f.path),
         }
     }
 
@@ -320,7 +334,7 @@ impl FieldMembers {
             kind: if let [kind] = self.kind.as_bytes() { *kind } else { 0 },
             value: Zeroizing::new(self.value),
             salt,
-            path: path(&self.path, place, "path")?,
+            path: self.path.hashes(),
             pointer: self.pointer,
         };
         match field.leaf() {
@@ -328,5 +342,60 @@ impl FieldMembers {
             Some(Err(_)) => Err(bad(place, "pointer")),
             None => Err(bad(place, "kind")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Reads `n` times `item` as a list.
+    fn read<T: for<'de> Deserialize<'de>>(item: &str, n: usize) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&format!("[{}]", vec![item; n].join(",")))
+    }
+
+    #[test]
+    fn a_section_without_members_is_refused_where_it_stands() {
+        for bad in [
+            "{}",
+            r#"{"payload":""}"#,
+            r#"{"payload":"","salt_key":"","fields":1}"#,
+            r#"{"fields":1,"root":""}"#,
+            "[]",
+        ] {
+            // The rest of the text is not even JSON: it was not looked at.
+            let error =
+                serde_json::from_str::<Bounded<Object<SectionMembers>, MAX_SECTIONS>>(&format!("[{bad},?"))
+                    .err();
+            let error = error.unwrap();
+            assert!(error.is_data() && error.column() <= bad.len() + 2, "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn lists_end_at_their_limit() {
+        let section = r#"{"payload":"","salt_key":""}"#;
+        type Sections = Bounded<Object<SectionMembers>, MAX_SECTIONS>;
+        assert!(read::<Sections>(section, MAX_SECTIONS).is_ok());
+        assert!(read::<Sections>(section, MAX_SECTIONS + 1).err().unwrap().is_data());
+        let field = r#"{"index":0,"pointer":"","kind":"z","value":"","salt":"","path":[]}"#;
+        assert!(read::<ShownMembers>(field, MAX_EVENT_FIELDS).is_ok());
+        assert!(read::<ShownMembers>(field, MAX_EVENT_FIELDS + 1).err().unwrap().is_data());
+
+        let block = r#"{"text":"","log_path":[],"header":null}"#;
+        let record = r#"{"record":0,"id":"","block":0,"ciphertext_sha256":"","envelope_hash":"","disclosure_root":"","record_path":[],"erased":null,"opened":null,"note":null}"#;
+        let file = |blocks: usize, records: usize| {
+            let text = format!(
+                r#"{{"format":"","ledger":"","manifest":"","checkpoint":"","blocks":[{}],"records":[{}]}}"#,
+                vec![block; blocks].join(","),
+                vec![record; records].join(",")
+            );
+            serde_json::from_str::<File>(&text).err().map(|e| e.to_string())
+        };
+        let refused = |e: Option<String>| e.is_some_and(|e| e.contains("a list is too long"));
+        assert_eq!(file(2 * MAX_EVIDENCE_RECORDS, MAX_EVIDENCE_RECORDS), None);
+        assert!(refused(file(2 * MAX_EVIDENCE_RECORDS + 1, 1)));
+        assert!(refused(file(1, MAX_EVIDENCE_RECORDS + 1)));
     }
 }

@@ -21,12 +21,20 @@ fn set_up() -> (Ledger, Server) {
     let events: Vec<String> = (0..40)
         .map(|n| {
             format!(
-                r#"{{"event_type":"patient_record_access","actor":{{"user_id":"dr-{}"}},"action":"read","resource":{{"type":"patient_record","id":"PAT-{}"}},"result":"{}","timestamp":"2026-11-{:02}T10:00:00Z"}}"#,
+                "{{\"event_type\":\"patient_record_access\",\"actor\":{{\"user_id\":\"dr-{}\"}},\"action\":\"read\",\
+                 \"resource\":{{\"type\":\"patient_record\",\"id\":\"PAT-{}\"}},\"result\":\"{}\",\
+                 \"timestamp\":\"2026-11-{:02}T10:00:00Z\"}}",
                 n % 3, n % 4, if n % 8 == 0 { "denied" } else { "allowed" }, 1 + n % 20
             )
         })
         .chain([
-            r#"{"resourceType":"AuditEvent","type":{"code":"rest"},"action":"R","recorded":"2026-11-05T09:00:00Z","outcome":"0","agent":[{"who":{"reference":"https://ehr.example/fhir/Practitioner/dr-9/_history/3"},"requestor":true}],"source":{"observer":{"display":"EHR"}},"entity":[{"what":{"reference":"Patient/PAT-1/_history/2"}}]}"#.to_owned(),
+            serde_json::json!({
+                "resourceType": "AuditEvent", "type": { "code": "rest" }, "action": "R", "recorded": "2026-11-05T09:00:00Z",
+                "outcome": "0", "source": { "observer": { "display": "EHR" } },
+                "agent": [{ "who": { "reference": "https://ehr.example/fhir/Practitioner/dr-9/_history/3" }, "requestor": true }],
+                "entity": [{ "what": { "reference": "Patient/PAT-1/_history/2" } }],
+            })
+            .to_string(),
         ])
         .collect();
     ledger.writer_client(&server).log_ndjson(events.join("\n").as_bytes()).unwrap();

@@ -16,7 +16,8 @@ pub enum SessionError {
     Malformed,
     /// The challenge does not open with this identity for this ledger.
     #[error(
-        "the server's challenge was not made for this identity and the ledger {ledger}: {source}. Check --key and --server"
+        "the server serves another ledger than {ledger}, or --key is another key than the ledger's own (its ledger.vkey; an admin's or \
+         writer's key does not do): {source}"
     )]
     Challenge {
         /// The origin expected.

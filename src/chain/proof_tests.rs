@@ -1,6 +1,7 @@
 //! Proof files: what they prove, what they refuse, and the vectors an outsider's checker can run against.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use crate::base::limits::MAX_PATH_HASHES;
 use proptest::prelude::*;
 
 use super::super::testing::*;

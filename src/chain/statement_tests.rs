@@ -185,11 +185,12 @@ fn any_roster() -> impl Strategy<Value = Statement> {
                 issued,
                 admins: vec![key(&admin).verifier()],
                 writers,
-                readers: readers
-                    .into_iter()
-                    .map(|(name, (seed, required))| RosterReader {
+                readers: (1..)
+                    .zip(readers)
+                    .map(|(n, (name, (seed, required)))| RosterReader {
                         name,
-                        recipient: recipient(seed),
+                        // At most four readers, and no two of one recipient.
+                        recipient: recipient(seed % 30 * 4 + n),
                         required,
                     })
                     .collect(),

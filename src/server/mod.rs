@@ -149,6 +149,10 @@ impl Server {
                 let config = RustlsConfig::from_pem_file(&cert, &key)
                     .await
                     .map_err(|source| ServerError::Tls { cert, key, source })?;
+                // The library offers h2 as well; a client that takes it would be answered in HTTP/1.1.
+                let mut inner = rustls::ServerConfig::clone(&config.get_inner());
+                inner.alpn_protocols = vec![b"http/1.1".to_vec()];
+                let config = RustlsConfig::from_config(Arc::new(inner));
                 let mut server =
                     axum_server::from_tcp_rustls(self.listener, config)?.handle(self.handle).http1_only();
                 patience(server.http_builder());

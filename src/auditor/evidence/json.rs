@@ -384,7 +384,9 @@ mod tests {
         assert!(read::<ShownMembers>(field, MAX_EVENT_FIELDS + 1).err().unwrap().is_data());
 
         let block = r#"{"text":"","log_path":[],"header":null}"#;
-        let record = r#"{"record":0,"id":"","block":0,"ciphertext_sha256":"","envelope_hash":"","disclosure_root":"","record_path":[],"erased":null,"opened":null,"note":null}"#;
+        let hashes = r#""ciphertext_sha256":"","envelope_hash":"","disclosure_root":"","record_path":[]"#;
+        let record =
+            format!(r#"{{"record":0,"id":"","block":0,{hashes},"erased":null,"opened":null,"note":null}}"#);
         let file = |blocks: usize, records: usize| {
             let text = format!(
                 r#"{{"format":"","ledger":"","manifest":"","checkpoint":"","blocks":[{}],"records":[{}]}}"#,

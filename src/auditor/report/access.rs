@@ -140,7 +140,11 @@ impl Collector for Access {
         close_answer(report);
         if unnamed > 0 {
             let what = if self.patient { "who did it" } else { "a patient" };
-            report.findings.push(format!("{} not name {what}.", count(unnamed, "event does", "events do")));
+            // A name that is sealed to others is not read either.
+            report.findings.push(format!(
+                "{} not name {what} as far as it could be read.",
+                count(unnamed, "event does", "events do")
+            ));
         }
         if self.emergency > 0 {
             let n = count(self.emergency, "event was", "events were");

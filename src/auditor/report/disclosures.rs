@@ -13,6 +13,9 @@ use crate::auditor::facts::Facts;
 const NO_RECIPIENT: &str = "(no recipient named)";
 /// Parts of words that tell a disclosure when no recipient is named.
 const DISCLOSING: [&str; 5] = ["disclos", "export", "release", "share", "transmit"];
+/// Why a disclosure is shown again on the sheet for the privacy officer.
+const STILL_IN: &str = "Still in the accounting: looks like law enforcement or health oversight. If a suspension was asked for, make the \
+    report again with --suspended RECIPIENT";
 /// Parts of words that tell a health oversight agency or law enforcement, who may ask for a suspension, 164.528(a)(2).
 const OFFICIAL: [&str; 8] = [
     "police",
@@ -117,7 +120,7 @@ impl Collector for Disclosures {
         }
         let words = [recipient, f.purpose.as_deref(), f.legal_basis.as_deref(), f.reason.as_deref()];
         if words.iter().any(|t| OFFICIAL.iter().any(|o| lower(*t).contains(o))) {
-            self.apart.add(e, Some("Looks like law enforcement or health oversight: check whether a suspension was asked for"));
+            self.apart.add(e, Some(STILL_IN));
         }
         self.without_recipient += u64::from(recipient.is_none());
         let name = recipient.unwrap_or(NO_RECIPIENT);
@@ -233,8 +236,8 @@ impl Collector for Disclosures {
         report.tables.push(table);
         if self.apart.total() > 0 {
             let about = "For the privacy officer alone: take this sheet out before the accounting is handed over. A health oversight agency or \
-                 law enforcement official can have a person's right suspended for the time they state, 164.528(a)(2). Disclosures under a \
-                 suspension stand here only and in no figure above.";
+                 law enforcement official can have a person's right suspended for the time they state, 164.528(a)(2). A row that says \
+                 \"under a suspension\" stands here only; one that says \"still in the accounting\" stands above as well.";
             let mut table = self.apart.table("suspension", "Suspensions", about);
             table.apart = true;
             for row in &mut table.rows {

@@ -294,7 +294,7 @@ fn verify(report: &Report) -> Markup {
             h2 { "How to check this report" }
             @if report.coverage.looked_at {
                 p { "Nobody has to believe this page. The evidence file "
-                    @if report.evidence.is_some() { "that comes with it " } @else { "made for it " }
+                    @if report.evidence.is_some() { "that comes with it " } @else { "that `audit export` makes of the records named here " }
                     "proves that each record named here was committed to the ledger as it was, and says what is proven and what is not. It is checked \
                      offline, with the program and the ledger's public key, which should come from the operator or a witness and not from this page:" }
                 pre { "sealtrail verify " (shown(file)) " --key LEDGER.vkey" }

@@ -225,6 +225,16 @@ impl Vault {
         records.iter().map(|r| prover.proof(*r)).collect()
     }
 
+    /// Makes the look-up indexes anew from what is stored; needs [`Vault::open_to_sync`].
+    pub fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), VaultError> {
+        Ok(self.store.rebuild_index(progress)?)
+    }
+
+    /// The database file.
+    pub fn database(&self) -> PathBuf {
+        self.dir.join(DATABASE)
+    }
+
     /// The copy's database, for look-ups.
     pub fn store(&self) -> &dyn Store {
         &*self.store

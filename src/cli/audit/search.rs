@@ -87,12 +87,14 @@ impl SelectArgs {
             })?;
             fields.push((name.to_owned(), value.to_owned()));
         }
-        Ok(Criteria {
-            fields,
-            from: self.from.as_deref().map(when::first).transpose()?,
-            to: self.to.as_deref().map(when::after).transpose()?,
-            limit,
-        })
+        let from = self.from.as_deref().map(when::first).transpose()?;
+        let to = self.to.as_deref().map(when::after).transpose()?;
+        if from.zip(to).is_some_and(|(from, to)| from >= to) {
+            return Err(Failure::Usage(
+                "the time range ends before it begins: exchange --from and --to".into(),
+            ));
+        }
+        Ok(Criteria { fields, from, to, limit })
     }
 
     /// The same in words, for files that say what they hold.
@@ -133,7 +135,15 @@ pub fn run(args: SearchArgs) -> Outcome {
         let records = open.records()?;
         let identities = open.setting.identities()?;
         let found = search_vault(&open.vault, &open.view, &records, &identities, &criteria)?;
-        (found, format!("{}; complete as far as it may be searched by you", open.as_of()))
+        let erased: u64 =
+            open.vault.erasures()?.iter().flat_map(|(_, o)| &o.records).map(|r| r.last - r.first + 1).sum();
+        let gone = match erased {
+            0 => String::new(),
+            n => format!(
+                "; {n} records were erased by order: whether they would have matched nobody can search any more"
+            ),
+        };
+        (found, format!("{}; complete as far as it may be searched by you{gone}", open.as_of()))
     };
     if args.json {
         return json(&found, &basis);
@@ -206,7 +216,7 @@ fn table(hits: &[Hit]) -> Vec<String> {
     }
     let row = |hit: &Hit| {
         let f = hit.record.content.event().map(Facts::of).unwrap_or_default();
-        let time = f.time.unwrap_or_else(|| hit.record.sealed.to_string());
+        let time = f.time.unwrap_or_else(|| format!("{} (sealed)", hit.record.sealed));
         let withheld = if hit.record.content.withheld().is_empty() { "" } else { "(sealed to others)" };
         let on = f.resource.or(f.patient).unwrap_or_else(|| withheld.to_owned());
         let result = f.outcome.map(|o| o.as_str().to_owned()).or(f.result).unwrap_or_default();

@@ -21,6 +21,9 @@ pub struct SyncArgs {
     /// it nothing decrypted is ever written
     #[arg(long)]
     persist: bool,
+    /// Also hash and verify again what was there before, and make the search index anew: for a disk you do not trust
+    #[arg(long)]
+    check: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -29,7 +32,8 @@ pub struct SyncArgs {
 pub fn run(args: SyncArgs) -> Outcome {
     let mut setting = args.vault.setting()?;
     setting.persist |= args.persist;
-    let report = setting.sync(args.file.as_deref())?;
+    let report = setting.sync(args.file.as_deref(), true)?;
+    let checked = args.check.then(|| setting.check()).transpose()?;
     if args.json {
         return print_json(&report);
     }
@@ -39,6 +43,14 @@ pub fn run(args: SyncArgs) -> Outcome {
         "  new        {} records in {} blocks, every hash, signature and link verified",
         report.new_records, report.new_blocks
     );
+    let before = report.records - report.new_records;
+    if let Some(all) = &checked {
+        println!("  checked    all {} records hashed again, search index made anew", all.records);
+    } else if before > 0 {
+        println!(
+            "  before     {before} records, verified when they were downloaded and not read again now (--check does)"
+        );
+    }
     if report.dropped > 0 {
         println!("  erased     {} records dropped from the vault, by orders in the chain", report.dropped);
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::auditor::record::Records;
 use crate::auditor::source::{ServerSource, Source};
 use crate::auditor::vault::{Progress, SyncError, SyncReport, Vault, VaultError, VaultRecords, View};
+use crate::auditor::verify::{Report, Trust, verify};
 use crate::chain::key::VerifierKey;
 use crate::client::Client;
 use crate::config::keyfile;
@@ -131,6 +132,11 @@ impl VaultArgs {
                 self.vault.display()
             )));
         }
+        if admin.as_ref() == Some(&key) {
+            return Err(Failure::Usage(
+                "--admin is given the ledger's own key: the admin's is in admin.vkey".into(),
+            ));
+        }
         let absolute = |p: &PathBuf| std::path::absolute(p).unwrap_or_else(|_| p.clone());
         let identity = self.identity.as_ref().map(absolute).or(kept.identity);
         Ok(Setting {
@@ -150,7 +156,10 @@ impl VaultArgs {
     pub fn open(&self) -> Result<OpenVault, Failure> {
         let setting = self.setting()?;
         if !setting.offline {
-            match setting.sync(None) {
+            match setting.sync(None, false) {
+                Ok(report) if report.new_blocks > 0 && !report.continued => eprintln!(
+                    "sealtrail: this vault had no checkpoint to hold the ledger against: what it shows now is trusted from now on"
+                ),
                 Ok(_) => {}
                 Err(Failure::Unavailable(why)) if setting.is_whole() => {
                     eprintln!("sealtrail: warning: {why}. What follows is as of the last sync");
@@ -222,7 +231,8 @@ impl Setting {
     }
 
     /// Brings the vault up to date, from the server or a copy of the database.
-    pub fn sync(&self, file: Option<&Path>) -> Result<SyncReport, Failure> {
+    /// With `remember`, or if nothing is remembered yet, how it was done is kept for later commands, once it has succeeded.
+    pub fn sync(&self, file: Option<&Path>, remember: bool) -> Result<SyncReport, Failure> {
         let mut vault = match Vault::open_to_sync(&self.dir, &self.key) {
             Err(VaultError::Busy(_)) if file.is_none() && self.is_whole() => {
                 eprintln!(
@@ -233,14 +243,32 @@ impl Setting {
             other => other?,
         };
         self.identity_file()?;
-        self.remember()?;
-        match file {
+        let report = match file {
             Some(path) => self.run(&mut vault, &mut FileSource::open(path)?),
             None => {
                 let client = self.client()?;
                 self.run(&mut vault, &mut ServerSource::new(&client, true))
             }
+        }?;
+        if remember || !self.dir.join(SETTINGS).exists() {
+            self.remember()?;
         }
+        Ok(report)
+    }
+
+    /// Hashes and verifies everything in the vault again, and makes its search index anew.
+    pub fn check(&self) -> Result<Report, Failure> {
+        let vault = Vault::open_to_sync(&self.dir, &self.key)?;
+        let trust = Trust { ledger: &self.key, admin: self.admin.as_ref(), known: None };
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let mut progress = |done: u64, all: u64| {
+            bar.set_length(all);
+            bar.set_position(done);
+        };
+        let report = verify(&mut FileSource::open(&vault.database())?, &trust, &mut progress)?;
+        vault.rebuild_index(&mut progress)?;
+        bar.finish_and_clear();
+        Ok(report)
     }
 
     fn run(&self, vault: &mut Vault, source: &mut dyn Source) -> Result<SyncReport, Failure> {

@@ -112,7 +112,7 @@ pub fn run(args: WatchArgs) -> Outcome {
     setting.identities()?;
     if args.vault.remote(false) {
         // The first download can be long: with a progress bar. What is wrong with the ledger is the watch's to alert about.
-        match setting.sync(None) {
+        match setting.sync(None, false) {
             Err(e @ Failure::Usage(_)) => return Err(e),
             Err(Failure::Unavailable(why)) if how.once => return Err(Failure::Unavailable(why)),
             _ => {}

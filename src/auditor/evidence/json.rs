@@ -391,7 +391,7 @@ mod tests {
             let text = format!(
                 r#"{{"format":"","ledger":"","manifest":"","checkpoint":"","blocks":[{}],"records":[{}]}}"#,
                 vec![block; blocks].join(","),
-                vec![record; records].join(",")
+                vec![record.as_str(); records].join(",")
             );
             serde_json::from_str::<File>(&text).err().map(|e| e.to_string())
         };

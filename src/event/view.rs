@@ -90,11 +90,28 @@ impl std::fmt::Display for Summary {
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
-        if c.is_control() || turns || unseen { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if is_unsafe(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+/// Whether a character could move a terminal's cursor, turn the line around or hide in it.
+pub fn is_unsafe(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+    c.is_control() || turns || unseen
+}
+
+/// First characters that make a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), in their usual and full-width forms.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+/// Text for a cell of a CSV file: what a spreadsheet could run gets an apostrophe in front, which spreadsheets take for "this is
+/// text". A number with a sign is left alone. Characters that a spreadsheet skips do not hide a formula.
+pub fn spreadsheet_cell(text: &str) -> String {
+    let start = text.trim_start_matches([' ', '\u{a0}', '\u{feff}', '\u{200b}']);
+    let number = || text.bytes().any(|b| b.is_ascii_digit()) && text.parse::<f64>().is_ok();
+    if start.starts_with(FORMULA) && !number() { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -68,3 +68,37 @@ fn control_characters_are_shown_and_not_obeyed() {
     assert_eq!(shown, r"(no time) \u{1b}[2Jx\u{202e}gone\u{a} \u{0} é");
     assert_eq!(printable("a\u{9b}b"), r"a\u{9b}b");
 }
+
+#[test]
+fn formulas_become_text() {
+    for bad in [
+        "=1+1",
+        "+1x",
+        "-",
+        "-inf",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =HYPERLINK(\"x\")",
+        "\u{feff}=1",
+        "＝1",
+        "+49 89",
+    ] {
+        assert_eq!(spreadsheet_cell(bad), format!("'{bad}"));
+    }
+    for good in ["dr-smith", "10.0.0.1", "a=b", "", "-5", "+1", "-1e3"] {
+        assert_eq!(spreadsheet_cell(good), good);
+    }
+}
+
+#[test]
+fn what_turns_or_hides_is_spelled_out() {
+    for c in
+        "\u{0}\u{1b}\u{7f}\u{9b}\u{61c}\u{200e}\u{2028}\u{202e}\u{2066}\u{ad}\u{200b}\u{2060}\u{feff}".chars()
+    {
+        assert!(is_unsafe(c), "{c:?}");
+        assert_eq!(printable(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+    }
+    assert!(!"aé漢 😀'=".chars().any(is_unsafe));
+}

@@ -70,9 +70,10 @@ impl Authority {
             })?;
         // Settings are not needed for a server. But whoever has some for another ledger may have forgotten a variable, and what
         // these commands do cannot be taken back.
-        match settings.exists().then(|| load_settings(settings)) {
-            Some(Ok(here)) => same_ledger(url, &authority.ledger, &here.ledger)?,
-            Some(Err(_)) | None => {}
+        if settings.exists()
+            && let Ok(here) = load_settings(settings)
+        {
+            same_ledger(url, &authority.ledger, &here.ledger)?;
         }
         Ok(authority)
     }

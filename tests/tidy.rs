@@ -84,10 +84,21 @@ fn rust_files(dir: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The source without its test module (always last in a file) and without comments.
+/// The source before its test module `mod tests`, which is always the last thing in a file.
+fn untested(text: &str) -> &str {
+    let is_module = |at: &usize| {
+        // Between the attribute and the module there may be other attributes.
+        let after = text.get(*at..).unwrap_or_default().lines();
+        let module = after.skip(1).find(|l| !l.trim_start().starts_with("#[")).unwrap_or_default();
+        module.starts_with("mod tests;") || module.starts_with("mod tests {")
+    };
+    let end = text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(is_module);
+    text.get(..end.unwrap_or(text.len())).unwrap_or_default()
+}
+
+/// The source without its test module and without comments.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]").next().unwrap_or(text);
-    text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    untested(text).lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 fn is_test(name: &str) -> bool {
@@ -176,7 +187,7 @@ fn only_the_auditor_can_open() {
 fn files_and_lines_are_of_readable_length() {
     let mut faults = Vec::new();
     for (name, text) in rust_files("src").into_iter().chain(rust_files("tests")) {
-        let lines = text.split("#[cfg(test)]").next().unwrap_or(&text).lines().count();
+        let lines = untested(&text).lines().count();
         if lines > MAX_FILE_LINES && !is_test(&name) && name.starts_with("src") {
             faults.push(format!("{name} has {lines} lines"));
         }
@@ -191,24 +202,55 @@ fn files_and_lines_are_of_readable_length() {
 
 #[test]
 fn every_source_file_is_compiled() {
-    let mut faults = Vec::new();
-    let files = rust_files("src");
-    let all: String = files.iter().map(|(_, t)| t.as_str()).collect::<Vec<_>>().join("\n");
-    for (name, _) in &files {
-        let path = Path::new(name);
-        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-        let stem = if stem == "mod" {
-            path.parent().and_then(|p| p.file_name()).and_then(|s| s.to_str()).unwrap_or_default()
-        } else {
-            stem
+    let files: BTreeMap<String, String> = rust_files("src").into_iter().collect();
+    let faults: Vec<_> = files.keys().filter(|name| !is_declared(name, &files)).collect();
+    assert!(faults.is_empty(), "in no module: {faults:#?}");
+}
+
+/// Whether the file of its parent module declares this one, or a file beside it takes it in by `#[path]`.
+fn is_declared(name: &str, files: &BTreeMap<String, String>) -> bool {
+    let Some((folder, file)) = name.rsplit_once('/') else { return false };
+    let lines = |text: &String, wanted: &str| {
+        // Whatever its visibility.
+        let bare = |l: &str| {
+            l.trim().split_once("pub").map_or(l.trim().to_owned(), |(_, rest)| {
+                rest.trim_start_matches(|c| c != ' ').trim().to_owned()
+            })
         };
-        let declared =
-            all.contains(&format!("mod {stem};")) || all.contains(&format!("#[path = \"{stem}.rs\"]"));
-        if !declared && stem != "lib" && stem != "main" {
-            faults.push(format!("{name} is in no module"));
-        }
+        text.lines().any(|l| l.trim() == wanted || bare(l) == wanted)
+    };
+    if folder == "src" && matches!(file, "lib.rs" | "main.rs") {
+        return true;
     }
-    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    // The module `a/b` stands in a/b.rs or a/b/mod.rs, and is declared in the file of the module `a`.
+    let module = name.trim_end_matches(".rs").trim_end_matches("/mod");
+    let Some((parent, stem)) = module.rsplit_once('/') else { return false };
+    let parents = match parent {
+        "src" => vec!["src/lib.rs".to_owned(), "src/main.rs".to_owned()],
+        _ => vec![format!("{parent}.rs"), format!("{parent}/mod.rs")],
+    };
+    let by_name = parents.iter().filter_map(|p| files.get(p)).any(|t| lines(t, &format!("mod {stem};")));
+    let beside = files.iter().filter(|(n, _)| n.rsplit_once('/').is_some_and(|(f, _)| f == folder));
+    by_name || beside.into_iter().any(|(_, t)| lines(t, &format!("#[path = \"{file}\"]")))
+}
+
+#[test]
+fn these_tests_see_what_they_look_for() {
+    let text =
+        "use a;\n#[cfg(test)]\nfn size() {}\nuse b;\n#[cfg(test)]\n#[path = \"x_tests.rs\"]\nmod tests;\n";
+    assert!(code(text).contains("use b;") && !code(text).contains("x_tests"));
+    assert!(!code("use a;\n#[cfg(test)]\nmod tests {\n    use b;\n}\n").contains("use b;"));
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let files = BTreeMap::from([
+        file("src/lib.rs", "pub(super) mod a;"),
+        file("src/a/mod.rs", "mod b;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;"),
+        file("src/a/b.rs", "mod c;"),
+        file("src/a/c.rs", ""),
+        file("src/a/b/c.rs", ""),
+        file("src/a/b_tests.rs", ""),
+    ]);
+    let lost: Vec<_> = files.keys().filter(|n| !is_declared(n, &files)).collect();
+    assert_eq!(lost, ["src/a/c.rs"], "declared elsewhere by the same name is not declared");
 }
 
 #[test]
@@ -230,8 +272,7 @@ fn nothing_unfinished_or_switched_off() {
                 faults.push(format!("{name} contains {word}"));
             }
         }
-        let outside_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
-        if name.starts_with("src") && !is_test(&name) && outside_tests.contains("#[allow(") {
+        if name.starts_with("src") && !is_test(&name) && untested(&text).contains("#[allow(") {
             faults.push(format!("{name} silences a lint outside its tests"));
         }
     }

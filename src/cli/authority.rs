@@ -70,7 +70,9 @@ impl Authority {
             })?;
         // Settings are not needed for a server. But whoever has some for another ledger may have forgotten a variable, and what
         // these commands do cannot be taken back.
-        if let Some(Ok(here)) = settings.exists().then(|| load_settings(settings)) {
+        if settings.exists()
+            && let Ok(here) = load_settings(settings)
+        {
             same_ledger(url, &authority.ledger, &here.ledger)?;
         }
         Ok(authority)

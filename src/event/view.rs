@@ -106,6 +106,17 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// First characters that make a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), in their usual and full-width forms.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
+/// Text for a cell of a CSV file: what a spreadsheet could run gets an apostrophe in front, which spreadsheets take for "this is
+/// text". A number with a sign is left alone. Characters that a spreadsheet skips do not hide a formula.
+pub fn spreadsheet_cell(text: &str) -> String {
+    let start = text.trim_start_matches([' ', '\u{a0}', '\u{feff}', '\u{200b}']);
+    let number = || text.bytes().any(|b| b.is_ascii_digit()) && text.parse::<f64>().is_ok();
+    if start.starts_with(FORMULA) && !number() { format!("'{text}") } else { text.to_owned() }
+}
+
 #[cfg(test)]
 #[path = "view_tests.rs"]
 mod tests;

@@ -95,3 +95,37 @@ fn what_cannot_be_seen_is_shown() {
     let plain = "Zoë \u{627}\u{644} 木村 Ж e\u{301} 😀 \u{a0}~";
     assert_eq!(printable(plain), plain);
 }
+
+#[test]
+fn formulas_become_text() {
+    for bad in [
+        "=1+1",
+        "+1x",
+        "-",
+        "-inf",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =HYPERLINK(\"x\")",
+        "\u{feff}=1",
+        "＝1",
+        "+49 89",
+    ] {
+        assert_eq!(spreadsheet_cell(bad), format!("'{bad}"));
+    }
+    for good in ["dr-smith", "10.0.0.1", "a=b", "", "-5", "+1", "-1e3"] {
+        assert_eq!(spreadsheet_cell(good), good);
+    }
+}
+
+#[test]
+fn what_turns_or_hides_is_spelled_out() {
+    for c in
+        "\u{0}\u{1b}\u{7f}\u{9b}\u{61c}\u{200e}\u{2028}\u{202e}\u{2066}\u{ad}\u{200b}\u{2060}\u{feff}".chars()
+    {
+        assert!(hides(c), "{c:?}");
+        assert_eq!(printable(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+    }
+    assert!(!"aé漢 😀'=".chars().any(hides));
+}

@@ -2,9 +2,7 @@
 
 use super::coverage::range_name;
 use super::model::{Cell, Report, Table};
-
-/// First characters that make a spreadsheet take a cell for a formula, in their usual and full-width forms, and those it skips.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+use crate::event::view::spreadsheet_cell;
 
 /// The main table.
 pub fn csv(report: &Report) -> String {
@@ -41,33 +39,11 @@ pub(super) fn time_source(cells: &[Cell]) -> &'static str {
 
 fn cell(cell: &Cell) -> String {
     match cell {
-        Cell::Text(text) => harmless(text),
+        Cell::Text(text) => spreadsheet_cell(text),
         Cell::Number(n) => n.to_string(),
         Cell::AtLeast(n) => format!("{n} or more"),
         Cell::Time { at, .. } => at.to_string(),
         Cell::Outcome(o) => (*o).to_owned(),
         Cell::Missing | Cell::Blank => String::new(),
-    }
-}
-
-/// Text that a spreadsheet could run gets an apostrophe before it, which spreadsheets take for "this is text".
-fn harmless(text: &str) -> String {
-    let start = text.trim_start_matches([' ', '\u{a0}', '\u{feff}', '\u{200b}']);
-    if start.starts_with(FORMULA) { format!("'{text}") } else { text.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formulas_become_text() {
-        for bad in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =HYPERLINK(\"x\")", "\u{feff}=1", "＝1"]
-        {
-            assert!(harmless(bad).starts_with('\''), "{bad:?}");
-        }
-        for good in ["dr-smith", "10.0.0.1", "a=b", ""] {
-            assert_eq!(harmless(good), good);
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::auditor::facts::Facts;
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_REPORT_CELL_CHARS, MAX_REPORT_KEYS};
-use crate::event::view::printable;
+pub use crate::event::view::printable as shown;
 
 /// `1234567` as `1,234,567`.
 pub fn thousands(n: u64) -> String {
@@ -68,16 +68,6 @@ pub fn clip(text: &str) -> String {
         thousands(text.chars().count() as u64),
         hash.get(..8).unwrap_or_default()
     )
-}
-
-/// Event text for a page: besides what moves a cursor, what is invisible or turns the line around is spelled out.
-pub fn shown(text: &str) -> String {
-    let hidden = |c: char| matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{2060}' | '\u{feff}');
-    let out = printable(text);
-    if !out.contains(hidden) {
-        return out;
-    }
-    out.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 /// FHIR writes `Practitioner/dr-smith` where an application writes `dr-smith`: for a report they are one person.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use rusqlite::types::Value;
 
 use crate::base::limits::{SQL_CELL_CHARS, SQL_WIDTH_ROWS};
-use crate::event::view::printable;
+use crate::event::view::{hides, printable, spreadsheet_cell};
 
 /// How rows are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -45,6 +45,8 @@ pub struct Output<W: Write> {
     held: Vec<Vec<String>>,
     widths: Vec<usize>,
     right: Vec<bool>,
+    /// Whether a table ends with the number of its rows.
+    count: bool,
 }
 
 impl<W: Write> Output<W> {
@@ -52,7 +54,12 @@ impl<W: Write> Output<W> {
     pub fn new(to: W, format: Format, wide: bool, terminal: bool) -> Output<W> {
         let cell = if wide { usize::MAX } else { SQL_CELL_CHARS };
         let (names, held, widths, right) = Default::default();
-        Output { to, format, names, rows: 0, cell, terminal, held, widths, right }
+        Output { to, format, names, rows: 0, cell, terminal, held, widths, right, count: true }
+    }
+
+    /// The same without the line that counts a table's rows.
+    pub fn without_count(self) -> Output<W> {
+        Output { count: false, ..self }
     }
 
     /// Rows written.
@@ -120,10 +127,9 @@ impl<W: Write> Output<W> {
     }
 
     fn csv_cell(&self, value: &Value) -> String {
-        let text = plain(value);
         let text = match value {
-            Value::Text(t) if is_formula(t) => format!("'{text}"),
-            _ => text,
+            Value::Text(t) => spreadsheet_cell(t),
+            _ => plain(value),
         };
         if self.terminal { printable(&text) } else { text }
     }
@@ -172,18 +178,15 @@ impl<W: Write> RowSink for Output<W> {
                 if self.widths.is_empty() {
                     self.release()?;
                 }
-                writeln!(self.to, "({} row{})", self.rows, if self.rows == 1 { "" } else { "s" })?;
+                if self.count {
+                    writeln!(self.to, "({} row{})", self.rows, if self.rows == 1 { "" } else { "s" })?;
+                }
             }
             Format::Json => writeln!(self.to, "{}]", if self.rows == 0 { "" } else { "\n" })?,
             Format::Csv | Format::NdJson => {}
         }
         self.to.flush()
     }
-}
-
-/// Whether a spreadsheet might run a text as a formula (OWASP, "CSV Injection"). A number with a sign is none.
-fn is_formula(text: &str) -> bool {
-    text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err()
 }
 
 /// A value as bare text; NULL is empty.
@@ -211,8 +214,11 @@ fn json(value: &Value) -> String {
 fn json_text(text: &str) -> String {
     let mut out = String::new();
     for c in serde_json::Value::from(text).to_string().chars() {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
+        if hides(c) {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|u| out.push_str(&format!("\\u{u:04x}")));
+        } else {
+            out.push(c);
+        }
     }
     out
 }

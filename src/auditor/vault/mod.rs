@@ -81,6 +81,37 @@ pub enum VaultError {
     Store(#[from] StoreError),
 }
 
+/// What an error means for whoever asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// Something was checked and does not hold.
+    Wrong,
+    /// The request, a file or a setting is not usable; waiting does not help.
+    Usage,
+    /// Not now; nothing is said about the ledger or the copy.
+    Unavailable,
+}
+
+impl VaultError {
+    /// What it means.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            VaultError::Missing(_) | VaultError::OtherLedger { .. } | VaultError::Unfinished(_) => {
+                ErrorKind::Usage
+            }
+            VaultError::Busy(_) | VaultError::Reading(_) => ErrorKind::Unavailable,
+            VaultError::Damaged { .. } | VaultError::Store(StoreError::Corrupt { .. }) => ErrorKind::Wrong,
+            VaultError::Store(
+                StoreError::Full { .. }
+                | StoreError::Busy { .. }
+                | StoreError::Locked { .. }
+                | StoreError::Uncertain { .. },
+            ) => ErrorKind::Unavailable,
+            VaultError::Store(_) => ErrorKind::Usage,
+        }
+    }
+}
+
 /// A vault's folder, opened for reading or, with the lock, for syncing.
 pub struct Vault {
     dir: PathBuf,

@@ -28,7 +28,7 @@ use crate::ledger::{epoch_rows, restore_log, sequence_of, tile_key};
 use crate::store::{Head, NewBlock, Store};
 
 use super::super::source::{Source, SourceError};
-use super::{Vault, VaultError, WHOLE};
+use super::{ErrorKind, Vault, VaultError, WHOLE};
 
 /// Bytes of bodies verified and not yet written.
 const WRITE_BYTES: usize = 16 * 1024 * 1024;
@@ -83,6 +83,17 @@ pub enum SyncError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+}
+
+impl SyncError {
+    /// What it means.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            SyncError::Fork { .. } | SyncError::Rollback { .. } | SyncError::Wrong { .. } => ErrorKind::Wrong,
+            SyncError::Source(_) => ErrorKind::Unavailable,
+            SyncError::Vault(e) => e.kind(),
+        }
+    }
 }
 
 fn wrong(block: impl Into<Option<u64>>, what: impl ToString) -> SyncError {

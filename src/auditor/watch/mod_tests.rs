@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Mutex;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -146,25 +147,32 @@ fn a_sink_that_is_down_holds_up_nobody_and_catches_up() {
     let sample = glass(30);
     let mut setup = Setup::new();
     setup.options.once = false;
-    let (up, down) = (Memory::default(), Memory::planned([Some(0); 30]));
+    let order: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+    let up = Memory { called: Some("up"), order: order.clone(), ..Memory::default() };
+    // Down until the other has everything; if that never came, it would take alerts in the end, and the order would tell.
+    let down = Memory {
+        called: Some("down"),
+        order: order.clone(),
+        until: Some(30),
+        ..Memory::planned([Some(0); 2000])
+    };
     let stop = AtomicBool::new(false);
     let cursor = Cursor::open(&setup.path(), LEDGER).unwrap();
     let engine =
         Engine::new(rules::Rules::parse(GLASS).unwrap(), Naming::new(cursor.secret(), false), LEDGER);
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(down.clone()), Box::new(up.clone())];
-    // The healthy one has everything while the other has nothing; the end comes when both have.
-    let mut saw_lag = false;
+    // The end comes when both have everything.
     std::thread::scope(|s| {
         s.spawn(|| {
             while down.ids().len() < 30 {
-                saw_lag |= up.ids().len() == 30 && down.ids().is_empty();
                 std::thread::sleep(Duration::from_millis(1));
             }
             stop.store(true, Ordering::Relaxed);
         });
         run(&mut once(&sample, 31), engine, sinks, cursor, &setup.options, &mut |_| {}, &stop).unwrap();
     });
-    assert!(saw_lag);
+    // The healthy one had everything before the other had anything.
+    assert_eq!(*order.lock().unwrap(), [["up"; 30], ["down"; 30]].concat());
     assert_eq!(up.ids(), down.ids());
     assert_eq!(setup.next_block(), 31);
 }

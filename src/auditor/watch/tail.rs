@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Tail, TailError};
 use crate::auditor::record::Records;
 use crate::auditor::source::{ServerSource, Source, SourceError};
-use crate::auditor::vault::{SyncError, Vault, VaultError};
+use crate::auditor::vault::{ErrorKind, SyncError, Vault, VaultError};
 use crate::base::clock::monotonic;
 use crate::base::limits::SESSION_SECONDS;
 use crate::chain::block::Block;
@@ -150,15 +150,24 @@ fn unavailable(e: SourceError) -> TailError {
     TailError::Unavailable(e.to_string())
 }
 
+fn of_kind(kind: ErrorKind, what: String) -> TailError {
+    match kind {
+        ErrorKind::Wrong => TailError::Broken(what),
+        ErrorKind::Usage => TailError::Refused(what),
+        ErrorKind::Unavailable => TailError::Unavailable(what),
+    }
+}
+
 fn vault_error(e: VaultError) -> TailError {
     match e {
-        VaultError::Busy(_) | VaultError::Unfinished(_) => TailError::Unavailable(e.to_string()),
-        _ => TailError::Refused(e.to_string()),
+        // Another command may be filling it for the first time.
+        VaultError::Unfinished(_) => TailError::Unavailable(e.to_string()),
+        _ => of_kind(e.kind(), e.to_string()),
     }
 }
 
 fn sync_error(e: SyncError) -> TailError {
-    let what = e.to_string();
+    let (kind, what) = (e.kind(), e.to_string());
     match e {
         SyncError::Fork { known, found, kept, .. } | SyncError::Rollback { known, found, kept, .. } => {
             // The file holds both signed checkpoints and is named after its content.
@@ -169,8 +178,33 @@ fn sync_error(e: SyncError) -> TailError {
                 shown: format!("{found} blocks, {evidence}"),
             }
         }
-        SyncError::Wrong { .. } => TailError::Broken(what),
-        SyncError::Source(_) => TailError::Unavailable(what),
         SyncError::Vault(e) => vault_error(e),
+        SyncError::Wrong { .. } | SyncError::Source(_) => of_kind(kind, what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn what_passes_is_waited_for_and_damage_ends_the_watch() {
+        let text = || "d".to_owned();
+        let busy = || VaultError::Store(StoreError::Busy { place: text(), why: text() });
+        for e in
+            [VaultError::Busy(text()), VaultError::Reading(text()), VaultError::Unfinished(text()), busy()]
+        {
+            assert!(matches!(vault_error(e), TailError::Unavailable(_)));
+        }
+        let reading = SyncError::Vault(VaultError::Reading(text()));
+        assert!(matches!(sync_error(reading), TailError::Unavailable(_)));
+        let damaged = || VaultError::Damaged { dir: text(), why: text() };
+        let corrupt = VaultError::Store(StoreError::Corrupt { place: text(), why: text() });
+        for e in [damaged(), corrupt] {
+            assert!(matches!(vault_error(e), TailError::Broken(_)));
+        }
+        assert!(matches!(sync_error(SyncError::Vault(damaged())), TailError::Broken(_)));
+        assert!(matches!(vault_error(VaultError::Missing(text())), TailError::Refused(_)));
     }
 }

@@ -217,6 +217,12 @@ pub struct Memory {
     pub taken: Arc<Mutex<Vec<Alert>>>,
     /// For each call: how many alerts to take before failing, or none to take all.
     pub plan: Arc<Mutex<VecDeque<Option<usize>>>>,
+    /// Where every alert taken is also noted, by this sink's name: shared, it shows the order among sinks.
+    pub order: Arc<Mutex<Vec<&'static str>>>,
+    /// Its name.
+    pub called: Option<&'static str>,
+    /// The plan is over as soon as `order` has so many entries.
+    pub until: Option<usize>,
 }
 
 impl Memory {
@@ -231,13 +237,17 @@ impl Memory {
 
 impl Sink for Memory {
     fn name(&self) -> String {
-        "memory".into()
+        self.called.unwrap_or("memory").into()
     }
 
     fn send(&mut self, alerts: &[&Alert]) -> Result<(), SendError> {
+        if self.until.is_some_and(|n| self.order.lock().unwrap().len() >= n) {
+            self.plan.lock().unwrap().clear();
+        }
         let take = self.plan.lock().unwrap().pop_front().flatten();
         let n = take.map_or(alerts.len(), |n| n.min(alerts.len()));
         self.taken.lock().unwrap().extend(alerts[..n].iter().map(|a| (*a).clone()));
+        self.order.lock().unwrap().extend(self.called.iter().cycle().take(n));
         match take {
             None => Ok(()),
             Some(_) => Err(SendError { taken: n, why: "as planned".into(), after: None }),

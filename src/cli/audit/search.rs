@@ -1,7 +1,12 @@
 //! `audit search`.
 
+use std::io::{self, IsTerminal as _};
+
+use rusqlite::types::Value;
+
 use crate::auditor::facts::Facts;
 use crate::auditor::search::{Criteria, Found, Hit, SearchError, search_server, search_vault};
+use crate::auditor::sql::output::{Format, Output, RowSink};
 use crate::base::clock::Timestamp;
 use crate::chain::proof::record_id;
 use crate::event::view::printable;
@@ -148,8 +153,13 @@ pub fn run(args: SearchArgs) -> Outcome {
     if args.json {
         return json(&found, &basis);
     }
-    for line in table(&found.hits) {
-        println!("{line}");
+    let stdout = io::stdout();
+    let terminal = stdout.is_terminal();
+    let to = io::BufWriter::new(stdout.lock());
+    match table(&found.hits, &mut Output::new(to, Format::Table, false, terminal).without_count()) {
+        // Whoever reads the rows, such as `head`, has had enough.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        written => written.map_err(Failure::unavailable)?,
     }
     eprintln!("{}", summary(&found));
     eprintln!("{basis}");
@@ -206,21 +216,20 @@ fn summary(found: &Found) -> String {
     out
 }
 
-const COLUMNS: [&str; 7] = ["RECORD", "TIME", "ACTOR", "ACTION", "ON", "RESULT", "FROM"];
-/// Widest a column gets.
-const MAX_WIDTH: usize = 44;
+const COLUMNS: [&str; 7] = ["record", "time", "actor", "action", "on", "result", "from"];
 
-fn table(hits: &[Hit]) -> Vec<String> {
+fn table(hits: &[Hit], to: &mut dyn RowSink) -> io::Result<()> {
     if hits.is_empty() {
-        return Vec::new();
+        return Ok(());
     }
-    let row = |hit: &Hit| {
+    to.columns(&COLUMNS.map(str::to_owned))?;
+    for hit in hits {
         let f = hit.record.content.event().map(Facts::of).unwrap_or_default();
         let time = f.time.unwrap_or_else(|| format!("{} (sealed)", hit.record.sealed));
         let withheld = if hit.record.content.withheld().is_empty() { "" } else { "(sealed to others)" };
         let on = f.resource.or(f.patient).unwrap_or_else(|| withheld.to_owned());
         let result = f.outcome.map(|o| o.as_str().to_owned()).or(f.result).unwrap_or_default();
-        let text = [
+        let cells = [
             record_id(hit.record.index),
             time,
             f.actor.or(f.actor_name).unwrap_or_default(),
@@ -229,24 +238,9 @@ fn table(hits: &[Hit]) -> Vec<String> {
             result,
             f.address.unwrap_or_default(),
         ];
-        text.map(|t| cut(&printable(&t)))
-    };
-    let rows: Vec<[String; 7]> =
-        std::iter::once(COLUMNS.map(str::to_owned)).chain(hits.iter().map(row)).collect();
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|t| t.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
-    let line = |r: &[String; 7]| {
-        let cells = r.iter().zip(&widths).map(|(t, w)| format!("{t}{}", " ".repeat(w - t.chars().count())));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
-}
-
-fn cut(text: &str) -> String {
-    if text.chars().count() <= MAX_WIDTH {
-        return text.to_owned();
+        to.row(&cells.map(Value::Text))?;
     }
-    text.chars().take(MAX_WIDTH - 1).chain(std::iter::once('…')).collect()
+    to.end()
 }
 
 fn json(found: &Found, basis: &str) -> Outcome {

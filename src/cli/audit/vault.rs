@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::auditor::record::Records;
 use crate::auditor::source::{ServerSource, Source};
-use crate::auditor::vault::{Progress, SyncError, SyncReport, Vault, VaultError, VaultRecords, View};
+use crate::auditor::vault::{
+    ErrorKind, Progress, SyncError, SyncReport, Vault, VaultError, VaultRecords, View,
+};
 use crate::auditor::verify::{Report, Trust, verify};
 use crate::chain::key::VerifierKey;
 use crate::client::Client;
@@ -345,27 +347,22 @@ impl OpenVault {
     }
 }
 
+fn failure(kind: ErrorKind, e: impl std::fmt::Display) -> Failure {
+    match kind {
+        ErrorKind::Wrong => Failure::Wrong(e.to_string()),
+        ErrorKind::Usage => Failure::usage(e),
+        ErrorKind::Unavailable => Failure::unavailable(e),
+    }
+}
+
 impl From<VaultError> for Failure {
     fn from(e: VaultError) -> Failure {
-        match e {
-            VaultError::Missing(_) | VaultError::OtherLedger { .. } | VaultError::Unfinished(_) => {
-                Failure::usage(e)
-            }
-            VaultError::Busy(_) | VaultError::Reading(_) => Failure::unavailable(e),
-            VaultError::Damaged { .. } => Failure::Wrong(e.to_string()),
-            VaultError::Store(e) => e.into(),
-        }
+        failure(e.kind(), e)
     }
 }
 
 impl From<SyncError> for Failure {
     fn from(e: SyncError) -> Failure {
-        match e {
-            SyncError::Fork { .. } | SyncError::Rollback { .. } | SyncError::Wrong { .. } => {
-                Failure::Wrong(e.to_string())
-            }
-            SyncError::Source(_) => Failure::unavailable(e),
-            SyncError::Vault(e) => e.into(),
-        }
+        failure(e.kind(), e)
     }
 }

@@ -4,7 +4,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use super::super::key::VerifierKey;
+use super::super::key::{KeyKind, VerifierKey};
 use super::super::replay::Head;
 use super::super::roster::RosterReader;
 use super::super::testing::*;
@@ -129,6 +129,19 @@ fn signing_finds_a_field_out_of_its_rules() {
     refused(Statement::Roster(Roster { officers_required: 4, ..roster(head) }));
     refused(Statement::Roster(Roster { ledger_key: key("other.example").verifier(), ..roster(head) }));
     refused(Statement::Roster(Roster { witnesses: vec![key("w").verifier()], ..roster(head) }));
+    let again = |name: &str| {
+        VerifierKey::new(name, KeyKind::Ed25519, key("officer-a").verifier().public_bytes()).unwrap()
+    };
+    let two_names = vec![key("officer-a").verifier(), again("officer-b")];
+    refused(Statement::Roster(Roster { officers: two_names.clone(), ..roster(head) }));
+    refused(Statement::Roster(Roster { admins: two_names.clone(), ..roster(head) }));
+    refused(Statement::Roster(Roster { writers: two_names, ..roster(head) }));
+    // In two roles one key is allowed.
+    let admins = vec![key("officer-a").verifier()];
+    assert!(Statement::Roster(Roster { admins, ..roster(head) }).sign(&signer).is_ok());
+    let mut readers = roster(head).readers;
+    readers[1].recipient = readers[0].recipient.clone();
+    refused(Statement::Roster(Roster { readers, ..roster(head) }));
     let injected = format!("{ORIGIN}\nsequence 9");
     refused(Statement::Heartbeat(HeartbeatStatement {
         ledger: injected,
@@ -177,6 +190,7 @@ fn any_roster() -> impl Strategy<Value = Statement> {
     let readers = btree_map(name(), (any::<u8>(), any::<bool>()), 0..4);
     (name(), head_strategy(), name(), keys(), readers, keys(), any::<u64>(), keys()).prop_map(
         |(ledger, (sequence, previous, issued), admin, writers, readers, officers, required, witnesses)| {
+            let mut seen = std::collections::BTreeSet::new();
             Statement::Roster(Roster {
                 ledger_key: key(&ledger).verifier(),
                 ledger,
@@ -187,6 +201,7 @@ fn any_roster() -> impl Strategy<Value = Statement> {
                 writers,
                 readers: readers
                     .into_iter()
+                    .filter(|(_, (seed, _))| seen.insert(recipient(*seed)))
                     .map(|(name, (seed, required))| RosterReader {
                         name,
                         recipient: recipient(seed),

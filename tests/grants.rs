@@ -11,10 +11,11 @@ use sealtrail::auditor::granted::Granted;
 use sealtrail::auditor::open::{OpenRecordError, open_proven, open_record};
 use sealtrail::auditor::session::{SessionError, open_session};
 use sealtrail::auditor::source::{ServerSource, Source, SourceError};
-use sealtrail::auditor::verify::{Trust, verify};
+use sealtrail::auditor::vault::{SyncError, Vault};
+use sealtrail::auditor::verify::{Trust, VerifyError, verify};
 use sealtrail::base::batch::{Body, Header};
 use sealtrail::base::clock::Timestamp;
-use sealtrail::base::grant::{GRANT_MAGIC, GrantBody, GrantEntry};
+use sealtrail::base::grant::{GRANT_MAGIC, GrantBody, GrantEntry, blank};
 use sealtrail::chain::authority::{ErasureStatement, GrantStatement, RecordRange};
 use sealtrail::chain::block::Block;
 use sealtrail::chain::key::SigningKey;
@@ -24,6 +25,7 @@ use sealtrail::client::{Client, ClientError};
 use sealtrail::event::json::Parser;
 use sealtrail::seal::open::{OpenError, Opener};
 use sealtrail::seal::reader_key::{Identity, Recipient};
+use sealtrail::store::{SqliteStore, Store};
 use support::{LEDGER, Ledger, Server};
 
 /// A ledger with a second writer beside the gateway, and five batches of both: records 0 to 8.
@@ -318,6 +320,70 @@ fn a_changed_slot_is_refused_by_everyone_who_looks() {
     assert!(said.contains(&format!("block {block}")) && said.contains("slots-hash"), "{said}");
 }
 
+/// `slots-hash` also fits a body without its slots: neither who sees the statement first nor who has the database empties a grant.
+#[test]
+fn a_grant_cannot_be_emptied() {
+    let (ledger, server) = set_up();
+    let carol = new_reader(&ledger, "carol", true);
+    let to = format!("carol={carol}");
+    ledger.ok(&grant_args(&server, &to, "0..8", &["--admin-key", "keys/admin.key"]));
+    let client = session(&ledger, &server, "carol");
+    let (block, statement, body) = newest_grant(&client, &carol);
+    let mut emptied = body.clone();
+    assert_eq!(blank(&mut emptied, 0, |_| true).unwrap(), 9);
+    // The next grant, sent by somebody else first.
+    let admin =
+        SigningKey::parse(std::fs::read_to_string(ledger.path("keys/admin.key")).unwrap().trim()).unwrap();
+    let head = client.ledger().unwrap().authority.unwrap();
+    let previous = sealtrail::base::hash::Hash::from_base64(&head.previous).unwrap();
+    let next = GrantStatement { sequence: head.next_sequence, previous, ..statement };
+    let note = Statement::Grant(next).sign(&admin).unwrap().to_string();
+    match client.send_grant(&note, &emptied) {
+        Err(ClientError::Problem(p)) => {
+            assert!(
+                p.code == Code::BatchInvalid && p.detail.contains("records (0..8) were taken out"),
+                "{}",
+                p.detail
+            )
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!client.send_grant(&note, &body).unwrap().repeated, "the admin is the first");
+    // A server that shows it without slots.
+    let key = ledger.vkey();
+    let trust = Trust { ledger: &key, admin: None, known: None };
+    let shown = |client, grant: &[u8]| Erased {
+        inner: ServerSource::new(client, true),
+        records: std::ops::RangeInclusive::new(1, 0),
+        grant: grant.to_vec(),
+    };
+    let found = verify(&mut shown(&client, &emptied), &trust, &mut |_, _| {});
+    assert!(matches!(&found, Err(VerifyError::Wrong { block: Some(b), .. }) if *b == block), "{found:?}");
+    let sync = |name: &str, client, grant: &[u8]| {
+        let mut vault = Vault::open_to_sync(&ledger.path(name), &key).unwrap();
+        vault.sync(&mut shown(client, grant), None, &mut |_| {})
+    };
+    let found = sync("v1", &client, &emptied);
+    assert!(matches!(&found, Err(SyncError::Wrong { block: Some(b), .. }) if *b == block), "{found:?}");
+    sync("v2", &client, &body).unwrap();
+    // In the database.
+    drop(server);
+    let store = SqliteStore::open(&ledger.path("ledger.db"), LEDGER, false).unwrap();
+    store.replace_body(block, &emptied).unwrap();
+    drop(store);
+    let said = ledger.fails(1, &["audit", "verify", "--key", "keys/ledger.vkey", "--file", "ledger.db"]);
+    assert!(
+        said.contains(&format!("block {block}")) && said.contains("no erasure statement orders that"),
+        "{said}"
+    );
+    // With the reader gone nobody would be shown the slots anyway.
+    ledger.ok(&["reader", "remove", "carol"]);
+    let said = ledger.ok(&["audit", "verify", "--key", "keys/ledger.vkey", "--file", "ledger.db"]);
+    assert!(said.contains("the slots of 1 are not shown"), "{said}");
+    let server = ledger.serve();
+    sync("v3", &session(&ledger, &server, "alice"), &emptied).unwrap();
+}
+
 #[test]
 fn sections_are_granted_apart_and_on_to_the_next() {
     let ledger = Ledger::new();
@@ -598,15 +664,23 @@ fn a_grant_brings_no_erased_record_back() {
     };
     client.send_statement(&Statement::Erasure(erasure).sign(&officer).unwrap().to_string()).unwrap();
 
+    // A vault that knows the order before the grant arrives.
+    let alice = session(&ledger, &server, "alice");
+    let key = ledger.vkey();
+    let mut vault = Vault::open_to_sync(&ledger.path("vault"), &key).unwrap();
+    vault.sync(&mut ServerSource::new(&alice, true), None, &mut |_| {}).unwrap();
+
     ledger.ok(&["grant", "submit", "carol.grant"]);
     let client = session(&ledger, &server, "carol");
-    let (_, statement, body) = newest_grant(&client, &carol);
+    let (block, statement, body) = newest_grant(&client, &carol);
     sealtrail::chain::grant::check(&statement, &body).unwrap();
     // `audit verify`, on a ledger whose records were erased as ordered: with the slots that were given back the order is not carried out.
     let unfinished = std::fs::read(ledger.path("carol.grant")).unwrap();
     let at = unfinished.windows(4).position(|w| w == GRANT_MAGIC).unwrap();
     let with_slots = unfinished[at..at + body.len()].to_vec();
-    let key = ledger.vkey();
+    let inner = ServerSource::new(&client, true);
+    vault.sync(&mut Erased { inner, records: 3..=4, grant: with_slots.clone() }, None, &mut |_| {}).unwrap();
+    assert_eq!(vault.store().body(block).unwrap().unwrap(), body, "it keeps no slots that were ordered away");
     let trust = Trust { ledger: &key, admin: None, known: None };
     for (grant, done) in [(&body, true), (&with_slots, false)] {
         let grant = grant.clone();

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::base::batch::Body;
+use crate::base::grant::{GrantBody, GrantBuilder, GrantEntry, GrantHead, blank, put_entry};
 use crate::base::record::Record;
-use crate::chain::authority::{ErasureStatement, RETENTION_EXPIRED, RecordRange};
+use crate::chain::authority::{ErasureStatement, GrantStatement, RETENTION_EXPIRED, RecordRange};
+use crate::chain::grant::{GrantError, slots_hash};
 use crate::chain::replay::ChainError;
 
 impl Bench {
@@ -111,6 +113,57 @@ fn until_it_is_carried_out_an_ordered_record_is_not_served() {
     b.wait_erased();
     assert_eq!((b.is_erased(2), b.is_erased(3)), (GONE, GONE));
     assert!(b.ledger().health().erasing_failed.is_none());
+}
+
+#[test]
+fn until_it_is_carried_out_the_slots_granted_of_an_ordered_record_are_not_served() {
+    let b = filled(6);
+    let place = b.ledger().record(2).unwrap();
+    let head = GrantHead {
+        height: place.block,
+        position: place.position,
+        records: 1,
+        sections: 1,
+        enc: vec![1; 32],
+        search: vec![2; 16],
+    };
+    let mut entry = Vec::new();
+    put_entry(&[[3; 32]], &mut entry);
+    let mut body = GrantBuilder::default();
+    body.push(&head, &entry);
+    let body = body.finish();
+    let alice = b.readers[0].recipient.clone();
+    let Head { next_sequence: sequence, previous } = b.ledger().view().state.authority();
+    let grant = GrantStatement {
+        ledger: ORIGIN.into(),
+        sequence,
+        previous,
+        issued: Timestamp::now(),
+        range: RecordRange { first: 2, last: 2 },
+        from: alice.clone(),
+        to_name: "alice".into(),
+        to: alice.clone(),
+        slots_hash: slots_hash(&body).unwrap(),
+    };
+    let note = Statement::Grant(grant).sign(&b.admin).unwrap();
+    // A body without its slots has the same hash, and is refused all the same.
+    let mut emptied = body.clone();
+    assert_eq!(blank(&mut emptied, 2, |_| true).unwrap(), 1);
+    let refused = b.ledger().submit_grant(note.clone(), emptied).err();
+    assert!(matches!(refused, Some(LedgerError::Grant(GrantError::Emptied { .. }))), "{refused:?}");
+    let block = b.ledger().submit_grant(note, body.clone()).unwrap().wait().unwrap().block;
+    assert_eq!(b.ledger().body(block).unwrap().body, body);
+    assert_eq!(b.ledger().granted(2, &alice).unwrap().len(), 1);
+    b.store.unerasable.store(true, Ordering::Relaxed);
+    b.erase(&[(2, 3)], "gdpr-17").unwrap();
+    assert_eq!(b.store.inner.body(block).unwrap().unwrap(), body, "it is still stored");
+    let served = b.ledger().body(block).unwrap().body;
+    let served = GrantBody::decode(&served).unwrap();
+    assert!(served.parts().flat_map(|p| p.entries()).all(|e| matches!(e, GrantEntry::Gone(_))));
+    assert!(b.ledger().granted(2, &alice).unwrap().is_empty());
+    for epoch in b.ledger().granted_epochs(&alice).unwrap() {
+        assert_eq!(GrantBody::decode(&epoch.granted.part).unwrap().gone(2), [2]);
+    }
 }
 
 #[test]

@@ -151,6 +151,7 @@ struct Bench {
     readers: Vec<RosterReader>,
     key_text: String,
     officer: SigningKey,
+    admin: SigningKey,
     dir: tempfile::TempDir,
 }
 
@@ -201,6 +202,7 @@ impl Bench {
             readers,
             key_text: ledger_key.to_text().to_string(),
             officer,
+            admin,
             dir: tempfile::tempdir().unwrap(),
         };
         bench.ledger = Some(Ledger::create(bench.store.clone(), bench.options(false), note).unwrap());

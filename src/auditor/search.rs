@@ -7,7 +7,9 @@ use crate::api::message::SearchRequest;
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
 use crate::base::hash::from_base64;
-use crate::base::limits::{MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_TAGS};
+use crate::base::limits::{
+    MAX_EPOCH_PAGES, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_PAGES, MAX_SEARCH_TAGS,
+};
 use crate::base::record::Tag;
 use crate::chain::key::VerifierKey;
 use crate::chain::proof::Proof;
@@ -25,6 +27,7 @@ use super::batch::BatchOpener;
 use super::facts::Facts;
 use super::granted::Granted;
 use super::open::{OpenRecordError, open_proven};
+use super::paging::Pages;
 use super::record::{AuditRecord, Content, RecordsError};
 use super::vault::{Vault, VaultError, VaultRecords, View};
 
@@ -284,6 +287,7 @@ pub fn search_server(
     let mut headers = Vec::new();
     let mut granted = Granted::default();
     let mut from = 0;
+    let mut pages = Pages::new(MAX_EPOCH_PAGES);
     loop {
         let page = client.epochs(from)?;
         for epoch in &page.granted {
@@ -291,11 +295,13 @@ pub fn search_server(
                 return Err(answer("what was granted is no part of a grant".into()));
             }
         }
+        let items = page.epochs.len();
         headers.extend(page.epochs.into_iter().map(|e| (e.block, e.header)));
         headers.extend(page.granted.into_iter().map(|e| (e.block, e.header)));
-        match page.next {
-            Some(next) if next > from => from = next,
-            _ => break,
+        let told = from.saturating_add(items as u64);
+        match pages.after(items, told, page.next).map_err(|e| answer(e.to_string()))? {
+            Some(next) => from = next,
+            None => break,
         }
     }
     let headers = headers.into_iter().map(|(height, header)| {
@@ -308,6 +314,7 @@ pub fn search_server(
     });
     let plans = plan(criteria, identities, headers, &granted, &mut found)?;
     let mut parser = Parser::new();
+    let mut pages = Pages::new(MAX_SEARCH_PAGES);
     'plans: for plan in plans {
         let hex = |tags: &Vec<Tag>| tags.iter().map(|t| format!("{:016x}", u64::from_be_bytes(*t))).collect();
         let all: Vec<Vec<String>> = plan.clauses.iter().map(hex).collect();
@@ -333,9 +340,10 @@ pub fn search_server(
                     }
                 }
             }
-            match page.next {
-                Some(next) if next > from => from = next,
-                _ => break,
+            let told = page.records.last().map_or(from, |last| last.saturating_add(1));
+            match pages.after(page.records.len(), told, page.next).map_err(|e| answer(e.to_string()))? {
+                Some(next) => from = next,
+                None => break,
             }
         }
     }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::super::testing::*;
 use super::*;
 use crate::base::hash::{from_base64, to_base64};
+use crate::base::limits::MAX_PATH_HASHES;
 
 /// A whole small ledger, and the proof of every record in it.
 #[derive(Serialize, Deserialize, PartialEq, Debug)]

@@ -380,7 +380,7 @@ fn sentences_for_a_reader_who_knows_nothing() {
         "The field /actor/user_id was \"dr-smith-4421\".",
         "Nothing is shown about 2 other fields in its section \"event\" and 1 other field in its section \"patient\".",
         "Nothing is shown of what it says.",
-        "Its content was erased by order in block 5 on",
+        "Its content was ordered to be erased by block 5 on",
         "The event was an empty object.",
         "The field /n/2 was 1e400.",
     ] {

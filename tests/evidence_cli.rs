@@ -75,7 +75,10 @@ fn disclose_export_verify() {
         said.contains("by the holder of the key you gave") && said.contains("signature was checked"),
         "{said}"
     );
-    assert!(said.contains("Its maker calls it: July") && said.contains("\"nurse-jones-1180\""), "{said}");
+    assert!(
+        said.contains("\n      Its maker calls it: \"July\"\n") && said.contains("\"nurse-jones-1180\""),
+        "{said}"
+    );
     let json: serde_json::Value =
         serde_json::from_str(&ledger.ok(&["verify", "all.json", "--key", "keys/ledger.vkey", "--json"]))
             .unwrap();

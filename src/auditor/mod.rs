@@ -7,6 +7,7 @@ pub mod facts;
 pub mod grant;
 pub mod granted;
 pub mod open;
+mod paging;
 pub mod period;
 pub mod record;
 #[cfg(test)]

@@ -7,7 +7,9 @@ use crate::api::message::SearchRequest;
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
 use crate::base::hash::from_base64;
-use crate::base::limits::{MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_TAGS};
+use crate::base::limits::{
+    MAX_EPOCH_PAGES, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_PAGES, MAX_SEARCH_TAGS,
+};
 use crate::base::record::Tag;
 use crate::chain::batch::header_hash;
 use crate::chain::block::Block;
@@ -28,6 +30,7 @@ use super::batch::BatchOpener;
 use super::facts::Facts;
 use super::granted::Granted;
 use super::open::{OpenRecordError, open_proven};
+use super::paging::Pages;
 use super::record::{AuditRecord, Content, RecordsError};
 use super::vault::{Vault, VaultError, VaultRecords, View};
 
@@ -350,13 +353,15 @@ pub fn search_server(
     let writers = trusted_writers(client, key, admin)?;
     let mut headers = Vec::new();
     let mut from = 0;
+    let mut pages = Pages::new(MAX_EPOCH_PAGES);
     loop {
         let page = client.epochs(from)?;
         found.granted |= !page.granted.is_empty();
+        let told = from.saturating_add(page.epochs.len().max(1) as u64);
         headers.extend(page.epochs.into_iter().map(|e| (e.block, e.header)));
-        match page.next {
-            Some(next) if next > from => from = next,
-            _ => break,
+        match pages.after(told, page.next).map_err(|e| answer(e.to_string()))? {
+            Some(next) => from = next,
+            None => break,
         }
     }
     let mut believed = Vec::new();
@@ -376,6 +381,7 @@ pub fn search_server(
     }
     let plans = plan(criteria, identities, believed.into_iter(), &Granted::default(), &mut found)?;
     let mut parser = Parser::new();
+    let mut pages = Pages::new(MAX_SEARCH_PAGES);
     'plans: for plan in plans {
         let hex = |tags: &Vec<Tag>| tags.iter().map(|t| format!("{:016x}", u64::from_be_bytes(*t))).collect();
         let all: Vec<Vec<String>> = plan.clauses.iter().map(hex).collect();
@@ -401,9 +407,10 @@ pub fn search_server(
                     }
                 }
             }
-            match page.next {
-                Some(next) if next > from => from = next,
-                _ => break,
+            let told = page.records.last().copied().unwrap_or(from).saturating_add(1);
+            match pages.after(told, page.next).map_err(|e| answer(e.to_string()))? {
+                Some(next) => from = next,
+                None => break,
             }
         }
     }

@@ -131,6 +131,10 @@ pub const MAX_SEARCH_HITS: usize = 10_000;
 pub const MAX_RECORDS_PER_REQUEST: usize = 500;
 /// Most batch headers one answer to the search epochs holds.
 pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
+/// Most pages of search epochs an auditor follows a server through: a million epochs.
+pub const MAX_EPOCH_PAGES: usize = 4096;
+/// Most pages of one search an auditor follows a server through: five million records that carry the tags.
+pub const MAX_SEARCH_PAGES: usize = 10_000;
 /// Largest request body of a search or of a list of records, in bytes.
 pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
 

@@ -1,12 +1,12 @@
 //! Proof files: what they prove, what they refuse, and the vectors an outsider's checker can run against.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use crate::base::limits::MAX_PATH_HASHES;
 use proptest::prelude::*;
 
 use super::super::testing::*;
 use super::*;
 use crate::base::hash::{from_base64, to_base64};
+use crate::base::limits::MAX_PATH_HASHES;
 
 /// A whole small ledger, and the proof of every record in it.
 #[derive(Serialize, Deserialize, PartialEq, Debug)]

@@ -8,7 +8,10 @@ use super::report::{
 use crate::base::clock::Timestamp;
 use crate::chain::policy::{Met, Witnessed};
 use crate::chain::proof::record_id;
-use crate::event::view::printable;
+use crate::event::view::{hides, printable};
+
+/// In front of the words of whoever made the file, so that they do not look like what was proved.
+const WORDS: &str = "    ";
 
 /// A time as people write it, to the second.
 fn when(t: Timestamp) -> String {
@@ -45,10 +48,10 @@ impl EvidenceReport {
             }
         });
         if let Some(title) = &self.words.title {
-            lines.push(format!("Its maker calls it: {}", printable(title)));
+            lines.push(format!("{WORDS}Its maker calls it: {}", quoted(title)));
         }
-        lines.push(format!("Its maker says it holds: {}", printable(&self.words.selection)));
-        lines.extend(self.words.notes.iter().map(|n| format!("Its maker's note: {}", printable(n))));
+        lines.push(format!("{WORDS}Its maker says it holds: {}", quoted(&self.words.selection)));
+        lines.extend(self.words.notes.iter().map(|n| format!("{WORDS}Its maker's note: {}", quoted(n))));
         lines
     }
 
@@ -161,17 +164,18 @@ impl RecordReport {
         match &self.content {
             ContentReport::NotShown => lines.push("Nothing is shown of what it says.".to_owned()),
             ContentReport::Erased(e) => lines.push(format!(
-                "Its content was erased by order in block {} on {}; reason {}, legal basis: {} (signed, as the ledger says, by {}).",
+                "Its content was ordered to be erased by block {} on {}; reason {}, legal basis: {} (signed, as the ledger says, by {}). \
+                 Whether every copy is gone, a file cannot show.",
                 e.block,
                 when(e.committed),
                 printable(&e.reason),
-                printable(&e.legal_basis),
+                quoted(&e.legal_basis),
                 printable(&e.signed_by.join(", "))
             )),
             ContentReport::Shown(shown) => shown.sentences(&mut lines),
         }
         if let Some(note) = &self.note {
-            lines.push(format!("The file's maker says about it: {}", printable(note)));
+            lines.push(format!("{WORDS}The file's maker says about it: {}", quoted(note)));
         }
         lines
     }
@@ -221,7 +225,7 @@ impl ShownReport {
             .iter()
             .map(|(n, name)| {
                 let fields = count(u64::from(*n), "other field", "other fields");
-                if one { fields } else { format!("{fields} in its section {name:?}") }
+                if one { fields } else { format!("{fields} in its section {}", quoted(name)) }
             })
             .collect();
         lines.push(if parts.is_empty() {
@@ -246,17 +250,34 @@ impl FieldReport {
         };
         match &*self.pointer {
             "" => format!("The event was {value}."),
-            pointer => {
-                let pointer = plain_or_quoted(pointer, |c| !c.is_whitespace() && !matches!(c, '"' | '\\'));
-                format!("The field {pointer} was {value}.")
-            }
+            pointer => format!("The field {} was {value}.", pointer_text(pointer)),
         }
     }
 }
 
-/// A text in quotation marks, with those inside it escaped.
+/// A text in quotation marks, with those inside it escaped, and of several blanks all but the first: a line cannot be moved out
+/// of sight, nor made to look like two.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", printable(&text.replace('\\', "\\\\").replace('"', "\\\"")))
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    let mut blank = false;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if hides(c) || (blank && c.is_whitespace()) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+        blank = c.is_whitespace();
+    }
+    out.push('"');
+    out
+}
+
+/// A JSON Pointer as it is, or in quotation marks if it could be taken for something else.
+pub(super) fn pointer_text(pointer: &str) -> String {
+    plain_or_quoted(pointer, |c| {
+        c.is_ascii_alphanumeric() || matches!(c, '/' | '~' | '_' | '-' | '.' | '$' | '@')
+    })
 }
 
 fn plain_or_quoted(text: &str, plain: impl Fn(char) -> bool) -> String {
@@ -276,6 +297,12 @@ mod tests {
             field("/a", "string", "x\". The field /b was \"y\n"),
             r#"The field /a was "x\". The field /b was \"y\u{a}"."#
         );
+        assert_eq!(field("/a:\u{2800}1,/b", "true", ""), r#"The field "/a:\u{2800}1,/b" was true."#);
+        assert_eq!(
+            field("/é", "string", "a  b \u{3000}c d"),
+            r#"The field "/é" was "a \u{20}b \u{3000}c d"."#
+        );
+        assert_eq!(field("/a~1b_c-d.e/0", "null", ""), "The field /a~1b_c-d.e/0 was null.");
         assert_eq!(field("/a was 1. /b", "true", ""), r#"The field "/a was 1. /b" was true."#);
         assert_eq!(
             field("/n", "number", "1. The field /m was 2"),

@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::explain::pointer_text;
 use super::format::{SectionEvidence, ShownField};
 use super::report::{FieldReport, SectionReport, ShownReport, kind_word};
 use crate::base::hash::Hash;
@@ -11,7 +12,6 @@ use crate::event::error::EventError;
 use crate::event::field::Field;
 use crate::event::json::Parser;
 use crate::event::prepare::{fields_of_payload, merge};
-use crate::event::view::printable;
 use crate::seal::disclosure::{DisclosureError, disclosure_root, root_from_path, section_root};
 use crate::seal::keys::SaltKey;
 
@@ -159,7 +159,7 @@ fn parts(root: &SectionRoot, shown: &[ShownField], name: &str) -> Result<Vec<Fie
     }
     let mut reports: Vec<FieldReport> = Vec::with_capacity(shown.len());
     for field in shown {
-        let pointer = || printable(&field.pointer);
+        let pointer = || pointer_text(&field.pointer);
         if reports.last().is_some_and(|last| last.index >= field.index) {
             return Err(SectionError::Order { section: section(), pointer: pointer() });
         }

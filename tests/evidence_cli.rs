@@ -139,10 +139,7 @@ fn disclose_export_verify() {
         (&["audit", "disclose", "77777", "--fields", "/a", "--out", "x.json"], "77777"),
         (&["audit", "export", "--records", "0..77777", "--out", "x.json"], "there is no record 77777"),
         (&["audit", "export", "--records", "0..100000", "--out", "x.json"], "more than 100000 records"),
-        (
-            &["audit", "export", "--records", "5..2", "--out", "x.json"],
-            "the first record comes after the last",
-        ),
+        (&["audit", "export", "--records", "5..2", "--out", "x.json"], "ends before it begins"),
         (&["audit", "export", "--records", "0", "--out", "who.json"], "exists already"),
     ] {
         let out = run(args);

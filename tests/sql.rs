@@ -69,7 +69,7 @@ fn an_auditor_asks_in_sql() {
     for (more, code, words) in [
         (&["SELECT patint FROM events"][..], 2, "there is no column patint. Columns:\n  events: record"),
         (&["DROP VIEW events"], 2, "only SELECT is possible here"),
-        (&["SELECT 1", "--records", "2..3"], 2, "2..3 is no range of this ledger's 3 records"),
+        (&["SELECT 1", "--records", "2..3"], 2, "2..3 goes beyond this ledger's 3 records"),
         (&["SELECT ?"], 2, "1 parameter, and none was given with --param"),
     ] {
         let failed = offline(more);

@@ -125,6 +125,7 @@ fn an_erasure_reaches_every_vault() {
     ledger.ok(&["hold", "release", "case-1", "--reason", "closed"]);
     let before = std::fs::read(ledger.path("vault-alice/ledger.db")).unwrap();
     ledger.ok(&erase);
+    assert!(ledger.ok(&erase).contains("nothing done"), "one order is enough");
     for name in ["alice", "bob"] {
         let vault = format!("vault-{name}");
         let synced: Value =

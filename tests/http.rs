@@ -344,6 +344,13 @@ fn tls_by_two_settings() {
     let mut c = Client::new(&server.url, Some(&ledger.path("c.pem"))).unwrap();
     c.set_token(ledger.token());
     c.post(EVENTS, JSON, b"{\"over\":\"tls\"}").unwrap();
+    // Only what is spoken is offered: a client that prefers HTTP/2 must not be led to it.
+    let offered = std::process::Command::new("openssl")
+        .args(["s_client", "-alpn", "h2,http/1.1", "-connect", server.url.trim_start_matches("https://")])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&offered.stdout).contains("ALPN protocol: http/1.1"));
     let distrusting = Client::new(&server.url, None).unwrap();
     assert!(matches!(distrusting.ledger(), Err(ClientError::Unreachable { .. })));
 }

@@ -12,6 +12,7 @@ use crate::config::keyfile;
 use crate::event::view::printable;
 
 use super::authority::{Authority, Remote};
+use super::journal::Journal;
 use super::operator::signing_key_file;
 use super::{Failure, Outcome};
 
@@ -65,6 +66,12 @@ pub fn run(settings: &Path, args: Args) -> Outcome {
     };
     let records = RecordRange::parse_list(records).map_err(Failure::usage)?;
     let authority = Authority::open(settings, &args.signing.place)?;
+    // An order stands in the chain for ever: not a second one for what is gone.
+    let records = RecordRange::without(&records, &Journal::read(&authority)?.erased);
+    if records.is_empty() {
+        println!("all of these records were ordered to be erased before; nothing done");
+        return Ok(());
+    }
     let order = Order { records, reason, legal_basis };
     issue(authority, order, &args.signing, &keys)
 }

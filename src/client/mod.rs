@@ -80,6 +80,32 @@ fn advice(e: &ureq::Error) -> &'static str {
     }
 }
 
+/// TLS that trusts the certificate in the PEM file `ca`; without one those that the operating system trusts.
+pub fn trust(ca: Option<&Path>) -> Result<TlsConfig, ClientError> {
+    let roots = match ca {
+        None => RootCerts::PlatformVerifier,
+        Some(path) => {
+            let bad = |why: String| ClientError::Certificate { path: path.display().to_string(), why };
+            let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+            let certs: Vec<Certificate<'static>> = ureq::tls::parse_pem(&pem)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(c)) => Some(c),
+                    _ => None,
+                })
+                .collect();
+            if certs.is_empty() {
+                return Err(bad("it holds no PEM certificate".into()));
+            }
+            RootCerts::Specific(Arc::new(certs))
+        }
+    };
+    Ok(TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(roots)
+        .build())
+}
+
 /// A client of one server.
 pub struct Client {
     agent: Agent,
@@ -94,28 +120,7 @@ impl Client {
         if !base.starts_with("http://") && !base.starts_with("https://") {
             return Err(ClientError::Address(base.to_owned()));
         }
-        let roots = match ca {
-            None => RootCerts::PlatformVerifier,
-            Some(path) => {
-                let bad = |why: String| ClientError::Certificate { path: path.display().to_string(), why };
-                let pem = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-                let certs: Vec<Certificate<'static>> = ureq::tls::parse_pem(&pem)
-                    .filter_map(|item| match item {
-                        Ok(PemItem::Certificate(c)) => Some(c),
-                        _ => None,
-                    })
-                    .collect();
-                if certs.is_empty() {
-                    return Err(bad("it holds no PEM certificate".into()));
-                }
-                RootCerts::Specific(Arc::new(certs))
-            }
-        };
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(roots)
-            .build();
+        let tls = trust(ca)?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))

@@ -3,15 +3,14 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 use zeroize::Zeroizing;
 
 use super::alert::Alert;
 use crate::base::limits::SINK_SECONDS;
+use crate::client::trust;
 
 /// A receiver of alerts.
 pub trait Sink: Send {
@@ -116,15 +115,7 @@ impl Webhook {
             return Err(bad("--webhook must begin with http:// or https:// and name a host".to_owned()));
         };
         let place = uri.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let roots = match options.ca {
-            None => RootCerts::PlatformVerifier,
-            Some(path) => RootCerts::Specific(Arc::new(certificates(path)?)),
-        };
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(roots)
-            .build();
+        let tls = trust(options.ca).map_err(|e| bad(e.to_string()))?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(SINK_SECONDS)))
@@ -172,17 +163,6 @@ impl Sink for Webhook {
         }
         Ok(())
     }
-}
-
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, SinkConfigError> {
-    let pem = std::fs::read(path)
-        .map_err(|e| SinkConfigError(format!("cannot read the certificate {}: {e}", path.display())))?;
-    let certificate = |item| if let Ok(PemItem::Certificate(c)) = item { Some(c) } else { None };
-    let found: Vec<Certificate<'static>> = ureq::tls::parse_pem(&pem).filter_map(certificate).collect();
-    if found.is_empty() {
-        return Err(SinkConfigError(format!("{} holds no certificate in PEM", path.display())));
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

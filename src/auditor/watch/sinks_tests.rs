@@ -94,7 +94,7 @@ fn addresses_that_cannot_be_are_refused_and_secrets_in_them_stay_there() {
         "webhook alerts.example:8443"
     );
     let none = WebhookOptions { url: "https://a.example", token: None, ca: Some(Path::new("/dev/null")) };
-    assert!(Webhook::new(&none).err().unwrap().0.contains("no certificate"));
+    assert!(Webhook::new(&none).err().unwrap().0.contains("no PEM certificate"));
 }
 
 #[test]

@@ -123,7 +123,11 @@ enum Trouble {
 
 impl From<RecordsError> for Trouble {
     fn from(e: RecordsError) -> Trouble {
-        Trouble::Later(e.to_string())
+        match e {
+            RecordsError::Unavailable(why) => Trouble::Later(why),
+            // It will not heal by waiting.
+            RecordsError::Damaged(what) => Trouble::Ledger(Signal::Broken { what }),
+        }
     }
 }
 

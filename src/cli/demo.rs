@@ -86,6 +86,7 @@ fn tell(roles: &Roles, keep: bool) -> Outcome {
     outsider_is_refused(roles, &url)?;
     reading_is_logged(roles, &url)?;
     tampering_is_caught(roles, &url)?;
+    auditor_asks(roles, &url, &vkey)?;
     say("\nEverything held: logged once, read by one, provable by anyone, changed by nobody.");
     if keep {
         leave_serving(roles, &url, &vkey, &mut server)?;
@@ -300,6 +301,38 @@ fn tampering_is_caught(roles: &Roles, url: &str) -> Outcome {
     ensure(
         done.code == 1 && done.stderr.contains("EVT-00000003"),
         "the change is found and the record is named, exit code 1",
+    )
+}
+
+/// 9. What an auditor does in the morning.
+fn auditor_asks(roles: &Roles, url: &str, vkey: &str) -> Outcome {
+    step(9, "The auditor asks who accessed a patient, and proves one field of the answer to the stranger.");
+    let args =
+        ["audit", "sync", "--key", "ledger.vkey", "--identity", "keys/alice.identity", "--server", url];
+    let said = run_role(roles, Role::Auditor, &args)?.expect_ok()?;
+    say(&format!("   {}", said.lines().next().unwrap_or_default()));
+    let args = ["audit", "search", "--patient", "PAT-2026-00842", "--offline"];
+    say(&format!("   $ sealtrail {}", args.join(" ")));
+    let said = run_role(roles, Role::Auditor, &args)?.expect_ok()?;
+    for line in said.lines() {
+        say(&format!("   {line}"));
+    }
+    ensure(said.contains("dr-smith-4421"), "answered from blind tags: the ledger learned no name")?;
+    let fields = "/actor/user_id,/action";
+    let args = ["audit", "disclose", FOLLOWED, "--fields", fields, "--out", "who.evidence.json", "--offline"];
+    run_role(roles, Role::Auditor, &args)?.expect_ok()?;
+    let evidence =
+        std::fs::read(roles.dir(Role::Auditor).join("who.evidence.json")).map_err(Failure::unavailable)?;
+    std::fs::write(roles.dir(Role::Stranger).join("who.evidence.json"), evidence)
+        .map_err(Failure::unavailable)?;
+    let said =
+        run_role(roles, Role::Stranger, &["verify", "who.evidence.json", "--key", vkey])?.expect_ok()?;
+    for line in said.lines().filter(|l| l.contains("field")) {
+        say(&format!("   {}", line.trim()));
+    }
+    ensure(
+        said.contains("\"dr-smith-4421\"") && !said.contains("PAT-2026-00842"),
+        "the stranger knows who and what was done, proven, and not to whom",
     )
 }
 

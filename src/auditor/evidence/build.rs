@@ -21,6 +21,7 @@ use crate::chain::tlog_proof::TlogProof;
 use crate::seal::reader_key::Identity;
 
 /// Everything about one record that evidence can be made of.
+#[derive(Clone)]
 pub struct Material {
     /// Proof that the record exists. All proofs of one file lead to one checkpoint.
     pub proof: Proof,
@@ -34,6 +35,7 @@ pub struct Material {
 }
 
 /// A record and its batch header, as bytes.
+#[derive(Clone)]
 pub struct RawRecord {
     /// The batch header.
     pub header: Vec<u8>,

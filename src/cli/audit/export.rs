@@ -280,7 +280,14 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
     let shown = if args.hashes_only { &[][..] } else { &identities };
     let mut gatherer = Gatherer::new(&client, &setting.key, shown).map_err(MakeError::from)?;
     gatherer.each(&ranges.0, !args.hashes_only, |material| {
-        tally.count(builder.add(material, disclose, None)?);
+        match builder.add(material.clone(), disclose, None) {
+            // What a writer sealed wrongly, or somebody granted wrongly, can still be proved to exist.
+            Err(BuildError::Open { .. } | BuildError::Event { .. }) => {
+                builder.add(material, &Disclose::Nothing, None)?;
+                tally.unreadable += 1;
+            }
+            added => tally.count(added?),
+        }
         Ok::<_, MakeError>(())
     })?;
     finish(builder, &args.file, &setting.key, words)?;

@@ -434,3 +434,17 @@ proptest! {
         }
     }
 }
+
+/// Every byte taken out in turn, of a file that nobody signed: its words too are not changed unnoticed.
+#[test]
+fn no_byte_can_be_taken_out() {
+    let evidence = everything(&World::new(), None);
+    let (json, honest) = (evidence.to_json().to_string(), check(&evidence).unwrap());
+    for at in 0..json.len() {
+        let mut bytes = json.clone().into_bytes();
+        bytes.remove(at);
+        if let Ok(report) = verify(&bytes, &Trust::ledger(&ledger_key())) {
+            assert_eq!(report, honest, "byte {at}");
+        }
+    }
+}

@@ -74,12 +74,14 @@ def parse_manifest(manifest):
     for name, parser, least, most in (("ledger", str, 1, 1), ("created", F.time, 1, 1), ("tree-size", F.number, 1, 1),
                                       ("root-hash", F.hash32, 1, 1), ("records", F.number, 1, 1), ("contents", F.hash32, 1, 1),
                                       ("selection", words, 1, 1), ("title", words, 0, 1), ("note", words, 0, 100),
-                                      ("signer", F.parse_vkey, 0, 1)):
+                                      ("text-hash", F.hash32, 1, 1), ("signer", F.parse_vkey, 0, 1)):
         values = []
         while lines and lines[0].startswith(name + " ") and len(values) < most:
             values.append(parser(lines.pop(0)[len(name) + 1:]))
         need(len(values) >= least, "format", "no line %s where it belongs in the manifest" % name)
         found[name] = values
+    above = body[:body.find("\ntext-hash ") + 1].encode()
+    need(found["text-hash"][0] == sha256(b"sealtrail.org/evidence-text/v1\n", above), "format", "the manifest's lines were changed")
     need(not lines, "format", "an extra line in the manifest: %r" % (lines or [""])[0][:80])
     if found["signer"]:
         need(signed, "signature", "the manifest names a signer and is not signed")

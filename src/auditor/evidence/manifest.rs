@@ -83,6 +83,11 @@ pub fn to_text(text: &str) -> String {
     cut.trim().to_owned()
 }
 
+/// So that a change of the words is noticed in a file that nobody signed. Whoever means to change them can make it anew.
+fn text_hash(text: &str) -> Hash {
+    Hash::of(&[b"sealtrail.org/evidence-text/v1\n", text.as_bytes()])
+}
+
 impl Manifest {
     /// The text, signed if there is a signer. `key` must be that of [`Manifest::signer`].
     pub fn to_note(&self, key: Option<&SigningKey>) -> Result<String, ManifestError> {
@@ -102,6 +107,11 @@ impl Manifest {
         };
         self.words.title.iter().for_each(|t| line("title", t));
         self.words.notes.iter().for_each(|n| line("note", n));
+        let hash = text_hash(&text);
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(text, "{name} {value}");
+        };
+        line("text-hash", &hash.base64());
         self.signer.iter().for_each(|k| line("signer", k.as_str()));
         let note = match key {
             Some(key) => Note::sign(&text, key).to_string(),
@@ -145,6 +155,14 @@ impl Manifest {
             if !texts.iter().all(|t| is_text(t)) {
                 return Ok(l.invalid(name, BAD_TEXT)?);
             }
+        }
+        let stated = l.hash("text-hash")?;
+        let before = text.find("\ntext-hash ").and_then(|end| text.get(..=end)).unwrap_or_default();
+        if stated != text_hash(before) {
+            return Ok(l.invalid(
+                "text-hash",
+                "the lines above it are not those it was made for: they were changed",
+            )?);
         }
         if let Some(key) = l.optional("signer") {
             manifest.signer = Some(l.key("signer", key, KeyKind::Ed25519)?);

@@ -15,7 +15,7 @@ use sealtrail::seal::keys::{DerivedKeys, RecordKey};
 use sealtrail::seal::open::{OpenError, Opener};
 use sealtrail::seal::padding;
 use sealtrail::seal::reader_key::{Identity, Recipient};
-use sealtrail::seal::sealer::{Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
+use sealtrail::seal::sealer::{Plan, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
 use sealtrail::seal::tag::SearchSecret;
 
 const BATCH: u32 = 4096;
@@ -40,14 +40,13 @@ fn sealer(readers: &[Recipient], rng: &mut Csprng) -> Sealer {
     let config = SealerConfig {
         ledger: "example.org/log".into(),
         writer: "example.org/writers/gateway".into(),
-        sequence: 1,
         period: "2026-11".into(),
         sections: vec![SectionSpec { name: "event".into(), readers: readers.clone() }],
         readers,
         tag_fields: TAG_FIELDS.map(String::from).to_vec(),
     };
     let search = SearchSecret::generate(rng);
-    Sealer::new(config, &search, rng).unwrap()
+    Sealer::new(Plan::new(config, &search).unwrap().into(), 1, rng).unwrap()
 }
 
 fn seal_batch(sealer: &Sealer, payload: &[u8], fields: &[Field<'_>], rng: &mut Csprng, out: &mut Vec<u8>) {

@@ -113,10 +113,7 @@ impl World {
     fn log(&mut self, events: &[&str]) -> Receipt {
         let now = Timestamp::now();
         let readers = self.ledger().view().state.roster().unwrap().readers.clone();
-        let mut open = self.writer.begin(Purpose::Events, &readers, now).unwrap();
-        let mut batch = open.fill();
-        batch.add(events).unwrap();
-        let sealed = self.writer.sign(batch.finish().unwrap(), now).unwrap();
+        let sealed = self.writer.seal_events(Purpose::Events, &readers, events, now).unwrap();
         self.ledger().submit(Submission::batch(sealed.note, sealed.body).unwrap()).unwrap().wait().unwrap()
     }
     fn verify(&self) -> Result<Report, VerifyError> {
@@ -284,12 +281,8 @@ fn a_reader_of_the_access_log_cannot_test_tags_of_events() {
         Head::default(),
     )
     .unwrap();
-    let mut seal = |purpose, event: &str| {
-        let mut open = writer.begin(purpose, &roster, Timestamp::now()).unwrap();
-        let mut batch = open.fill();
-        batch.add(&[event]).unwrap();
-        writer.sign(batch.finish().unwrap(), Timestamp::now()).unwrap().body
-    };
+    let mut seal =
+        |purpose, event: &str| writer.seal_events(purpose, &roster, &[event], Timestamp::now()).unwrap().body;
     let event = seal(Purpose::Events, r#"{"actor":{"user_id":"dr-smith"},"resource":{"id":"Patient/4711"}}"#);
     let access = seal(Purpose::AccessLog, r#"{"action":"read"}"#);
 
@@ -325,10 +318,7 @@ fn a_later_reader_cannot_test_earlier_tags() {
     )
     .unwrap();
     let mut seal = |roster: &[RosterReader], event: &str| {
-        let mut open = writer.begin(Purpose::Events, roster, Timestamp::now()).unwrap();
-        let mut batch = open.fill();
-        batch.add(&[event]).unwrap();
-        writer.sign(batch.finish().unwrap(), Timestamp::now()).unwrap().body
+        writer.seal_events(Purpose::Events, roster, &[event], Timestamp::now()).unwrap().body
     };
     let before = seal(&[reader("alice", &alice)], r#"{"resource":{"id":"Patient/4711"}}"#);
     let after = seal(&[reader("alice", &alice), reader("late", &late)], r#"{"action":"x"}"#);

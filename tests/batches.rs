@@ -46,13 +46,9 @@ impl Remote {
 
     fn seal(&mut self, n: usize) -> Sealed {
         let now = Timestamp::now();
-        let mut open = self.writer.begin(Purpose::Events, &self.readers, now).unwrap();
-        let mut batch = open.fill();
-        for i in 0..n {
-            batch.add(&[format!(r#"{{"actor":{{"user_id":"u"}},"n":{i}}}"#)]).unwrap();
-        }
-        let unsigned = batch.finish().unwrap();
-        self.writer.sign(unsigned, now).unwrap()
+        let events: Vec<String> =
+            (0..n).map(|i| format!(r#"{{"actor":{{"user_id":"u"}},"n":{i}}}"#)).collect();
+        self.writer.seal_events(Purpose::Events, &self.readers, &events, now).unwrap()
     }
 }
 
@@ -124,7 +120,7 @@ fn resign(key: &str, sealed: &Sealed, change: impl Fn(&mut RecordsStatement)) ->
     };
     change(&mut s);
     let key = SigningKey::parse(key.trim()).unwrap();
-    Sealed { note: Note::sign(&Statement::Records(s).to_text(), &key), body: sealed.body.clone() }
+    Sealed { note: Note::sign(&Statement::Records(s).to_text(), &key), body: sealed.body.clone(), commitment: sealed.commitment.clone() }
 }
 
 #[test]

@@ -252,13 +252,8 @@ fn send_expired(ledger: &Ledger, server: &Server, writer: &mut Writer, count: us
     let recipient = ledger.identity("alice").recipient().to_string();
     let readers = [RosterReader { name: "alice".into(), recipient, required: false }];
     let now = Timestamp::now();
-    let mut open = writer.begin(Purpose::Events, &readers, now).unwrap();
-    let mut batch = open.fill();
-    for i in 0..count {
-        batch.add(&[format!(r#"{{"n":{i}}}"#)]).unwrap();
-    }
-    let unsigned = batch.finish().unwrap();
-    let sealed = writer.sign(unsigned, now).unwrap();
+    let events: Vec<String> = (0..count).map(|i| format!(r#"{{"n":{i}}}"#)).collect();
+    let sealed = writer.seal_events(Purpose::Events, &readers, &events, now).unwrap();
     server.client().send_batch(&sealed.note.to_string(), &sealed.body).unwrap().first_record
 }
 

@@ -381,11 +381,7 @@ fn write_cases(cases: &Cases, number: usize, plan: &Plan) {
     let writer_vkey = options.key.verifier();
     let mut writer = Writer::new(options, Head::default()).unwrap();
     let now = kit_time(number);
-    let mut open = writer.begin(Purpose::Events, &readers, now).unwrap();
-    let mut batch = open.fill();
-    batch.add(&plan.events).unwrap();
-    let unsigned = batch.finish().unwrap();
-    let sealed = writer.sign(unsigned, now).unwrap();
+    let sealed = writer.seal_events(Purpose::Events, &readers, &plan.events, now).unwrap();
 
     let mut state = State::new(LEDGER);
     let mut log = Log::new();

@@ -15,7 +15,7 @@ use sealtrail::seal::aead;
 use sealtrail::seal::disclosure::{disclosure_root, section_root};
 use sealtrail::seal::keys::{DerivedKeys, associated_data, record_context};
 use sealtrail::seal::open::{OpenError, Opener};
-use sealtrail::seal::sealer::{Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
+use sealtrail::seal::sealer::{Plan, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
 use sealtrail::seal::tag::SearchSecret;
 
 use crate::kit::{LEDGER, WRITER, identity, rng, secret};
@@ -61,7 +61,6 @@ impl Batch {
         let config = SealerConfig {
             ledger: LEDGER.into(),
             writer: WRITER.into(),
-            sequence,
             period: "2026-11".into(),
             readers: sections.iter().flat_map(recipients).collect(),
             sections: sections
@@ -70,7 +69,7 @@ impl Batch {
                 .collect(),
             tag_fields: tags.iter().map(|t| t.name.clone()).collect(),
         };
-        let sealer = Sealer::new(config, &search(), &mut rng).unwrap();
+        let sealer = Sealer::new(Plan::new(config, &search()).unwrap().into(), sequence, &mut rng).unwrap();
         let section = |s: &Section<'_>| SectionPolicy {
             name: s.0.into(),
             readers: ReaderChoice::All,
@@ -238,7 +237,7 @@ impl Parts {
             })
             .collect();
         let mut out = Vec::new();
-        encode_sealed_head(&self.disclosure_root, &heads, &self.tags, &mut out);
+        encode_sealed_head(&self.disclosure_root, heads, &self.tags, &mut out);
         self.sections.iter().for_each(|p| out.extend_from_slice(&p.ciphertext));
         out
     }

@@ -57,7 +57,7 @@ fn record() -> impl Strategy<Value = Vec<u8>> {
                 .collect();
             let tags: Vec<_> = tags.into_iter().collect();
             let mut out = Vec::new();
-            encode_sealed_head(&Hash::of(&[b"d"]), &new, &tags, &mut out);
+            encode_sealed_head(&Hash::of(&[b"d"]), new.iter().copied(), &tags, &mut out);
             for s in &new {
                 out.extend(std::iter::repeat_n(0xab, s.ciphertext_len as usize));
             }

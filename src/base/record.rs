@@ -153,6 +153,7 @@ impl<'a> Record<'a> {
 }
 
 /// What a writer puts into one section of a new record.
+#[derive(Clone, Copy, Debug)]
 pub struct NewSection<'a> {
     /// Length of the ciphertext that will follow the envelope, with its authentication tag.
     pub ciphertext_len: u32,
@@ -166,19 +167,21 @@ pub struct NewSection<'a> {
 
 /// Appends everything of a sealed record that stands before the ciphertexts, which the caller then
 /// appends in section order. `tags` must be strictly ascending.
-pub fn encode_sealed_head(
+pub fn encode_sealed_head<'s>(
     disclosure_root: &Hash,
-    sections: &[NewSection<'_>],
+    sections: impl IntoIterator<Item = NewSection<'s>, IntoIter: ExactSizeIterator>,
     tags: &[Tag],
     out: &mut Vec<u8>,
 ) {
+    let sections = sections.into_iter();
+    let many = sections.len() > 1;
     out.push(KIND_SEALED);
     out.extend_from_slice(&disclosure_root.0);
     out.push(sections.len() as u8);
     for s in sections {
         out.put_u32(s.ciphertext_len);
         out.extend_from_slice(&s.commitment);
-        if sections.len() > 1 {
+        if many {
             out.put_u32(s.root.fields);
             out.extend_from_slice(&s.root.root.0);
         }

@@ -142,7 +142,7 @@ pub fn record(seed: u64, len: usize, tags: u64) -> Vec<u8> {
     all.sort_unstable();
     let mut out = Vec::with_capacity(len + 400);
     let disclosure = Hash::of(&[b"disclosure", &seed.to_be_bytes()]);
-    encode_sealed_head(&disclosure, &[section(len, &[7; 64]), section(32, &[8; 32])], &all, &mut out);
+    encode_sealed_head(&disclosure, [section(len, &[7; 64]), section(32, &[8; 32])], &all, &mut out);
     out.extend((0..len + 32).map(|i| (seed as usize + i) as u8));
     out
 }

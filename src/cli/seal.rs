@@ -149,10 +149,7 @@ impl RemoteWriter {
     /// Seals the events as one batch and sends it.
     pub fn send(&mut self, events: &[Vec<u8>]) -> Result<EventReceipts, Failure> {
         let now = Timestamp::now();
-        let mut open = self.writer.begin(Purpose::Events, &self.readers, now)?;
-        let mut batch = open.fill();
-        batch.add(events)?;
-        let sealed = self.writer.sign(batch.finish()?, now)?;
+        let sealed = self.writer.seal_events(Purpose::Events, &self.readers, events, now)?;
         let upload = encode_batch(&sealed.note.to_string(), &sealed.body);
         replace(&self.pending, &upload)?;
         let receipt = self.deliver()?;

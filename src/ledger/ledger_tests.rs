@@ -235,13 +235,8 @@ impl Bench {
     /// A signed batch of `n` events; the writer moves on.
     fn batch(&mut self, n: usize) -> (Note, Vec<u8>) {
         let now = Timestamp::now();
-        let mut open = self.writer.begin(Purpose::Events, &self.readers, now).unwrap();
-        let mut batch = open.fill();
-        for i in 0..n {
-            batch.add(&[format!(r#"{{"action":"read","n":{i}}}"#)]).unwrap();
-        }
-        let unsigned = batch.finish().unwrap();
-        let sealed = self.writer.sign(unsigned, now).unwrap();
+        let events: Vec<String> = (0..n).map(|i| format!(r#"{{"action":"read","n":{i}}}"#)).collect();
+        let sealed = self.writer.seal_events(Purpose::Events, &self.readers, &events, now).unwrap();
         (sealed.note, sealed.body)
     }
 

@@ -68,7 +68,13 @@ impl Submission {
     /// A batch. Hashes every byte of `body` on the caller's thread, so that the commit thread need not.
     pub fn batch(note: Note, body: Vec<u8>) -> Result<Submission, LedgerError> {
         let commitment = batch::commit(&body)?;
-        Ok(Submission { note, body: Some(Payload::Batch(body, Box::new(commitment))) })
+        Ok(Submission::hashed(note, body, commitment))
+    }
+
+    /// A batch whose `commitment` the caller has computed from `body` with [`batch::commit`], or by sealing it in this
+    /// process.
+    pub fn hashed(note: Note, body: Vec<u8>, commitment: BatchCommitment) -> Submission {
+        Submission { note, body: Some(Payload::Batch(body, Box::new(commitment))) }
     }
 
     fn bytes(&self) -> usize {

@@ -6,7 +6,7 @@ use rand_core::SeedableRng;
 use super::super::disclosure::{Field, FieldSink, Scalar};
 use super::super::open::{BatchGrant, OpenError, Opened, Opener};
 use super::super::reader_key::Identity;
-use super::super::sealer::{Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
+use super::super::sealer::{Plan, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
 use super::super::tag::SearchSecret;
 use super::*;
 use crate::base::grant::GrantPart;
@@ -35,14 +35,13 @@ impl Batch {
         let config = SealerConfig {
             ledger: "example.org/log".into(),
             writer: "example.org/w".into(),
-            sequence,
             period: "2026-11".into(),
             readers: of(&[0, 1, 2]),
             sections: vec![spec("event", &[0, 2]), spec("patient", &[1, 2]), spec("notes", &[0, 2])],
             tag_fields: vec!["actor".into()],
         };
         let search = SearchSecret::generate(&mut rng);
-        let sealer = Sealer::new(config, &search, &mut rng).unwrap();
+        let sealer = Sealer::new(Plan::new(config, &search).unwrap().into(), sequence, &mut rng).unwrap();
         let records = (0..RECORDS).map(|n| {
             let payloads: Vec<String> = (0..3).map(|s| text(n, s)).collect();
             let fields: Vec<[Field<'_>; 1]> = payloads

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::super::disclosure::{Field, Scalar, field_leaves, field_path, root_from_path};
 use super::super::keystream;
-use super::super::sealer::{SealError, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
+use super::super::sealer::{Plan, SealError, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
 use super::super::tag::SearchSecret;
 use super::super::test_vectors::{Hex, load};
 use super::*;
@@ -58,13 +58,12 @@ fn setup(seed: u64, sequence: u64, readers: usize, sections: &[Vec<usize>]) -> S
     let config = SealerConfig {
         ledger: LEDGER.into(),
         writer: WRITER.into(),
-        sequence,
         period: "2026-11".into(),
         readers: readers.iter().map(Identity::recipient).collect(),
         sections: sections.iter().enumerate().map(spec).collect(),
         tag_fields: vec!["actor".into(), "patient".into()],
     };
-    let sealer = Sealer::new(config, &search, &mut rng).unwrap();
+    let sealer = Sealer::new(Plan::new(config, &search).unwrap().into(), sequence, &mut rng).unwrap();
     Setup { rng, search, readers, sealer }
 }
 
@@ -141,7 +140,7 @@ fn put_together(parts: &Parts) -> Vec<u8> {
         })
         .collect();
     let mut out = Vec::new();
-    encode_sealed_head(&parts.disclosure_root, &heads, &[], &mut out);
+    encode_sealed_head(&parts.disclosure_root, heads, &[], &mut out);
     parts.sections.iter().for_each(|s| out.extend_from_slice(&s.ciphertext));
     out
 }

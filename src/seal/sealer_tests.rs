@@ -6,6 +6,7 @@ use rand_core::SeedableRng;
 use super::super::disclosure::{DisclosureError, Field, Scalar};
 use super::super::reader_key::Identity;
 use super::*;
+use crate::seal::tag::SearchSecret;
 use crate::base::limits::{MAX_NAME_BYTES, MAX_POINTER_BYTES, MAX_READERS, MAX_RECORD_BYTES, MAX_TAGS};
 use crate::base::record::Record;
 
@@ -22,7 +23,6 @@ fn config(readers: &[Recipient], sections: &[(&str, &[Recipient])]) -> SealerCon
     SealerConfig {
         ledger: "example.org/log".into(),
         writer: "example.org/w".into(),
-        sequence: 3,
         period: "2026-11".into(),
         readers: readers.to_vec(),
         sections: sections
@@ -34,7 +34,7 @@ fn config(readers: &[Recipient], sections: &[(&str, &[Recipient])]) -> SealerCon
 }
 
 fn new(config: SealerConfig) -> Result<Sealer, SealError> {
-    Sealer::new(config, &SearchSecret::generate(&mut rng()), &mut rng())
+    Sealer::new(Plan::new(config, &SearchSecret::generate(&mut rng()))?.into(), 3, &mut rng())
 }
 
 fn sealer(readers: usize) -> Sealer {
@@ -142,7 +142,7 @@ fn the_reserved_length_is_the_records_length() {
         let mut out = Vec::new();
         let tags = [TagInput { section: 0, field: "actor", value: b"a" }];
         s.worker().seal_record(0, &inputs, tags, &mut rng(), &mut out).unwrap();
-        assert_eq!(out.len(), s.head_len(1) + sections * (128 + 16));
+        assert_eq!(out.len(), s.plan().head_len(1) + sections * (128 + 16));
     }
 }
 

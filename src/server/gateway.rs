@@ -1,31 +1,34 @@
 //! The in-process writer: plaintext events in, sealed batches out to the ledger.
 //!
-//! One thread owns the writer key. It takes whatever queued while the last batch was being committed, seals it as
-//! one batch and waits for nothing else: there is no timer. When much is queued it seals the next batch while the
-//! previous one is on its way to the disk.
+//! Whoever takes a request in drafts its events by the [`Gateway::plan`]. One thread owns the writer key. It takes
+//! whatever queued while the last batch was being committed, seals it as one batch and waits for nothing else:
+//! there is no timer. When much is queued it seals the next batch while the previous one is on its way to the
+//! disk; when little is, it does the next batch's public-key work meanwhile.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::base::clock::{self, Timestamp};
-use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
+use crate::base::limits::{MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
 use crate::chain::replay::ChainError;
 use crate::event::error::EventError;
 use crate::ledger::{Ledger, LedgerError, Pending, Receipt, Submission};
 use crate::seal::sealer::SealError;
-use crate::writer::{Purpose, Writer, WriterError};
+use crate::writer::{BatchPlan, Drafts, OpenBatch, Purpose, Writer, WriterError};
 
 /// From this many queued events on, the next batch is sealed while the previous one commits; below it, waiting
 /// for the commit gives fewer, larger batches.
 const PIPELINE_EVENTS: usize = 256;
-/// Plaintext bytes after which a batch is closed: sealing adds padding and slots, and must stay under the body limit.
-const BATCH_PLAINTEXT_BYTES: usize = MAX_BATCH_BYTES / 4;
+/// Records after which no further request is taken into a batch, so that sealing one and committing another overlap.
+const BATCH_RECORDS: usize = 4096;
+/// The same in bytes of plaintext.
+const BATCH_PLAINTEXT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Why events were not logged.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +80,27 @@ pub struct Logged {
     pub count: u32,
 }
 
+/// The events of one request.
+pub enum Events {
+    /// As they came; the gateway drafts them.
+    Plain(Vec<Bytes>),
+    /// Drafted by the plan of the moment. The gateway drafts them again if it is another one by now.
+    Drafted(Drafts),
+}
+
+impl Events {
+    fn by(self, plan: &Arc<BatchPlan>) -> Result<Drafts, WriterError> {
+        match self {
+            Events::Plain(events) => plan.draft(events.into_iter()),
+            Events::Drafted(drafts) => drafts.by(plan),
+        }
+    }
+}
+
 struct Intake {
     purpose: Purpose,
-    events: Vec<Bytes>,
+    events: Events,
+    count: usize,
     bytes: usize,
     answer: oneshot::Sender<Result<Logged, IntakeError>>,
 }
@@ -95,6 +116,7 @@ struct Queued {
 pub struct Gateway {
     queue: SyncSender<Intake>,
     queued: Arc<Queued>,
+    plan: Arc<RwLock<Option<Arc<BatchPlan>>>>,
 }
 
 impl Gateway {
@@ -102,15 +124,32 @@ impl Gateway {
     pub fn start(ledger: Arc<Ledger>, writer: Writer, heartbeat: Duration) -> std::io::Result<Gateway> {
         let (queue, intake) = sync_channel(MAX_QUEUED_REQUESTS);
         let queued = Arc::new(Queued::default());
-        let worker = Worker { ledger, writer, queued: queued.clone(), heartbeat, in_flight: None };
+        let plan = Arc::new(RwLock::new(None));
+        let (plan_shown, queued_shown) = (plan.clone(), queued.clone());
+        let worker = Worker {
+            ledger,
+            writer,
+            queued: queued_shown,
+            plan_shown,
+            heartbeat,
+            in_flight: None,
+            next: None,
+        };
         std::thread::Builder::new().name("gateway".into()).spawn(move || worker.run(&intake))?;
-        Ok(Gateway { queue, queued })
+        Ok(Gateway { queue, queued, plan })
+    }
+
+    /// How applications' events are drafted at the moment; `None` before the first of them.
+    pub fn plan(&self) -> Option<Arc<BatchPlan>> {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Logs the events of one request, all or none, in one block without a gap. Resolves when they are durable.
-    pub async fn log(&self, purpose: Purpose, events: Vec<Bytes>) -> Result<Logged, IntakeError> {
-        let bytes = events.iter().map(Bytes::len).sum();
-        let count = events.len();
+    pub async fn log(&self, purpose: Purpose, events: Events) -> Result<Logged, IntakeError> {
+        let (count, bytes) = match &events {
+            Events::Plain(events) => (events.len(), events.iter().map(Bytes::len).sum()),
+            Events::Drafted(drafts) => (drafts.len(), drafts.bytes()),
+        };
         let before = self.queued.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.queued.events.fetch_add(count, Ordering::AcqRel);
         let release = || {
@@ -122,7 +161,7 @@ impl Gateway {
             return Err(IntakeError::Overloaded);
         }
         let (answer, logged) = oneshot::channel();
-        self.queue.try_send(Intake { purpose, events, bytes, answer }).map_err(|e| {
+        self.queue.try_send(Intake { purpose, events, count, bytes, answer }).map_err(|e| {
             release();
             match e {
                 TrySendError::Full(_) => IntakeError::Overloaded,
@@ -150,8 +189,11 @@ struct Worker {
     ledger: Arc<Ledger>,
     writer: Writer,
     queued: Arc<Queued>,
+    plan_shown: Arc<RwLock<Option<Arc<BatchPlan>>>>,
     heartbeat: Duration,
     in_flight: Option<InFlight>,
+    /// Opened while the batch before it was being committed.
+    next: Option<OpenBatch>,
 }
 
 impl Worker {
@@ -192,11 +234,10 @@ impl Worker {
     /// Everything that is queued, up to the size of one batch.
     fn take(&self, first: Intake, intake: &Receiver<Intake>) -> Vec<Intake> {
         let mut taken = vec![first];
-        let (mut records, mut bytes) = (taken[0].events.len(), taken[0].bytes);
-        // A request has at most MAX_EVENTS_PER_REQUEST events, so stopping at half a batch can never overfill one.
-        while records < MAX_BATCH_RECORDS / 2 && bytes < BATCH_PLAINTEXT_BYTES {
+        let (mut records, mut bytes) = (taken[0].count, taken[0].bytes);
+        while records < BATCH_RECORDS && bytes < BATCH_PLAINTEXT_BYTES {
             let Ok(next) = intake.try_recv() else { break };
-            records += next.events.len();
+            records += next.count;
             bytes += next.bytes;
             taken.push(next);
         }
@@ -215,44 +256,55 @@ impl Worker {
     /// Seals one batch of as many waiting requests as fit, and hands it to the ledger.
     fn seal_batch(&mut self, purpose: Purpose, waiting: &mut VecDeque<Intake>) {
         let view = self.ledger.view();
-        let readers = view.state.roster().map(|r| r.readers.clone()).unwrap_or_default();
+        let readers = view.state.roster().map_or(&[][..], |r| &r.readers);
         let now = Timestamp::now();
-        let mut open = match self.writer.begin(purpose, &readers, now) {
-            Ok(b) => b,
+        let plan = match self.writer.plan(purpose, readers, now) {
+            Ok(p) => p,
             Err(e) => return refuse(waiting.drain(..).map(|r| r.answer), &e),
         };
-        let mut batch = open.fill();
-        let mut placed: Vec<(Answer, u32, u32)> = Vec::with_capacity(waiting.len());
-        while let Some(request) = waiting.pop_front() {
-            match batch.add(&request.events) {
-                Ok(range) => placed.push((request.answer, range.start, range.end - range.start)),
-                // No room, or closed by a refusal before: the next batch takes it.
-                Err(WriterError::Full) if !placed.is_empty() || batch.is_closed() => {
-                    waiting.push_front(request);
-                    break;
-                }
-                Err(e) => drop(request.answer.send(Err(e.into()))),
-            }
+        if purpose == Purpose::Events {
+            self.show(&plan);
         }
+        let (drafts, placed) = choose(&plan, waiting);
         if placed.is_empty() {
             return;
         }
-        let sealed = match batch.finish().and_then(|b| self.writer.sign(b, now)) {
+        let sealed = self.opened(&plan).and_then(|b| self.writer.seal(b, drafts, now));
+        let sealed = match sealed {
             Ok(s) => s,
             Err(e) => return refuse(placed.into_iter().map(|(a, ..)| a), &e),
         };
-        let submission = Submission::batch(sealed.note, sealed.body);
         // The batch before this one must be in the chain: this statement names it as its predecessor.
         if !self.settle() {
             let e = WriterError::Broken;
             return refuse(placed.into_iter().map(|(a, ..)| a), &e);
         }
-        match submission.and_then(|s| self.ledger.submit(s)) {
-            Ok(pending) => self.in_flight = Some(InFlight { pending, requests: placed }),
+        match self.ledger.submit(Submission::hashed(sealed.note, sealed.body, sealed.commitment)) {
+            Ok(pending) => {
+                self.in_flight = Some(InFlight { pending, requests: placed });
+                // Cheap now, while the disk works, and dear when somebody waits. A failure comes up again then.
+                self.next = self.writer.open(&plan).ok();
+            }
             Err(e) => {
                 self.resync();
                 answer_all(placed, Err(e));
             }
+        }
+    }
+
+    /// The batch opened beforehand, if it is the right one.
+    fn opened(&mut self, plan: &Arc<BatchPlan>) -> Result<OpenBatch, WriterError> {
+        match self.next.take() {
+            Some(next) if next.serves(&self.writer, plan) => Ok(next),
+            _ => self.writer.open(plan),
+        }
+    }
+
+    /// Lets requests be drafted by this plan from now on.
+    fn show(&self, plan: &Arc<BatchPlan>) {
+        let mut shown = self.plan_shown.write().unwrap_or_else(PoisonError::into_inner);
+        if !shown.as_ref().is_some_and(|s| Arc::ptr_eq(s, plan)) {
+            *shown = Some(plan.clone());
         }
     }
 
@@ -280,6 +332,35 @@ impl Worker {
             self.resync();
         }
     }
+}
+
+/// The waiting requests that fit one batch, as drafts, and what to answer of each: first position and number of records.
+fn choose(plan: &Arc<BatchPlan>, waiting: &mut VecDeque<Intake>) -> (Vec<Drafts>, Vec<(Answer, u32, u32)>) {
+    let mut drafts = Vec::with_capacity(waiting.len());
+    let mut placed = Vec::with_capacity(waiting.len());
+    let (mut records, mut bytes) = (0, 0);
+    while let Some(request) = waiting.pop_front() {
+        let drafted = match request.events.by(plan) {
+            Ok(d) => d,
+            Err(e) => {
+                let _ = request.answer.send(Err(e.into()));
+                continue;
+            }
+        };
+        let (all, all_bytes) = (records + drafted.len(), bytes + drafted.bytes());
+        if plan.fits(all, all_bytes) {
+            placed.push((request.answer, records as u32, drafted.len() as u32));
+            drafts.push(drafted);
+            (records, bytes) = (all, all_bytes);
+        } else if placed.is_empty() {
+            let _ = request.answer.send(Err(WriterError::Full.into()));
+        } else {
+            // The next batch takes it.
+            waiting.push_front(Intake { events: Events::Drafted(drafted), ..request });
+            break;
+        }
+    }
+    (drafts, placed)
 }
 
 fn refuse(answers: impl Iterator<Item = Answer>, why: &WriterError) {

@@ -19,12 +19,16 @@ use crate::base::limits::{MAX_BATCH_BYTES, MAX_EVENTS_REQUEST_BYTES, MAX_STATEME
 use crate::chain::note::Note;
 use crate::chain::proof::record_id;
 use crate::event::prepare::Preparer;
-use crate::event::split::{self, Format};
+use crate::event::split::{self, Format, Piece};
 use crate::ledger::{LedgerError, Pending, Receipt, Submission};
-use crate::writer::Purpose;
+use crate::writer::{Purpose, WriterError};
 
+use super::gateway::{Events, IntakeError};
 use super::problem::{Failure, chain_code};
 use super::state::{App, Counters};
+
+/// Bytes of events up to which they are drafted without telling the runtime that the thread is busy: half a millisecond.
+const DRAFT_IN_PLACE_BYTES: usize = 64 * 1024;
 
 /// Before a byte of the body is read: the token, and room for the body.
 pub(super) async fn token_first(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -45,15 +49,12 @@ pub(super) async fn events(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let format = event_format(&headers)?;
-    // Checked here, on the connection's own thread, so that the gateway seldom meets an event it must refuse.
-    let mut preparer = Preparer::new(app.policy.clone());
-    let mut events = Vec::new();
-    for piece in split::split(&body, format)? {
-        preparer.prepare(piece.bytes).map_err(|e| e.at(piece.place))?;
-        events.push(body.slice_ref(piece.bytes));
-    }
+    let pieces = split::split(&body, format)?;
+    let count = pieces.len();
+    let drafted = || draft(&app, &body, &pieces);
+    let events = if body.len() > DRAFT_IN_PLACE_BYTES { block_in_place(drafted) } else { drafted() }?;
     let array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
-    let single = events.len() == 1 && !array && format != Format::Ndjson;
+    let single = count == 1 && !array && format != Format::Ndjson;
     let logged = app.gateway.log(Purpose::Events, events).await?;
     Counters::add(&app.counters.events, u64::from(logged.count));
     let receipts: Vec<EventReceipt> = (logged.first_record..logged.first_record + u64::from(logged.count))
@@ -75,6 +76,30 @@ pub(super) async fn events(
         events: receipts,
     };
     Ok((StatusCode::CREATED, Json(all)).into_response())
+}
+
+/// Prepares the events of a request for sealing, on the connection's own thread.
+fn draft(app: &App, body: &Bytes, pieces: &[Piece<'_>]) -> Result<Events, Failure> {
+    let Some(plan) = app.gateway.plan() else {
+        let mut preparer = Preparer::new(app.policy.clone());
+        let check = |p: &Piece<'_>| {
+            preparer.prepare(p.bytes).map_err(|e| e.at(p.place))?;
+            Ok(body.slice_ref(p.bytes))
+        };
+        return Ok(Events::Plain(pieces.iter().map(check).collect::<Result<_, Failure>>()?));
+    };
+    let mut drafter = plan.drafter(pieces.len()).map_err(IntakeError::from)?;
+    for piece in pieces {
+        drafter.add(body.slice_ref(piece.bytes)).map_err(|e| match e {
+            WriterError::Event(e) => Failure::from(e.at(piece.place)),
+            other => IntakeError::from(other).into(),
+        })?;
+    }
+    let drafts = drafter.finish();
+    if !plan.fits(drafts.len(), drafts.bytes()) {
+        return Err(IntakeError::from(WriterError::Full).into());
+    }
+    Ok(Events::Drafted(drafts))
 }
 
 /// How the body is laid out, by its content type. `curl -d` calls everything a form without being asked, so that is looked at.

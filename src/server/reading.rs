@@ -25,6 +25,7 @@ use crate::ledger::GrantedRecord;
 use crate::seal::reader_key::Recipient;
 use crate::writer::Purpose;
 
+use super::gateway::Events;
 use super::problem::Failure;
 use super::public::record_index;
 use super::state::{App, Counters, SessionReader};
@@ -90,7 +91,7 @@ pub(super) async fn log_event(
         "result": "allowed",
         "timestamp": Timestamp::now().to_string(),
     });
-    app.gateway.log(Purpose::AccessLog, vec![Bytes::from(event.to_string())]).await?;
+    app.gateway.log(Purpose::AccessLog, Events::Plain(vec![Bytes::from(event.to_string())])).await?;
     Ok(())
 }
 

@@ -4,74 +4,29 @@
 //! It holds the writer's signing key, the readers' public keys and the search secret of the current period,
 //! and nothing that opens a record it sealed before.
 
-use std::ops::Range;
+mod drafts;
+mod error;
+
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::base::batch::Body;
 use crate::base::clock::Timestamp;
-use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_HEADER_BYTES, MAX_RECORD_BYTES};
-use crate::base::random::{self, Csprng, RandomError};
-use crate::base::wire::WireError;
-use crate::chain::batch::{self, BatchError};
+use crate::base::random;
+use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::key::SigningKey;
 use crate::chain::note::Note;
 use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{HeartbeatStatement, RecordsStatement, Statement};
-use crate::event::error::EventError;
-use crate::event::field::Field;
 use crate::event::policy::{CompiledPolicy, Policy, PolicyError, SectionPolicy};
-use crate::event::prepare::Preparer;
-use crate::seal::reader_key::{KeyError, Recipient};
-use crate::seal::sealer::{SealError, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput, Worker};
+use crate::seal::reader_key::Recipient;
+use crate::seal::sealer::{Plan, Sealer, SealerConfig, SectionSpec};
 use crate::seal::tag::SearchSecret;
 
-/// Why a batch could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum WriterError {
-    /// An event is not acceptable; the batch goes on without its request.
-    #[error(transparent)]
-    Event(#[from] EventError),
-    /// A section of the policy has no reader in the roster.
-    #[error(
-        "section {0:?} of the policy has no reader in the roster: add one with `reader add`, or change the policy's reader names"
-    )]
-    NoReader(String),
-    /// A recipient in the roster is not usable.
-    #[error("the roster's reader {name} has an unusable key: {source}")]
-    Recipient {
-        /// The reader.
-        name: String,
-        /// What is wrong.
-        source: KeyError,
-    },
-    /// Sealing failed.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// The batch broke a limit of the format.
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    /// The finished batch did not pass its own check.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// No randomness.
-    #[error(transparent)]
-    Random(#[from] RandomError),
-    /// The search secret of the period could not be loaded or kept.
-    #[error("the search secret of period {period} cannot be used: {why}")]
-    Search {
-        /// The period.
-        period: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// More than one batch can hold.
-    #[error("the batch is full")]
-    Full,
-    /// The batch before this one was not committed.
-    #[error("the batch before this one was not stored")]
-    Broken,
-}
+pub use drafts::{BatchPlan, Drafts, EventDrafter};
+pub use error::WriterError;
 
 /// Which readers and tags a batch is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,34 +68,24 @@ pub struct Writer {
     head: Head,
 }
 
+/// A plan and what it was made from.
+struct Made {
+    readers: Vec<RosterReader>,
+    period: String,
+    plan: Arc<BatchPlan>,
+}
+
 /// A policy and, for its sections, who may read them.
 struct Rules {
     policy: Arc<CompiledPolicy>,
     sections: Vec<SectionPolicy>,
+    made: Option<Made>,
 }
 
-/// A batch whose public-key work is done.
+/// A batch whose public-key work is done, in wait for its records.
 pub struct OpenBatch {
+    plan: Arc<BatchPlan>,
     sealer: Sealer,
-    policy: Arc<CompiledPolicy>,
-    rng: Csprng,
-}
-
-/// A batch being filled.
-pub struct Batch<'o> {
-    sealer: &'o Sealer,
-    worker: Worker<'o>,
-    preparer: Preparer,
-    rng: &'o mut Csprng,
-    records: Vec<u8>,
-    lengths: Vec<u32>,
-    closed: bool,
-}
-
-/// A batch ready to be signed.
-pub struct Unsigned {
-    body: Vec<u8>,
-    sequence: u64,
 }
 
 /// A signed batch, ready for a ledger.
@@ -149,6 +94,8 @@ pub struct Sealed {
     pub note: Note,
     /// The body.
     pub body: Vec<u8>,
+    /// What the body hashes to.
+    pub commitment: BatchCommitment,
 }
 
 impl Writer {
@@ -160,7 +107,7 @@ impl Writer {
             section.readers = options.policy.access_log.clone();
         }
         let rules = |policy: Policy| -> Result<Rules, PolicyError> {
-            Ok(Rules { policy: Arc::new(policy.compile()?), sections: policy.sections })
+            Ok(Rules { policy: Arc::new(policy.compile()?), sections: policy.sections, made: None })
         };
         Ok(Writer {
             key: options.key,
@@ -196,18 +143,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Starts a batch for the readers the roster has now.
-    pub fn begin(
+    /// How events are drafted for the readers the roster has now. The same plan as before if nothing has changed.
+    pub fn plan(
         &mut self,
         purpose: Purpose,
         readers: &[RosterReader],
         now: Timestamp,
-    ) -> Result<OpenBatch, WriterError> {
-        let rules = match purpose {
-            Purpose::Events => &self.events,
-            Purpose::AccessLog => &self.access_log,
-        };
-        let sections = sections(&rules.sections, readers)?;
+    ) -> Result<Arc<BatchPlan>, WriterError> {
         let month: String = now.date().chars().take("2026-11".len()).collect();
         if self.period.as_ref().is_none_or(|(of, ..)| *of != month) {
             let (period, secret) =
@@ -215,26 +157,49 @@ impl Writer {
             self.period = Some((month, period, secret));
         }
         let Some((_, period, secret)) = &self.period else { return Err(WriterError::Broken) };
-        let mut rng = random::csprng()?;
+        let rules = match purpose {
+            Purpose::Events => &mut self.events,
+            Purpose::AccessLog => &mut self.access_log,
+        };
+        if let Some(made) = &rules.made
+            && made.readers == readers
+            && made.period == *period
+        {
+            return Ok(made.plan.clone());
+        }
+        let sections = sections(&rules.sections, readers)?;
         let config = SealerConfig {
             ledger: self.ledger.clone(),
             writer: self.key.name().to_owned(),
-            sequence: self.head.next_sequence,
             period: period.clone(),
             readers: sections.iter().flat_map(|s| s.readers.iter().copied()).collect(),
             sections,
             tag_fields: rules.policy.tag_fields().to_vec(),
         };
-        let sealer = Sealer::new(config, secret, &mut rng)?;
-        Ok(OpenBatch { sealer, policy: rules.policy.clone(), rng })
+        let plan = Arc::new(BatchPlan::new(Plan::new(config, secret)?, rules.policy.clone())?);
+        rules.made = Some(Made { readers: readers.to_vec(), period: period.clone(), plan: plan.clone() });
+        Ok(plan)
     }
 
-    /// Signs a batch and takes its place in the sequence. If the ledger then refuses it, call [`Writer::resume`].
-    pub fn sign(&mut self, batch: Unsigned, now: Timestamp) -> Result<Sealed, WriterError> {
-        if batch.sequence != self.head.next_sequence {
+    /// Does the public-key work of the next batch, which may be done before there is anything to seal.
+    pub fn open(&self, plan: &Arc<BatchPlan>) -> Result<OpenBatch, WriterError> {
+        let sealer = Sealer::new(plan.seal.clone(), self.head.next_sequence, &mut random::csprng()?)?;
+        Ok(OpenBatch { plan: plan.clone(), sealer })
+    }
+
+    /// Seals drafted requests of the batch's plan, in order, and signs. The batch takes its place in the sequence; if the
+    /// ledger then refuses it, call [`Writer::resume`].
+    pub fn seal(
+        &mut self,
+        batch: OpenBatch,
+        requests: Vec<Drafts>,
+        now: Timestamp,
+    ) -> Result<Sealed, WriterError> {
+        if batch.sealer.header().sequence != self.head.next_sequence {
             return Err(WriterError::Broken);
         }
-        let commitment = batch::commit(&batch.body)?;
+        let body = batch.fill(requests)?;
+        let commitment = batch::commit(&body)?;
         let statement = Statement::Records(RecordsStatement {
             ledger: self.ledger.clone(),
             sequence: self.head.next_sequence,
@@ -247,7 +212,20 @@ impl Writer {
             header_hash: commitment.header_hash,
             retain_until: now.plus_years(self.retain_years).date(),
         });
-        Ok(Sealed { note: self.advance(&statement), body: batch.body })
+        Ok(Sealed { note: self.advance(&statement), body, commitment })
+    }
+
+    /// Plans, drafts, opens and seals: the events of one batch, all or none.
+    pub fn seal_events<E: AsRef<[u8]>>(
+        &mut self,
+        purpose: Purpose,
+        readers: &[RosterReader],
+        events: &[E],
+        now: Timestamp,
+    ) -> Result<Sealed, WriterError> {
+        let plan = self.plan(purpose, readers, now)?;
+        let drafts = plan.draft(events.iter().map(|e| Bytes::copy_from_slice(e.as_ref())))?;
+        self.seal(self.open(&plan)?, vec![drafts], now)
     }
 
     /// A signed heartbeat: nothing since the last statement.
@@ -291,89 +269,29 @@ fn sections(policy: &[SectionPolicy], readers: &[RosterReader]) -> Result<Vec<Se
 }
 
 impl OpenBatch {
-    /// Starts filling the batch.
-    pub fn fill(&mut self) -> Batch<'_> {
-        Batch {
-            sealer: &self.sealer,
-            worker: self.sealer.worker(),
-            preparer: Preparer::new(self.policy.clone()),
-            rng: &mut self.rng,
-            records: Vec::new(),
-            lengths: Vec::new(),
-            closed: false,
-        }
+    /// Whether this batch is the next one and of this plan.
+    pub fn serves(&self, writer: &Writer, plan: &Arc<BatchPlan>) -> bool {
+        Arc::ptr_eq(&self.plan, plan) && self.sealer.header().sequence == writer.head.next_sequence
     }
-}
 
-impl Batch<'_> {
-    /// Seals the events of one request: all of them, or none if one is not acceptable. Returns their positions.
-    ///
-    /// After a refusal that came when some events of the request were sealed already the batch is closed: their positions
-    /// have been used, and a position is never sealed twice. What was added before stays; see [`Batch::is_closed`].
-    pub fn add<E: AsRef<[u8]>>(&mut self, events: &[E]) -> Result<Range<u32>, WriterError> {
-        if self.closed {
+    /// The body, every record sealed where it stays.
+    fn fill(&self, requests: Vec<Drafts>) -> Result<Vec<u8>, WriterError> {
+        if !requests.iter().all(|r| Arc::ptr_eq(&r.plan, &self.plan)) {
+            return Err(WriterError::Broken);
+        }
+        let records: usize = requests.iter().map(Drafts::len).sum();
+        let bytes: usize = requests.iter().map(Drafts::bytes).sum();
+        if !self.plan.fits(records, bytes) {
             return Err(WriterError::Full);
         }
-        let start = (self.lengths.len(), self.records.len());
-        match events.iter().try_for_each(|e| self.add_one(e.as_ref())) {
-            Ok(()) => Ok(start.0 as u32..self.lengths.len() as u32),
-            Err(e) => {
-                self.closed = self.lengths.len() > start.0;
-                self.lengths.truncate(start.0);
-                self.records.truncate(start.1);
-                Err(e)
-            }
+        let header = self.sealer.header_bytes();
+        let mut body = Vec::with_capacity(Body::front_len(header.len(), records) + bytes);
+        let lengths = requests.iter().flat_map(|r| &r.records).map(|r| r.draft.record_len());
+        Body::encode_front(header, lengths, records, &mut body);
+        let mut placer = self.sealer.placer();
+        for (position, drafted) in (0u32..).zip(requests.into_iter().flat_map(|r| r.records)) {
+            drafted.consume(|draft, payloads| placer.place(position, draft, payloads, &mut body))?;
         }
-    }
-
-    fn add_one(&mut self, event: &[u8]) -> Result<(), WriterError> {
-        if self.lengths.len() == MAX_BATCH_RECORDS {
-            return Err(WriterError::Full);
-        }
-        let prepared = self.preparer.prepare(event)?;
-        let fields: Vec<Vec<Field<'_>>> =
-            (0..prepared.sections()).map(|s| prepared.fields(s).collect()).collect();
-        let sections: Vec<SectionInput<'_>> = fields
-            .iter()
-            .enumerate()
-            .map(|(s, fields)| SectionInput { payload: prepared.payload(s), fields })
-            .collect();
-        let names = &self.sealer.header().tag_fields;
-        let tags = prepared.tags().filter_map(|t| {
-            Some(TagInput { section: t.section, field: names.get(t.field)?, value: t.value.as_bytes() })
-        });
-        let before = self.records.len();
-        if before + MAX_RECORD_BYTES + MAX_HEADER_BYTES > MAX_BATCH_BYTES {
-            return Err(WriterError::Full);
-        }
-        self.worker.seal_record(self.lengths.len() as u32, &sections, tags, self.rng, &mut self.records)?;
-        let len = self.records.len() - before;
-        self.lengths.push(len as u32);
-        Ok(())
-    }
-
-    /// Whether no more can be added.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// Number of records so far.
-    pub fn len(&self) -> usize {
-        self.lengths.len()
-    }
-
-    /// Whether nothing has been added.
-    pub fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
-    }
-
-    /// Closes the batch.
-    pub fn finish(self) -> Result<Unsigned, WriterError> {
-        let header = self.sealer.header().encode()?;
-        let mut body =
-            Vec::with_capacity(Body::front_len(header.len(), self.lengths.len()) + self.records.len());
-        Body::encode_front(&header, self.lengths.iter().map(|n| *n as usize), self.lengths.len(), &mut body);
-        body.extend_from_slice(&self.records);
-        Ok(Unsigned { body, sequence: self.sealer.header().sequence })
+        Ok(body)
     }
 }

@@ -72,7 +72,7 @@ fn make_record(random: &mut Random) -> Made {
         slots: &slots,
     };
     let mut bytes = Vec::new();
-    encode_sealed_head(&disclosure_root, &[section], &tags, &mut bytes);
+    encode_sealed_head(&disclosure_root, [section], &tags, &mut bytes);
     bytes.extend_from_slice(&ciphertext);
     let hash = |label: &[u8]| Hash::of(&[label, &bytes]);
     let inputs = LeafInputs {

@@ -1,0 +1,202 @@
+//! What all rows share: the working folder, the events, the grown ledger, progress, the report.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use sealtrail::base::clock::Timestamp;
+use serde_json::json;
+
+use super::args::{Args, Row};
+use super::events::{EVENT_BYTES, Events};
+use super::figures::{Figure, Figures};
+use super::load::{self, Load};
+use super::program::Place;
+use super::{Fallible, machine};
+
+/// Events about the planted patient.
+pub const PLANTED_EVENTS: u64 = 200;
+/// Folder of the grown ledger.
+const GROWN: &str = "grown";
+/// How many events it was grown with, beside it.
+const GROWN_NOTE: &str = "bench.json";
+/// Bytes on disk for a byte of plaintext, at most: for telling how much room is needed.
+const ROOM_FACTOR: f64 = 2.0;
+
+/// A run of the benchmark.
+pub struct Bench {
+    /// The command line; `--quick` has made it small.
+    pub args: Args,
+    /// The events.
+    pub events: Rc<Events>,
+    figures: Figures,
+    dir: PathBuf,
+    /// Deletes the folder when the run ends.
+    _temporary: Option<tempfile::TempDir>,
+    grown: Option<Grown>,
+}
+
+/// A ledger with all the records of a run.
+pub struct Grown {
+    /// Where it is.
+    pub place: Place,
+    /// Events in it.
+    pub records: u64,
+}
+
+impl Bench {
+    /// Makes the folder and the events.
+    pub fn new(mut args: Args) -> Fallible<Bench> {
+        if args.quick {
+            args.records = args.records.min(20_000);
+            args.runs = 1;
+        }
+        let (dir, temporary) = match &args.dir {
+            Some(dir) => {
+                std::fs::create_dir_all(dir)?;
+                (dir.canonicalize()?, None)
+            }
+            None => {
+                let dir = tempfile::tempdir()?;
+                (dir.path().canonicalize()?, Some(dir))
+            }
+        };
+        let events = Rc::new(Events::new(args.seed, args.records / PLANTED_EVENTS));
+        Ok(Bench { args, events, figures: Figures::default(), dir, _temporary: temporary, grown: None })
+    }
+
+    /// Refuses to begin what the disk has no room for.
+    pub fn check_room(&self) -> Fallible<()> {
+        let ledgers = 1 + u64::from(self.args.rows().len() > 1);
+        let needed = self.args.records * EVENT_BYTES as u64 * ledgers;
+        let needed = (needed as f64 * ROOM_FACTOR) as u64 + (1 << 30);
+        match machine::free_bytes(&self.dir) {
+            Some(free) if free < needed => Err(format!(
+                "{} records need about {} GiB in {}, and {} GiB are free: choose fewer with --records or another folder with --dir",
+                self.args.records,
+                needed >> 30,
+                self.dir.display(),
+                free >> 30
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a figure to the table.
+    pub fn add(&mut self, figure: Figure) {
+        self.figures.add(figure);
+    }
+
+    /// A folder for one row, empty.
+    pub fn folder(&self, name: &str) -> Fallible<PathBuf> {
+        let dir = self.dir.join(name);
+        remove(&dir)?;
+        Ok(dir)
+    }
+
+    /// Keeps a ledger that was grown to the full size, for the rows that need one.
+    pub fn keep(&mut self, place: Place) -> Fallible<()> {
+        let records = self.args.records;
+        let dir = self.folder(GROWN)?;
+        std::fs::rename(place.dir(), &dir)?;
+        let note = json!({ "records": records, "seed": self.args.seed });
+        std::fs::write(dir.join(GROWN_NOTE), note.to_string())?;
+        self.grown = Some(Grown { place: Place::existing(dir), records });
+        Ok(())
+    }
+
+    /// The grown ledger: that of row `http`, one left by an earlier run, or one made now.
+    pub fn grown(&mut self) -> Fallible<&Grown> {
+        if self.grown.is_none() {
+            self.find_grown()?;
+        }
+        if self.grown.is_none() {
+            let place = Place::create(self.folder("growing")?)?;
+            let server = place.serve()?;
+            let bar = bar("growing a ledger", self.args.records, "events");
+            let load = Load {
+                addr: server.addr,
+                token: &place.token()?,
+                connections: self.args.connections,
+                per_request: 100,
+                first: 0,
+                count: self.args.records,
+            };
+            load::run(&load, &self.events, &bar)?;
+            bar.finish_and_clear();
+            server.stop()?;
+            self.keep(place)?;
+        }
+        self.grown.as_ref().ok_or_else(|| "no ledger could be grown".into())
+    }
+
+    fn find_grown(&mut self) -> Fallible<()> {
+        let dir = self.dir.join(GROWN);
+        let Ok(note) = std::fs::read(dir.join(GROWN_NOTE)) else { return Ok(()) };
+        let note: serde_json::Value = serde_json::from_slice(&note)?;
+        let (Some(records), Some(seed)) = (note["records"].as_u64(), note["seed"].as_u64()) else {
+            return Err(format!("{} is damaged: delete the folder", dir.display()).into());
+        };
+        eprintln!("  using the ledger of {records} records in {}", dir.display());
+        self.args.records = records;
+        self.events = Rc::new(Events::new(seed, records / PLANTED_EVENTS));
+        self.grown = Some(Grown { place: Place::existing(dir), records });
+        Ok(())
+    }
+
+    /// Prints the table, writes the JSON, cleans up.
+    pub fn report(self) -> Fallible<()> {
+        let command: Vec<String> = std::env::args().skip(1).collect();
+        let command = format!("cargo run --release --example bench -- {}", command.join(" "));
+        let mut about = machine::describe(&self.dir);
+        about.push(("storage", "SQLite, journal_mode=WAL, synchronous=FULL".to_owned()));
+        about.push(("date", Timestamp::now().to_string()));
+        about.push(("command", command.trim_end_matches([' ', '-']).to_owned()));
+        let runs = match self.args.runs {
+            1 => "one run".to_owned(),
+            n => format!("medians of {n} runs"),
+        };
+        about.push(("records", format!("{}, {runs}", self.args.records)));
+        println!();
+        for (name, text) in &about {
+            println!("- {name}: {text}");
+        }
+        println!("\n{}", self.figures.table());
+        if let Some(path) = &self.args.json {
+            let about: serde_json::Map<_, _> =
+                about.into_iter().map(|(n, t)| (n.to_owned(), t.into())).collect();
+            let all = json!({ "about": about, "figures": self.figures.json() });
+            std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")?;
+        }
+        if !self.args.keep {
+            remove(&self.dir.join(GROWN))?;
+        }
+        Ok(())
+    }
+}
+
+/// Deletes a folder if it is there.
+pub fn remove(dir: &Path) -> Fallible<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The title of a row in front of a bar, so that people see where the time goes.
+pub fn bar(what: &str, length: u64, unit: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    let template = format!(
+        "  {what:<34} {{bar:24}} {{human_pos}}/{{human_len}} {unit}  {{elapsed}}, about {{eta}} left"
+    );
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// The name of a measurement and its run, for a bar.
+pub fn of_run(row: Row, what: &str, run: u64, runs: u64) -> String {
+    format!("{} {what}, run {} of {runs}", row.name(), run + 1)
+}

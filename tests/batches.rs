@@ -120,7 +120,11 @@ fn resign(key: &str, sealed: &Sealed, change: impl Fn(&mut RecordsStatement)) ->
     };
     change(&mut s);
     let key = SigningKey::parse(key.trim()).unwrap();
-    Sealed { note: Note::sign(&Statement::Records(s).to_text(), &key), body: sealed.body.clone(), commitment: sealed.commitment.clone() }
+    Sealed {
+        note: Note::sign(&Statement::Records(s).to_text(), &key),
+        body: sealed.body.clone(),
+        commitment: sealed.commitment.clone(),
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::sha256::{DIGEST_LEN, short_hash};
+use super::sha256::{self, DIGEST_LEN, short_hash};
 
 /// Length of a SHA-256 digest in bytes.
 pub const HASH_LEN: usize = DIGEST_LEN;
@@ -31,6 +31,12 @@ impl Hash {
             h.update(p);
         }
         Hash(h.finalize().into())
+    }
+
+    /// The inner node of a tree over two of its nodes. RFC 6962 §2.1: H(0x01 ‖ left ‖ right).
+    #[inline]
+    pub fn node(left: &Hash, right: &Hash) -> Hash {
+        Hash(sha256::node(&left.0, &right.0))
     }
 
     /// Standard base64 (RFC 4648 §4), 44 characters.

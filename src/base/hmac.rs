@@ -6,7 +6,7 @@
 use zeroize::Zeroize;
 
 use super::hash::{HASH_LEN, Hash};
-use super::sha256::{BLOCK, INITIAL, State, absorb, finish};
+use super::sha256::{BLOCK, INITIAL, State, absorb, finish, finish_digest};
 
 /// HMAC-SHA256 with its key already absorbed, which saves two of four compressions per short message.
 pub(crate) struct PreparedHmac {
@@ -31,7 +31,7 @@ impl PreparedHmac {
     /// The MAC of the concatenation of `parts`.
     #[inline]
     pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; HASH_LEN] {
-        finish(self.outer, BLOCK, &[&finish(self.inner, BLOCK, parts)])
+        finish_digest(self.outer, &finish(self.inner, BLOCK, parts))
     }
 
     /// RFC 5869 §2.3 with this key as PRK and the concatenation of the parts of `info` as info:

@@ -13,6 +13,9 @@ const ROOM: usize = 3 * BLOCK;
 /// The byte 0x80 and the message's length in bits follow the message.
 const TRAILER: usize = 1 + 8;
 
+/// RFC 6962 §2.1: what an inner node's hash starts with.
+const NODE_PREFIX: u8 = 1;
+
 /// The chaining value between blocks.
 pub(crate) type State = [u32; 8];
 
@@ -65,12 +68,41 @@ fn end(mut state: State, room: &mut [[u8; BLOCK]; ROOM / BLOCK], at: usize, len:
     state
 }
 
+#[inline]
 fn words(state: State) -> [u8; DIGEST_LEN] {
     let mut digest = [0; DIGEST_LEN];
     for (to, word) in digest.chunks_exact_mut(4).zip(state) {
         to.copy_from_slice(&word.to_be_bytes());
     }
     digest
+}
+
+/// Ends a hash with 32 bytes after one block that `state` has absorbed already: the outer half of an HMAC.
+#[inline]
+pub(crate) fn finish_digest(mut state: State, digest: &[u8; DIGEST_LEN]) -> [u8; DIGEST_LEN] {
+    let mut block = [0; BLOCK];
+    block[..DIGEST_LEN].copy_from_slice(digest);
+    block[DIGEST_LEN] = 0x80;
+    block[BLOCK - 8..].copy_from_slice(&(8 * (BLOCK + DIGEST_LEN) as u64).to_be_bytes());
+    absorb(&mut state, &block);
+    words(state)
+}
+
+/// SHA-256 of `0x01 ‖ left ‖ right`: the inner node of a tree (RFC 6962 §2.1). A record has about twenty of them.
+#[inline]
+pub(crate) fn node(left: &[u8; DIGEST_LEN], right: &[u8; DIGEST_LEN]) -> [u8; DIGEST_LEN] {
+    const HALF: usize = 1 + DIGEST_LEN;
+    let mut blocks = [[0; BLOCK]; 2];
+    let [first, second] = &mut blocks;
+    first[0] = NODE_PREFIX;
+    first[1..HALF].copy_from_slice(left);
+    first[HALF..].copy_from_slice(&right[..BLOCK - HALF]);
+    second[0] = right[DIGEST_LEN - 1];
+    second[1] = 0x80;
+    second[BLOCK - 8..].copy_from_slice(&(8 * (1 + 2 * DIGEST_LEN) as u64).to_be_bytes());
+    let mut state = INITIAL;
+    compress256(&mut state, &blocks);
+    words(state)
 }
 
 /// SHA-256 of the concatenation of `parts`.
@@ -104,6 +136,17 @@ mod tests {
                     "{len} bytes, the first block absorbed before"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn fixed_lengths_equal_the_general_form() {
+        for n in 0..8u8 {
+            let (left, right) = (short_hash(&[&[n]]), short_hash(&[&[n, n]]));
+            assert_eq!(node(&left, &right), short_hash(&[&[1], &left, &right]));
+            let mut state = INITIAL;
+            absorb(&mut state, &[n; BLOCK]);
+            assert_eq!(finish_digest(state, &left), short_hash(&[&[n; BLOCK], &left]));
         }
     }
 

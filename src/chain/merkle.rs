@@ -38,10 +38,7 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
 
 /// `H(0x01 ‖ left ‖ right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut input = [0x01; 65];
-    input[1..33].copy_from_slice(&left.0);
-    input[33..].copy_from_slice(&right.0);
-    Hash::of(&[&input])
+    Hash::node(left, right)
 }
 
 /// Root of the tree without leaves: `H("")`.

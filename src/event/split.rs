@@ -1,6 +1,8 @@
 //! A request body into events: one JSON object, an array of objects, or one object per line (NDJSON).
 //! Only the borders are found here; [`super::json`] checks what lies between them.
 
+use memchr::memchr_iter;
+
 use super::error::{EventError, Place, Rule};
 use super::lexer;
 use crate::base::limits::*;
@@ -70,12 +72,13 @@ fn one(body: &[u8]) -> Result<Vec<Piece<'_>>, EventError> {
 fn lines(body: &[u8]) -> Result<Vec<Piece<'_>>, EventError> {
     let mut events = Events { body, pieces: Vec::new(), counted: 0, line: 1 };
     let mut at = 0;
-    for line in body.split(|c| *c == b'\n') {
+    for end in memchr_iter(b'\n', body).chain([body.len()]) {
+        let line = body.get(at..end).unwrap_or_default();
         let space = lexer::skip_space(line, 0);
         if space < line.len() {
-            events.push(at + space, at + line.len())?;
+            events.push(at + space, end)?;
         }
-        at += line.len() + 1;
+        at = end + 1;
     }
     Ok(events.pieces)
 }
@@ -153,7 +156,7 @@ struct Events<'a> {
 impl<'a> Events<'a> {
     fn place(&mut self, at: usize) -> Place {
         let passed = self.body.get(self.counted..at).unwrap_or_default();
-        self.line += passed.iter().filter(|c| **c == b'\n').count();
+        self.line += memchr_iter(b'\n', passed).count();
         self.counted = self.counted.max(at);
         Place { event: self.pieces.len(), line: self.line }
     }

@@ -12,8 +12,6 @@ use crate::base::record::SectionRoot;
 const ROOT_LABEL: &[u8] = b"sealtrail.org/disclosure/v1\n";
 /// RFC 6962 §2.1: what a leaf's hash starts with, then the label of a field.
 const FIELD_PREFIX: &[u8; 5] = b"\0stf1";
-/// RFC 6962 §2.1: what an inner node's hash starts with.
-const NODE_PREFIX: u8 = 1;
 
 /// A leaf value of an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -186,19 +184,11 @@ pub fn disclosure_root(sections: &[SectionRoot]) -> Hash {
     Hash::of(&[&bytes])
 }
 
-/// H(0x01 ‖ left ‖ right), RFC 6962 §2.1.
-fn node(left: &Hash, right: &Hash) -> Hash {
-    let mut bytes = [NODE_PREFIX; 1 + 2 * HASH_LEN];
-    bytes[1..33].copy_from_slice(&left.0);
-    bytes[33..].copy_from_slice(&right.0);
-    Hash::of(&[&bytes])
-}
-
 /// Makes the level above `level`; an odd last node is carried up as it is, which gives RFC 6962's tree.
 fn next_level(level: &mut Vec<Hash>) {
     let n = level.len();
     for i in 0..n / 2 {
-        level[i] = node(&level[2 * i], &level[2 * i + 1]);
+        level[i] = Hash::node(&level[2 * i], &level[2 * i + 1]);
     }
     if n % 2 == 1 {
         level[n / 2] = level[n - 1];
@@ -242,14 +232,14 @@ pub fn root_from_path(leaf: Hash, index: u32, fields: u32, path: &[Hash]) -> Opt
             return None;
         }
         if at % 2 == 1 || at == last {
-            hash = node(sibling, &hash);
+            hash = Hash::node(sibling, &hash);
             // A node that was carried up has no sibling on the levels in between.
             while at % 2 == 0 && at != 0 {
                 at /= 2;
                 last /= 2;
             }
         } else {
-            hash = node(&hash, sibling);
+            hash = Hash::node(&hash, sibling);
         }
         at /= 2;
         last /= 2;

@@ -43,7 +43,7 @@ fn recursive_root(leaves: &[Hash]) -> Hash {
         [one] => *one,
         _ => {
             let k = leaves.len().next_power_of_two() / 2;
-            node(&recursive_root(&leaves[..k]), &recursive_root(&leaves[k..]))
+            Hash::node(&recursive_root(&leaves[..k]), &recursive_root(&leaves[k..]))
         }
     }
 }

@@ -6,9 +6,9 @@ use rand_core::SeedableRng;
 use super::super::disclosure::{DisclosureError, Field, Scalar};
 use super::super::reader_key::Identity;
 use super::*;
-use crate::seal::tag::SearchSecret;
 use crate::base::limits::{MAX_NAME_BYTES, MAX_POINTER_BYTES, MAX_READERS, MAX_RECORD_BYTES, MAX_TAGS};
 use crate::base::record::Record;
+use crate::seal::tag::SearchSecret;
 
 fn rng() -> Csprng {
     Csprng::seed_from_u64(1)

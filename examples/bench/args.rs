@@ -55,20 +55,125 @@ pub struct Args {
 /// One part of the benchmark.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Row {
-    /// Batches of events over HTTP.
+    /// Sealing alone.
+    Seal,
+    /// Appending to a file.
+    Append,
+    /// Plain SQLite rows.
+    Rows,
+    /// The library in process.
+    Embedded,
+    /// Batches of remote writers.
+    Remote,
+    /// One event a request.
+    Single,
+    /// Events over HTTP, many a request.
     Http,
+    /// Existence proofs.
+    Proof,
+    /// Who accessed a patient.
+    Search,
+    /// Whole-ledger verification.
+    Verify,
+    /// Opening every record.
+    Open,
+    /// Start-up.
+    Restart,
 }
 
-/// Name, title, and what is measured against what and why.
-const ROWS: &[(Row, &str, &str, &str)] = &[(
-    Row::Http,
-    "http",
-    "Events over HTTP, many a request",
-    "NDJSON over kept connections to the real server, each request answered with a receipt once its events are sealed, chained and \
-     durable. Measured: the whole rate; the second million against the last (a store that slows down as it grows shows it here); how \
-     long a request takes; the longest time without any answer; the server's peak memory; bytes on disk per byte of plaintext. \
-     Compared with row `rows` at the same size: plain text without proof or encryption, the least a database would do",
-)];
+/// Name, title, and what is measured against what and why, in the order in which rows are measured.
+const ROWS: &[(Row, &str, &str, &str)] = &[
+    (
+        Row::Seal,
+        "seal",
+        "Sealing alone",
+        "From JSON text to a signed batch of 4,096 sealed records, in memory, by one thread and by two. Compared with the naive design: an \
+         age file to three X25519 readers and one Ed25519 signature for every event. Short slices of both take turns, so that noise falls \
+         on both. Shows what paying for public keys once a batch is worth",
+    ),
+    (
+        Row::Append,
+        "append",
+        "Appending to a file",
+        "The same bytes appended to a plain file, fdatasync after every thousand events: the least that any durable log does, and what \
+         `embedded` and `remote` are compared with",
+    ),
+    (
+        Row::Rows,
+        "rows",
+        "Plain SQLite rows",
+        "The same events as unencrypted rows of SQLite with the same five fields indexed, a thousand a transaction, WAL and \
+         synchronous=FULL, 256 MiB of page cache, inserted when the table already holds N rows: the least a database would do, and what \
+         `http` is compared with. Also how long it takes to find one patient's rows there",
+    ),
+    (
+        Row::Embedded,
+        "embedded",
+        "The library in this process",
+        "Events handed to the gateway in this process, without HTTP, until their receipts come: sealed, chained, indexed, durable. \
+         Compared with `append`",
+    ),
+    (
+        Row::Remote,
+        "remote",
+        "Batches of remote writers",
+        "Batches of 4,096 records, sealed before the clock starts, posted by four writers at a time to the real server, which checks \
+         signatures, sequence and every hash and makes them durable. Compared with `append`",
+    ),
+    (
+        Row::Single,
+        "single",
+        "One event a request",
+        "One JSON event a POST over 1, 64 and 256 kept connections, each waiting for its receipt: rate and how long a request takes. \
+         Compared with as many GET /healthz, which store nothing: what HTTP alone costs",
+    ),
+    (
+        Row::Http,
+        "http",
+        "Events over HTTP, many a request",
+        "NDJSON over kept connections to the real server, each request answered with a receipt once its events are sealed, chained and \
+         durable. Measured: the whole rate; the second million against the last (a store that slows down as it grows shows it here); how \
+         long a request takes; the longest time without any answer; the server's peak memory; bytes on disk per byte of plaintext. \
+         Compared with `rows` at the same size: plain text without proof or encryption. Grows the ledger that the rows below use",
+    ),
+    (
+        Row::Proof,
+        "proof",
+        "Existence proofs",
+        "Proofs of records all over the grown ledger, by index and by the ciphertext's SHA-256, each fetched over HTTP and verified \
+         offline. The server's own part is the time above that of GET /healthz on the same connection. Compared with a ledger of a tenth \
+         of the size: proofs should not slow down as it grows",
+    ),
+    (
+        Row::Search,
+        "search",
+        "Who accessed a patient",
+        "An auditor asks the server for the 200 events of one patient, spread over the grown ledger: tags looked up, records fetched, \
+         proofs verified, events opened and compared. Then the look-up alone, over HTTP (with the record that every search leaves) and in \
+         the index. Compared with a ledger of a tenth of the size, and with finding the rows in `rows`",
+    ),
+    (
+        Row::Verify,
+        "verify",
+        "The whole ledger verified without keys",
+        "`sealtrail audit verify` on the grown ledger's file: every hash, link, signature and root; and the auditor's peak memory. \
+         Compared with plain SHA-256 over the same file by two threads: nothing that reads every byte can be faster",
+    ),
+    (
+        Row::Open,
+        "open",
+        "Every record opened",
+        "A copy of the ledger (of a tenth of it if it is large) made by `audit sync`, every record opened with a reader's key, checked and \
+         some compared with what was sent; records a second for each core that was busy, and the auditor's peak memory. Compared with \
+         opening the naive design",
+    ),
+    (
+        Row::Restart,
+        "restart",
+        "Start-up",
+        "From starting the server on the grown ledger to the first 200 of /healthz, after a clean stop and after kill -9 under load",
+    ),
+];
 
 impl Row {
     fn entry(self) -> &'static (Row, &'static str, &'static str, &'static str) {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::args::{Args, Row};
 use super::events::{EVENT_BYTES, Events};
 use super::figures::{Figure, Figures};
-use super::load::{self, Load};
+use super::load::{self, Load, Sent};
 use super::program::Place;
 use super::{Fallible, machine};
 
@@ -18,6 +18,8 @@ use super::{Fallible, machine};
 pub const PLANTED_EVENTS: u64 = 200;
 /// Folder of the grown ledger.
 const GROWN: &str = "grown";
+/// Folder of the ledger of a tenth of its size.
+const SMALL: &str = "small";
 /// How many events it was grown with, beside it.
 const GROWN_NOTE: &str = "bench.json";
 /// Bytes on disk for a byte of plaintext, at most: for telling how much room is needed.
@@ -33,15 +35,18 @@ pub struct Bench {
     dir: PathBuf,
     /// Deletes the folder when the run ends.
     _temporary: Option<tempfile::TempDir>,
-    grown: Option<Grown>,
+    grown: Option<Rc<Grown>>,
+    small: Option<Rc<Grown>>,
 }
 
-/// A ledger with all the records of a run.
+/// A ledger that holds events `0..records`.
 pub struct Grown {
     /// Where it is.
     pub place: Place,
     /// Events in it.
     pub records: u64,
+    /// Makes its events.
+    pub events: Rc<Events>,
 }
 
 impl Bench {
@@ -62,7 +67,15 @@ impl Bench {
             }
         };
         let events = Rc::new(Events::new(args.seed, args.records / PLANTED_EVENTS));
-        Ok(Bench { args, events, figures: Figures::default(), dir, _temporary: temporary, grown: None })
+        Ok(Bench {
+            args,
+            events,
+            figures: Figures::default(),
+            dir,
+            _temporary: temporary,
+            grown: None,
+            small: None,
+        })
     }
 
     /// Refuses to begin what the disk has no room for.
@@ -102,33 +115,55 @@ impl Bench {
         std::fs::rename(place.dir(), &dir)?;
         let note = json!({ "records": records, "seed": self.args.seed });
         std::fs::write(dir.join(GROWN_NOTE), note.to_string())?;
-        self.grown = Some(Grown { place: Place::existing(dir), records });
+        let place = Place::existing(dir);
+        self.grown = Some(Rc::new(Grown { place, records, events: self.events.clone() }));
         Ok(())
     }
 
     /// The grown ledger: that of row `http`, one left by an earlier run, or one made now.
-    pub fn grown(&mut self) -> Fallible<&Grown> {
+    pub fn grown(&mut self) -> Fallible<Rc<Grown>> {
         if self.grown.is_none() {
             self.find_grown()?;
         }
         if self.grown.is_none() {
-            let place = Place::create(self.folder("growing")?)?;
-            let server = place.serve()?;
-            let bar = bar("growing a ledger", self.args.records, "events");
-            let load = Load {
-                addr: server.addr,
-                token: &place.token()?,
-                connections: self.args.connections,
-                per_request: 100,
-                first: 0,
-                count: self.args.records,
-            };
-            load::run(&load, &self.events, &bar)?;
-            bar.finish_and_clear();
-            server.stop()?;
+            let place = self.grow("growing", self.args.records, &self.events)?;
             self.keep(place)?;
         }
-        self.grown.as_ref().ok_or_else(|| "no ledger could be grown".into())
+        self.grown.clone().ok_or_else(|| "no ledger could be grown".into())
+    }
+
+    /// A ledger of a tenth of the size, with as many events about the planted patient: what does not slow down takes as long there.
+    pub fn small(&mut self) -> Fallible<Rc<Grown>> {
+        // First, because it may know how many records there are.
+        let records = self.grown()?.records / 10;
+        if self.small.is_none() {
+            let events = Rc::new(Events::new(self.args.seed, records / PLANTED_EVENTS));
+            let place = self.grow(SMALL, records, &events)?;
+            self.small = Some(Rc::new(Grown { place, records, events }));
+        }
+        self.small.clone().ok_or_else(|| "no ledger could be grown".into())
+    }
+
+    fn grow(&self, name: &str, count: u64, events: &Rc<Events>) -> Fallible<Place> {
+        let place = Place::create(self.folder(name)?)?;
+        let server = place.serve()?;
+        let bar = bar(&format!("growing a ledger of {count}"), count, "events");
+        let token = place.token()?;
+        let connections = self.args.connections;
+        let (first, per_request) = (0, 100);
+        let load = Load {
+            addr: server.addr,
+            token: &token,
+            connections,
+            per_request,
+            first,
+            count,
+            sent: Sent::Events,
+        };
+        load::run(&load, events, &bar)?;
+        bar.finish_and_clear();
+        server.stop()?;
+        Ok(place)
     }
 
     fn find_grown(&mut self) -> Fallible<()> {
@@ -141,7 +176,8 @@ impl Bench {
         eprintln!("  using the ledger of {records} records in {}", dir.display());
         self.args.records = records;
         self.events = Rc::new(Events::new(seed, records / PLANTED_EVENTS));
-        self.grown = Some(Grown { place: Place::existing(dir), records });
+        let place = Place::existing(dir);
+        self.grown = Some(Rc::new(Grown { place, records, events: self.events.clone() }));
         Ok(())
     }
 
@@ -169,6 +205,7 @@ impl Bench {
             let all = json!({ "about": about, "figures": self.figures.json() });
             std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")?;
         }
+        remove(&self.dir.join(SMALL))?;
         if !self.args.keep {
             remove(&self.dir.join(GROWN))?;
         }

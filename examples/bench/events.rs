@@ -107,6 +107,11 @@ impl Events {
         }
     }
 
+    /// Every how many-th event is about the planted patient.
+    pub fn planted_every(&self) -> u64 {
+        self.planted_every
+    }
+
     /// How many of the events `0..count` are about the planted patient.
     pub fn planted(&self, count: u64) -> u64 {
         count.div_ceil(self.planted_every)

@@ -28,6 +28,8 @@ pub enum Target {
     AtMost(f64),
     /// The figure is at least this many times the reference.
     RatioAtLeast(f64),
+    /// The figure is at most this many times the reference.
+    RatioAtMost(f64),
 }
 
 /// What a figure is compared with.
@@ -75,6 +77,12 @@ impl Figure {
     /// Compared with the figure of this full key (`row/key`) if this run measured it.
     pub fn against_figure(mut self, key: &str) -> Figure {
         self.reference = Reference::Figure(key.to_owned());
+        self
+    }
+
+    /// The same under another key, to be compared with something else.
+    pub fn renamed(mut self, key: &str) -> Figure {
+        (self.key, self.reference, self.target) = (key.to_owned(), Reference::Nothing, None);
         self
     }
 
@@ -176,6 +184,9 @@ impl Line<'_> {
             Target::AtMost(t) => (format!("≤ {}", show(t, unit)), self.median() <= t),
             Target::RatioAtLeast(t) => {
                 (format!("≥ {} the reference", show(t, Unit::Times)), self.ratio()? >= t)
+            }
+            Target::RatioAtMost(t) => {
+                (format!("≤ {} the reference", show(t, Unit::Times)), self.ratio()? <= t)
             }
         })
     }

@@ -10,6 +10,8 @@ use indicatif::ProgressBar;
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
+use sealtrail::api::route;
+
 use super::Fallible;
 use super::events::{EVENT_BYTES, Events};
 
@@ -17,6 +19,15 @@ use super::events::{EVENT_BYTES, Events};
 const BACK_OFF: Duration = Duration::from_millis(20);
 /// How often a progress bar is moved.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What the requests are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// Events, to be stored.
+    Events,
+    /// `GET /healthz`: what the connection and the HTTP server alone cost.
+    Health,
+}
 
 /// What to send.
 pub struct Load<'a> {
@@ -30,8 +41,10 @@ pub struct Load<'a> {
     pub per_request: u64,
     /// Number of the first event.
     pub first: u64,
-    /// How many events.
+    /// How many events; how many requests if they are not events.
     pub count: u64,
+    /// What is sent.
+    pub sent: Sent,
 }
 
 /// One request, answered.
@@ -109,6 +122,7 @@ async fn drive(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Falli
         next: Cell::new(load.first),
         end: load.first + load.count,
         per_request: load.per_request,
+        sent: load.sent,
         head: head(load),
         answered: RefCell::new(Answered {
             acks: Vec::new(),
@@ -162,6 +176,7 @@ struct Shared {
     next: Cell<u64>,
     end: u64,
     per_request: u64,
+    sent: Sent,
     head: String,
     answered: RefCell<Answered>,
     done: Cell<u64>,
@@ -169,10 +184,20 @@ struct Shared {
 
 fn head(load: &Load<'_>) -> String {
     let kind = if load.per_request == 1 { "application/json" } else { "application/x-ndjson" };
-    format!(
-        "POST /v1/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: {kind}\r\ncontent-length: ",
-        load.addr, load.token
-    )
+    match load.sent {
+        Sent::Health => get(route::HEALTH),
+        Sent::Events => format!(
+            "POST {} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\ncontent-type: {kind}\r\ncontent-length: ",
+            route::EVENTS,
+            load.addr,
+            load.token
+        ),
+    }
+}
+
+/// The request for a path.
+pub fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")
 }
 
 async fn send_all(
@@ -191,14 +216,8 @@ async fn send_all(
         shared.next.set(first + count);
         request.clear();
         request.extend_from_slice(shared.head.as_bytes());
-        let single = shared.per_request == 1;
-        let length = count as usize * (EVENT_BYTES + usize::from(!single));
-        request.extend_from_slice(format!("{length}\r\n\r\n").as_bytes());
-        for number in first..first + count {
-            events.write(number, &mut request);
-            if !single {
-                request.push(b'\n');
-            }
+        if shared.sent == Sent::Events {
+            put_events(&mut request, first..first + count, &events, shared.per_request == 1);
         }
         let begun = Instant::now();
         let (status, body) = loop {
@@ -210,14 +229,29 @@ async fn send_all(
             tokio::time::sleep(BACK_OFF).await;
         };
         let (at, took) = (start.elapsed().as_secs_f64(), begun.elapsed().as_secs_f32());
-        let record = first_record(body, count);
-        let Some(record) = record.filter(|_| status == 201) else {
+        let record = match shared.sent {
+            Sent::Events => first_record(body, count).filter(|_| status == 201),
+            Sent::Health => Some(0).filter(|_| status == 200),
+        };
+        let Some(record) = record else {
             return Err(format!("the server answered {status}: {}", String::from_utf8_lossy(body)));
         };
         let mut answered = shared.answered.borrow_mut();
         answered.acks.push(Ack { at, took, events: count as u32 });
         answered.placed.push((first, record));
         shared.done.set(shared.done.get() + count);
+    }
+}
+
+/// The rest of a request: length and events.
+fn put_events(request: &mut Vec<u8>, numbers: std::ops::Range<u64>, events: &Events, single: bool) {
+    let length = (numbers.end - numbers.start) as usize * (EVENT_BYTES + usize::from(!single));
+    request.extend_from_slice(format!("{length}\r\n\r\n").as_bytes());
+    for number in numbers {
+        events.write(number, request);
+        if !single {
+            request.push(b'\n');
+        }
     }
 }
 

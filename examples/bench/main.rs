@@ -5,6 +5,7 @@
 //! memory, and can be stopped and killed.
 
 mod args;
+mod check;
 mod context;
 mod events;
 mod figures;
@@ -12,6 +13,7 @@ mod load;
 mod machine;
 mod program;
 mod rows;
+mod sealing;
 
 use std::process::ExitCode;
 
@@ -24,10 +26,12 @@ use context::Bench;
 pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    if std::env::var_os(program::AS_PROGRAM).is_some() {
-        return sealtrail::cli::main();
-    }
-    match run(Args::parse()) {
+    let result = match std::env::var(program::AS).as_deref() {
+        Ok(program::PROGRAM) => return sealtrail::cli::main(),
+        Ok(rows::OPENER) => rows::open_in_child(),
+        _ => run(Args::parse()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("bench: {e}");

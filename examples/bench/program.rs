@@ -13,8 +13,10 @@ use sealtrail::seal::reader_key::{Identity, parse_identity_file};
 
 use super::{Fallible, machine};
 
-/// Set for a process that is to be the program and not the benchmark.
-pub const AS_PROGRAM: &str = "BENCH_AS_SEALTRAIL";
+/// Set for a process that is to be something else than the benchmark: the program, or one part of a row.
+pub const AS: &str = "SEALTRAIL_BENCH_AS";
+/// The value for the program.
+pub const PROGRAM: &str = "program";
 /// The origin of every ledger made here.
 pub const LEDGER: &str = "bench.example/audit";
 /// Readers that every record is sealed to.
@@ -24,11 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program, with nothing of the caller's settings.
 pub fn program() -> Fallible<Command> {
+    this_as(PROGRAM)
+}
+
+/// This executable as something else.
+pub fn this_as(what: &str) -> Fallible<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("SEALTRAIL_")) {
         command.env_remove(name);
     }
-    command.env(AS_PROGRAM, "1").stdin(Stdio::null());
+    command.env(AS, what).stdin(Stdio::null());
     Ok(command)
 }
 

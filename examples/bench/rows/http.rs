@@ -5,9 +5,9 @@ use super::super::args::Row;
 use super::super::context::{self, Bench, bar, of_run};
 use super::super::events::EVENT_BYTES;
 use super::super::figures::{Figure, Target, Unit};
-use super::super::load::{self, Answered, Load};
-use super::super::machine;
+use super::super::load::{self, Answered, Load, Sent};
 use super::super::program::Place;
+use super::super::{check, machine};
 
 const ROW: Row = Row::Http;
 /// Growth is told by millions; of less than this by tenths of all.
@@ -44,12 +44,21 @@ fn measure(bench: &Bench, place: &Place, per_request: u64, title: &str) -> Falli
     let bar = bar(title, count, "events");
     let connections = bench.args.connections;
     let token = place.token()?;
-    let load = Load { addr: server.addr, token: &token, connections, per_request, first: 0, count };
+    let load = Load {
+        addr: server.addr,
+        token: &token,
+        connections,
+        per_request,
+        first: 0,
+        count,
+        sent: Sent::Events,
+    };
     let answered = load::run(&load, &bench.events, &bar)?;
     bar.finish_and_clear();
     let missing = |f: Option<f64>| f.unwrap_or(f64::NAN);
     let memory = missing(machine::peak_memory(server.pid()).map(|b| b as f64));
     let server_cpu = missing(machine::cpu_seconds(server.pid()));
+    check::receipts(place, &server, &bench.events, count, &answered.placed)?;
     server.stop()?;
     let bytes = place.bytes()? as f64 / (count as f64 * EVENT_BYTES as f64);
     let per_event = |seconds: f64| seconds / count as f64 * 1e6;

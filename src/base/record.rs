@@ -100,12 +100,65 @@ pub enum Record<'a> {
     Erased(LeafInputs),
 }
 
-impl<'a> Record<'a> {
-    /// Decodes exactly one record.
-    pub fn decode(bytes: &'a [u8]) -> Result<Record<'a>, WireError> {
+/// A record's parts as far as hashing needs them, borrowed; made without allocating.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outline<'a> {
+    /// All of it is there.
+    Sealed {
+        /// As in [`Record::Sealed`].
+        disclosure_root: Hash,
+        /// As in [`Record::Sealed`].
+        envelope: &'a [u8],
+        /// Slots of each section; 0 from the first section on that the record does not have.
+        slots: [u8; MAX_SECTIONS],
+        /// As in [`Record::Sealed`].
+        tags: &'a [u8],
+        /// As in [`Record::Sealed`].
+        ciphertext: &'a [u8],
+    },
+    /// Ciphertext, slots and tags are gone; the proof inputs remain.
+    Erased(LeafInputs),
+}
+
+impl<'a> Outline<'a> {
+    /// Reads exactly one record, refusing what [`Record::decode`] refuses.
+    pub fn decode(bytes: &'a [u8]) -> Result<Outline<'a>, WireError> {
+        let mut slots = [0; MAX_SECTIONS];
+        let mut next = slots.iter_mut();
+        let sealed = Sealed::decode(bytes, |section| {
+            if let Some(n) = next.next() {
+                *n = (section.slots.len() / KEY_LEN) as u8;
+            }
+        })?;
+        Ok(match sealed {
+            Ok(Sealed { disclosure_root, envelope, tags, ciphertext, .. }) => {
+                Outline::Sealed { disclosure_root, envelope, slots, tags, ciphertext }
+            }
+            Err(inputs) => Outline::Erased(inputs),
+        })
+    }
+}
+
+/// What [`Record`] and [`Outline`] have in common.
+struct Sealed<'a> {
+    disclosure_root: Hash,
+    envelope: &'a [u8],
+    tags: &'a [u8],
+    ciphertext: &'a [u8],
+    /// Of each section's ciphertext; together that of all.
+    lengths: [usize; MAX_SECTIONS],
+}
+
+impl<'a> Sealed<'a> {
+    /// The one reader of a record's bytes: gives each section, its ciphertext still empty, to `section`. The inner error is an
+    /// erased record.
+    fn decode(
+        bytes: &'a [u8],
+        mut section: impl FnMut(SectionView<'a>),
+    ) -> Result<Result<Sealed<'a>, LeafInputs>, WireError> {
         let mut r = Reader::new(bytes, "record");
         match r.u8()? {
-            KIND_ERASED => return Ok(Record::Erased(LeafInputs::from_bytes(r.remaining())?)),
+            KIND_ERASED => return Ok(Err(LeafInputs::from_bytes(r.remaining())?)),
             KIND_SEALED => {}
             _ => return r.invalid("unknown kind"),
         }
@@ -116,7 +169,6 @@ impl<'a> Record<'a> {
             return r.invalid("number of sections");
         }
         let mut lengths = [0usize; MAX_SECTIONS];
-        let mut sections = Vec::with_capacity(count);
         for length in lengths.iter_mut().take(count) {
             *length = r.u32()? as usize;
             let commitment = r.array()?;
@@ -126,22 +178,41 @@ impl<'a> Record<'a> {
                 return r.invalid("number of slots");
             }
             let slots = r.take(readers * KEY_LEN)?;
-            sections.push(SectionView { commitment, root, slots, ciphertext: &[] });
+            section(SectionView { commitment, root, slots, ciphertext: &[] });
         }
         let tag_count = usize::from(r.u8()?);
         if tag_count > MAX_TAGS {
             return r.invalid("number of tags");
         }
         let tags = r.take(tag_count * TAG_LEN)?;
-        if tags.chunks_exact(TAG_LEN).zip(tags.chunks_exact(TAG_LEN).skip(1)).any(|(a, b)| a >= b) {
+        // Big-endian numbers ascend as their bytes do.
+        let numbers = tags.as_chunks::<TAG_LEN>().0.iter().map(|t| u64::from_be_bytes(*t));
+        if !numbers.is_sorted_by(|a, b| a < b) {
             return r.invalid("tags are not strictly ascending");
         }
         let envelope = &start[..start.len() - r.remaining().len()];
         let ciphertext = r.remaining();
-        for (section, length) in sections.iter_mut().zip(lengths) {
-            section.ciphertext = r.take(length)?;
+        for length in lengths.iter().take(count) {
+            r.take(*length)?;
         }
         r.finish()?;
+        Ok(Ok(Sealed { disclosure_root, envelope, tags, ciphertext, lengths }))
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Decodes exactly one record.
+    pub fn decode(bytes: &'a [u8]) -> Result<Record<'a>, WireError> {
+        let mut sections = Vec::new();
+        let sealed = match Sealed::decode(bytes, |section| sections.push(section))? {
+            Ok(sealed) => sealed,
+            Err(inputs) => return Ok(Record::Erased(inputs)),
+        };
+        let Sealed { disclosure_root, envelope, tags, ciphertext, lengths } = sealed;
+        let mut rest = ciphertext;
+        for (section, length) in sections.iter_mut().zip(lengths) {
+            (section.ciphertext, rest) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        }
         Ok(Record::Sealed { disclosure_root, envelope, sections, tags, ciphertext })
     }
 

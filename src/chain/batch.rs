@@ -2,14 +2,14 @@
 //! batch. `docs/FORMAT.md` §3 to §7. Writer, ledger and auditor all go through [`commit`].
 
 use super::block::Block;
+use super::merkle::{empty_root, node_hash};
 use super::recipient::recipient_key;
 use super::roster::Roster;
 use super::statement::RecordsStatement;
-use super::tree;
 use crate::base::batch::{Body, Header, KEM_X25519};
 use crate::base::hash::Hash;
-use crate::base::limits::MAX_HEADER_BYTES;
-use crate::base::record::{KEY_LEN, LeafInputs, Record, TAG_LEN};
+use crate::base::limits::{MAX_HEADER_BYTES, MAX_SECTIONS};
+use crate::base::record::{LeafInputs, Outline, TAG_LEN};
 use crate::base::wire::WireError;
 
 /// `docs/FORMAT.md` §3.
@@ -21,6 +21,10 @@ const TAGS_LABEL: &[u8] = b"sealtrail.org/tags/v1\n";
 const TAGS_PER_LEAF: usize = 64;
 /// `tag[8] ‖ u32(position)`.
 const TAG_ENTRY_LEN: usize = TAG_LEN + 4;
+/// From this many tags on, spreading them into buckets before sorting is worth it.
+const MIN_SPREAD: usize = 256;
+/// Most leading bits of a tag that tell buckets apart: as many counters as fit the first cache of a core.
+const MAX_SPREAD_BITS: u32 = 12;
 
 /// Why a batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +106,7 @@ pub fn record_leaf(inputs: &LeafInputs) -> Hash {
 
 /// The leaf inputs of one encoded record, computed from its bytes (an erased record states them).
 pub fn leaf_inputs_of(record: &[u8]) -> Result<LeafInputs, WireError> {
-    Ok(inputs(&Record::decode(record)?))
+    Ok(inputs(&Outline::decode(record)?))
 }
 
 /// Hash of a batch header's bytes.
@@ -110,10 +114,10 @@ pub fn header_hash(header: &[u8]) -> Hash {
     Hash::of(&[HEADER_LABEL, header])
 }
 
-fn inputs(record: &Record<'_>) -> LeafInputs {
+fn inputs(record: &Outline<'_>) -> LeafInputs {
     match record {
-        Record::Erased(inputs) => *inputs,
-        Record::Sealed { disclosure_root, envelope, ciphertext, .. } => LeafInputs {
+        Outline::Erased(inputs) => *inputs,
+        Outline::Sealed { disclosure_root, envelope, ciphertext, .. } => LeafInputs {
             ciphertext_hash: Hash::of(&[ciphertext]),
             envelope_hash: Hash::of(&[ENVELOPE_LABEL, envelope]),
             disclosure_root: *disclosure_root,
@@ -126,65 +130,113 @@ pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
     let bytes = body.len() as u64;
     let body = Body::decode(body)?;
     let header = Header::decode(body.header)?;
-    let slot_bytes: Vec<usize> = header.sections.iter().map(|s| s.readers.len() * KEY_LEN).collect();
+    let mut shape = [0u8; MAX_SECTIONS];
+    for (slots, section) in shape.iter_mut().zip(&header.sections) {
+        // At most MAX_READERS.
+        *slots = section.readers.len() as u8;
+    }
 
     let mut leaf_inputs = Vec::with_capacity(body.count());
     let mut leaves = Vec::with_capacity(body.count());
-    let mut tag_entries = Vec::new();
+    let mut tags: Vec<(u64, u32)> = Vec::new();
     let mut erased = 0;
-    for (position, bytes) in (0u32..).zip(body.records()) {
+    for (position, record) in (0u32..).zip(body.records()) {
         let error = |source| BatchError::Record { position: position.into(), source };
-        let record = Record::decode(bytes).map_err(error)?;
+        let record = Outline::decode(record).map_err(error)?;
         match &record {
-            Record::Erased(_) => erased += 1,
-            Record::Sealed { sections, tags, .. } => {
-                let slots = sections.iter().map(|s| s.slots.len());
-                if !slots.eq(slot_bytes.iter().copied()) {
+            Outline::Erased(_) => erased += 1,
+            Outline::Sealed { slots, tags: found, .. } => {
+                if *slots != shape {
                     let why = "its sections and slots are not those of the header";
                     return Err(error(WireError::Invalid { what: "record", why }));
                 }
-                let tags = tags.as_chunks::<TAG_LEN>().0.iter();
-                tag_entries.extend(tags.map(|tag| tag_entry(tag, position)));
+                let found = found.as_chunks::<TAG_LEN>().0;
+                if tags.capacity() == 0 {
+                    // Records of one batch mostly have as many tags each. Never more than the body has room for.
+                    tags.reserve((found.len() * body.count()).min(bytes as usize / TAG_LEN));
+                }
+                tags.extend(found.iter().map(|tag| (u64::from_be_bytes(*tag), position)));
             }
         }
         let inputs = inputs(&record);
         leaves.push(record_leaf(&inputs));
         leaf_inputs.push(inputs);
     }
-    tag_entries.sort_unstable();
+    let tags = sort_tags(tags);
     Ok(BatchCommitment {
         header,
         header_hash: header_hash(body.header),
         leaf_inputs,
-        records_root: tree::root(&leaves),
-        tags_root: (erased == 0).then(|| tags_root(&tag_entries)),
-        tags: tag_entries.into_iter().map(|e| ((e >> 32) as u64, e as u32)).collect(),
+        records_root: root_of(leaves),
+        tags_root: (erased == 0).then(|| tags_root(&tags)),
+        tags,
         bytes,
         erased,
     })
 }
 
-/// A tag entry as a number that sorts like its bytes: `tag[8] ‖ u32(position)`.
-fn tag_entry(tag: &[u8; TAG_LEN], position: u32) -> u128 {
-    (u128::from(u64::from_be_bytes(*tag)) << 32) | u128::from(position)
+/// RFC 6962 §2.1 (RFC 9162 §2.1.1) root over leaf hashes, level by level in their own place: the k-th node of a level is the hash
+/// of nodes 2k and 2k + 1 of the one below, and a last one without sibling is carried up as it is. That is the RFC's tree: its
+/// split at the largest power of two below n leaves whole subtrees on the left of every level.
+fn root_of(mut level: Vec<Hash>) -> Hash {
+    while level.len() > 1 {
+        for above in 0..level.len().div_ceil(2) {
+            let left = level[2 * above];
+            level[above] = level.get(2 * above + 1).map_or(left, |right| node_hash(&left, right));
+        }
+        level.truncate(level.len().div_ceil(2));
+    }
+    level.first().copied().unwrap_or_else(empty_root)
+}
+
+/// Sorts by tag and then position, as `tag[8] ‖ u32(position)` sorts as bytes. Tags are spread evenly unless somebody searched for
+/// ones that are not, so one pass by their leading bits leaves little to sort; the general sort does the rest, however they are.
+fn sort_tags(entries: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
+    if entries.len() < MIN_SPREAD {
+        let mut entries = entries;
+        entries.sort_unstable();
+        return entries;
+    }
+    // About four entries for each bucket.
+    let bits = (entries.len().ilog2() - 2).min(MAX_SPREAD_BITS);
+    let bucket = |tag: u64| (tag >> (u64::BITS - bits)) as usize;
+    // Where each bucket's next entry goes; at first, after counting, where it begins.
+    let mut next = vec![0u32; 1 << bits];
+    for (tag, _) in &entries {
+        next[bucket(*tag)] += 1;
+    }
+    let mut begin = 0;
+    for n in &mut next {
+        begin += std::mem::replace(n, begin);
+    }
+    let mut sorted = vec![(0, 0); entries.len()];
+    for (tag, position) in entries {
+        let at = &mut next[bucket(tag)];
+        sorted[*at as usize] = (tag, position);
+        *at += 1;
+    }
+    let mut begin = 0;
+    for end in next {
+        sorted[begin..end as usize].sort_unstable();
+        begin = end as usize;
+    }
+    sorted
 }
 
 /// `docs/FORMAT.md` §3, tags_root, over sorted entries.
-fn tags_root(entries: &[u128]) -> Hash {
+fn tags_root(entries: &[(u64, u32)]) -> Hash {
     let mut leaf = Vec::with_capacity(1 + TAGS_LABEL.len() + TAGS_PER_LEAF * TAG_ENTRY_LEN);
-    let leaves: Vec<Hash> = entries
-        .chunks(TAGS_PER_LEAF)
-        .map(|chunk| {
-            leaf.clear();
-            leaf.push(0x00);
-            leaf.extend_from_slice(TAGS_LABEL);
-            for entry in chunk {
-                leaf.extend_from_slice(&entry.to_be_bytes()[16 - TAG_ENTRY_LEN..]);
-            }
-            Hash::of(&[&leaf])
-        })
-        .collect();
-    tree::root(&leaves)
+    let leaves = entries.chunks(TAGS_PER_LEAF).map(|chunk| {
+        leaf.clear();
+        leaf.push(0x00);
+        leaf.extend_from_slice(TAGS_LABEL);
+        for (tag, position) in chunk {
+            leaf.extend_from_slice(&tag.to_be_bytes());
+            leaf.extend_from_slice(&position.to_be_bytes());
+        }
+        Hash::of(&[&leaf])
+    });
+    root_of(leaves.collect())
 }
 
 /// Every rule a records statement by `writer` must keep towards its batch and the roster in force. The

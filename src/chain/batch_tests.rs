@@ -7,6 +7,7 @@ use super::super::replay::Head;
 use super::super::testing::*;
 use super::*;
 use crate::base::batch::BatchSection;
+use crate::base::record::{KEY_LEN, Record};
 
 /// FORMAT §3, word by word, from decoded records.
 fn expected_leaf(bytes: &[u8]) -> Hash {
@@ -49,6 +50,56 @@ fn hashes_follow_the_format() {
             assert_eq!(leaf_inputs_of(record).unwrap(), *inputs);
             assert_eq!(record_leaf(inputs), leaf);
         }
+    }
+}
+
+#[test]
+fn roots_are_those_of_rfc_6962_and_of_the_library() {
+    for size in (0..=130).chain([255, 256, 257, 1000, 4096, 4097]) {
+        let leaves = leaves(size);
+        let root = root_of(leaves.clone());
+        assert_eq!(root, naive_root(&leaves), "size {size}");
+        assert_eq!(root, super::super::tree::root(&leaves), "size {size}");
+    }
+}
+
+#[test]
+fn tags_are_sorted_however_they_are_spread() {
+    let spread = |i: u64| Hash::of(&[&i.to_be_bytes()]).0[..8].try_into().map(u64::from_be_bytes).unwrap();
+    let kinds: [fn(u64, u64) -> u64; 5] = [
+        |spread, _| spread,
+        |_, _| 7,
+        |_, i| i.wrapping_neg(),
+        |spread, _| spread & 0xffff,
+        |spread, i| if i.is_multiple_of(5) { u64::MAX } else { spread % 3 },
+    ];
+    for count in [0, 1, 2, 255, 256, 257, 1000, 20_000] {
+        for (n, kind) in kinds.iter().enumerate() {
+            let mut entries: Vec<_> = (0..count).map(|i| (kind(spread(i), i), (i / 5) as u32)).collect();
+            let found = sort_tags(entries.clone());
+            entries.sort();
+            assert_eq!(found, entries, "{count} of kind {n}");
+        }
+    }
+}
+
+/// The outline that hashing reads is the record.
+fn assert_same_outline(bytes: &[u8]) {
+    match (Record::decode(bytes), Outline::decode(bytes)) {
+        (Err(a), Err(b)) => assert_eq!(a, b),
+        (Ok(Record::Erased(a)), Ok(Outline::Erased(b))) => assert_eq!(a, b),
+        (
+            Ok(Record::Sealed { disclosure_root, envelope, sections, tags, ciphertext }),
+            Ok(Outline::Sealed { disclosure_root: root, envelope: e, slots, tags: t, ciphertext: c }),
+        ) => {
+            assert_eq!((disclosure_root, envelope, tags, ciphertext), (root, e, t, c));
+            let mut expected = [0; MAX_SECTIONS];
+            expected.iter_mut().zip(&sections).for_each(|(n, s)| *n = (s.slots.len() / KEY_LEN) as u8);
+            assert_eq!(slots, expected);
+            let pieces: Vec<_> = sections.iter().map(|s| s.ciphertext).collect();
+            assert_eq!(pieces.concat(), c);
+        }
+        (a, b) => panic!("{a:?} is not {b:?}"),
     }
 }
 
@@ -190,6 +241,15 @@ proptest! {
     fn no_bytes_panic(noise in proptest::collection::vec(any::<u8>(), 0..300), at in any::<prop::sample::Index>()) {
         let mut bytes = body(WRITER, 0, &[record(0, 40, 2)]);
         prop_assert!(commit(&noise).is_err());
+        assert_same_outline(&noise);
+        let mut changed = record(3, 40, 4);
+        let start = at.index(changed.len());
+        changed.iter_mut().skip(start).zip(&noise).take(2).for_each(|(to, from)| *to = *from);
+        assert_same_outline(&changed);
+        changed.truncate(start);
+        assert_same_outline(&changed);
+        assert_same_outline(&record(3, 40, 4));
+        assert_same_outline(&erased(&record(3, 40, 4)));
         let _ = leaf_inputs_of(&noise);
         let from = at.index(bytes.len());
         bytes.truncate(from);

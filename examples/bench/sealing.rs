@@ -55,12 +55,7 @@ pub fn readers() -> Fallible<Vec<RosterReader>> {
 
 /// Seals some events as one batch and signs it: everything from JSON text to what a ledger takes.
 pub fn seal(writer: &mut Writer, readers: &[RosterReader], events: &[Vec<u8>]) -> Fallible<Sealed> {
-    let now = Timestamp::now();
-    let mut open = writer.begin(Purpose::Events, readers, now)?;
-    let mut batch = open.fill();
-    batch.add(events)?;
-    let unsigned = batch.finish()?;
-    Ok(writer.sign(unsigned, now)?)
+    Ok(writer.seal_events(Purpose::Events, readers, events, Timestamp::now())?)
 }
 
 /// The naive design: each event an age file to three X25519 recipients, signed with Ed25519 on its own.

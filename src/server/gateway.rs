@@ -144,6 +144,14 @@ impl Gateway {
         self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Prepares events on the caller's thread as far as that can be done before they have a place in a batch.
+    pub fn prepare(&self, events: impl ExactSizeIterator<Item = Bytes>) -> Result<Events, IntakeError> {
+        match self.plan() {
+            Some(plan) => Ok(Events::Drafted(plan.draft(events)?)),
+            None => Ok(Events::Plain(events.collect())),
+        }
+    }
+
     /// Logs the events of one request, all or none, in one block without a gap. Resolves when they are durable.
     pub async fn log(&self, purpose: Purpose, events: Events) -> Result<Logged, IntakeError> {
         let (count, bytes) = match &events {

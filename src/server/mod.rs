@@ -35,7 +35,7 @@ use crate::base::random::RandomError;
 use crate::ledger::Ledger;
 use crate::writer::Writer;
 
-pub use gateway::{Gateway, IntakeError, Logged};
+pub use gateway::{Events, Gateway, IntakeError, Logged};
 use problem::Failure;
 use session::Sessions;
 use state::{App, Counters};

@@ -1,11 +1,11 @@
 //! Row `embedded`: the library in this process, without HTTP.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use indicatif::ProgressBar;
 use sealtrail::chain::key::SigningKey;
 use sealtrail::config::keyfile;
 use sealtrail::ledger::{Ledger, Options};
@@ -15,9 +15,8 @@ use sealtrail::writer::{Purpose, Writer};
 
 use super::super::args::Row;
 use super::super::context::{self, Bench, bar, of_run};
-use super::super::events::EVENT_BYTES;
+use super::super::events::{EVENT_BYTES, Events};
 use super::super::figures::{Figure, Target, Unit};
-use super::super::load::block_on;
 use super::super::program::{LEDGER, Place};
 use super::super::{Fallible, sealing};
 
@@ -53,7 +52,7 @@ fn key(place: &Place, name: &str) -> Fallible<SigningKey> {
     Ok(SigningKey::parse(keyfile::read_secret(&place.path(&format!("keys/{name}.key")))?.trim())?)
 }
 
-fn measure(bench: &Bench, place: &Place, count: u64, bar: &indicatif::ProgressBar) -> Fallible<f64> {
+fn measure(bench: &Bench, place: &Place, count: u64, bar: &ProgressBar) -> Fallible<f64> {
     let store = Arc::new(SqliteStore::open(&place.path("ledger.db"), LEDGER, false)?);
     let options = Options {
         key: key(place, "ledger")?,
@@ -65,38 +64,16 @@ fn measure(bench: &Bench, place: &Place, count: u64, bar: &indicatif::ProgressBa
     let head = ledger.writer_head(key.name());
     let writer = Writer::new(sealing::options(key), head)?;
     let gateway = Gateway::start(ledger.clone(), writer, HEARTBEAT)?;
-    let next = Rc::new(Cell::new(0));
+    let (next, events) = (AtomicU64::new(0), &*bench.events);
     let start = Instant::now();
-    let given: Vec<Fallible<u64>> = block_on(async {
-        let callers: Vec<_> = (0..CALLERS)
-            .map(|_| {
-                let (events, gateway, next, bar) =
-                    (bench.events.clone(), gateway.clone(), next.clone(), bar.clone());
-                tokio::task::spawn_local(async move {
-                    let mut given = 0;
-                    while next.get() < count {
-                        let first = next.get();
-                        let end = count.min(first + PER_CALL);
-                        next.set(end);
-                        let mut text = Vec::with_capacity((end - first) as usize * EVENT_BYTES);
-                        (first..end).for_each(|n| events.write(n, &mut text));
-                        let text = Bytes::from(text);
-                        let all = (0..(end - first) as usize)
-                            .map(|n| text.slice(n * EVENT_BYTES..(n + 1) * EVENT_BYTES));
-                        let logged = gateway.log(Purpose::Events, all.collect()).await?;
-                        given += u64::from(logged.count);
-                        bar.inc(u64::from(logged.count));
-                    }
-                    Ok(given)
-                })
-            })
-            .collect();
-        let mut given = Vec::new();
-        for caller in callers {
-            given.push(caller.await.unwrap_or_else(|e| Err(e.into())));
-        }
-        given
-    })?;
+    let given: Vec<Fallible<u64>> = std::thread::scope(|scope| {
+        let call = || caller(&gateway, events, &next, count, bar).map_err(|e| e.to_string());
+        let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(call)).collect();
+        callers
+            .into_iter()
+            .map(|c| Ok(c.join().map_err(|_| "a caller panicked".to_owned()).flatten()?))
+            .collect()
+    });
     let seconds = start.elapsed().as_secs_f64();
     let given = given.into_iter().sum::<Fallible<u64>>()?;
     let stored = ledger.view().state.next_record();
@@ -107,4 +84,30 @@ fn measure(bench: &Bench, place: &Place, count: u64, bar: &indicatif::ProgressBa
         .into());
     }
     Ok(count as f64 / seconds)
+}
+
+/// A thread of the application: hands events over and waits for their receipt, again and again.
+fn caller(
+    gateway: &Gateway,
+    events: &Events,
+    next: &AtomicU64,
+    count: u64,
+    bar: &ProgressBar,
+) -> Fallible<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut given = 0;
+    loop {
+        let first = next.fetch_add(PER_CALL, Ordering::Relaxed);
+        if first >= count {
+            return Ok(given);
+        }
+        let end = count.min(first + PER_CALL);
+        let mut text = Vec::with_capacity((end - first) as usize * EVENT_BYTES);
+        (first..end).for_each(|n| events.write(n, &mut text));
+        let text = Bytes::from(text);
+        let all = (0..(end - first) as usize).map(|n| text.slice(n * EVENT_BYTES..(n + 1) * EVENT_BYTES));
+        let logged = runtime.block_on(gateway.log(Purpose::Events, gateway.prepare(all)?))?;
+        given += u64::from(logged.count);
+        bar.inc(u64::from(logged.count));
+    }
 }

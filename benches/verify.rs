@@ -10,7 +10,7 @@ use sealtrail::base::random;
 use sealtrail::chain::batch;
 use sealtrail::seal::disclosure::{Field, Scalar};
 use sealtrail::seal::reader_key::{Identity, Recipient};
-use sealtrail::seal::sealer::{Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
+use sealtrail::seal::sealer::{Plan, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
 use sealtrail::seal::tag::SearchSecret;
 use sha2::{Digest, Sha256};
 
@@ -24,13 +24,14 @@ fn body() -> Vec<u8> {
     let config = SealerConfig {
         ledger: "example.org/log".into(),
         writer: "example.org/writers/gateway".into(),
-        sequence: 1,
         period: "2026-11".into(),
         sections: vec![SectionSpec { name: "event".into(), readers: readers.clone() }],
         readers,
         tag_fields: TAG_FIELDS.map(String::from).to_vec(),
     };
-    let sealer = Sealer::new(config, &SearchSecret::generate(&mut rng), &mut rng).unwrap();
+    let sealer =
+        Sealer::new(Plan::new(config, &SearchSecret::generate(&mut rng)).unwrap().into(), 1, &mut rng)
+            .unwrap();
     let fields: Vec<(String, String)> =
         (0..20).map(|i| (format!("/entity/{i:02}/name"), format!("value-{i:018}"))).collect();
     let fields: Vec<Field<'_>> =

@@ -1,6 +1,11 @@
 //! JSON messages.
 
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
+
+use super::route;
+use crate::chain::proof::{RecordId, record_id};
 
 /// One event, logged durably.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +31,39 @@ pub struct EventReceipts {
     pub first_record: u64,
     /// One receipt an event.
     pub events: Vec<EventReceipt>,
+}
+
+impl EventReceipt {
+    /// Of the record with this index in this block.
+    pub fn of(record: u64, block: u64) -> EventReceipt {
+        EventReceipt { id: record_id(record), record, block, receipt: format!("{}/{record}", route::PROOFS) }
+    }
+}
+
+impl EventReceipts {
+    /// Of `count` records from `first_record` on.
+    pub fn of(block: u64, first_record: u64, count: u32) -> EventReceipts {
+        let events = (first_record..first_record + u64::from(count)).map(|r| EventReceipt::of(r, block));
+        EventReceipts { block, count, first_record, events: events.collect() }
+    }
+
+    /// [`EventReceipts::of`] as JSON, written down at once: an answer may have thousands of them.
+    pub fn json_of(block: u64, first_record: u64, count: u32) -> String {
+        let mut out = String::with_capacity(96 + count as usize * 96);
+        // Writing to a string cannot fail.
+        let _ = write!(out, r#"{{"block":{block},"count":{count},"first_record":{first_record},"events":["#);
+        for record in first_record..first_record + u64::from(count) {
+            let comma = if record == first_record { "" } else { "," };
+            let id = RecordId(record);
+            let _ = write!(
+                out,
+                r#"{comma}{{"id":"{id}","record":{record},"block":{block},"receipt":"{}/{record}"}}"#,
+                route::PROOFS
+            );
+        }
+        out.push_str("]}");
+        out
+    }
 }
 
 /// A batch or statement, committed durably.
@@ -249,4 +287,18 @@ pub struct HealthMessage {
     /// Erasure orders whose records are not all gone from the store yet.
     #[serde(default)]
     pub erasures_pending: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn receipts_written_at_once_are_the_same_json() {
+        for (block, first, count) in [(0, 0, 1), (7, 99_999_998, 3), (u64::from(u32::MAX), 1 << 60, 20)] {
+            let want = serde_json::to_string(&EventReceipts::of(block, first, count)).unwrap();
+            assert_eq!(EventReceipts::json_of(block, first, count), want);
+        }
+    }
 }

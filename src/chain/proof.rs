@@ -98,9 +98,18 @@ pub enum ProofError {
     OtherRecord(&'static str),
 }
 
-/// A record's name for people: `EVT-` and the index with at least 8 digits.
+/// Prints a record's name for people: `EVT-` and the index with at least 8 digits.
+pub struct RecordId(pub u64);
+
+impl std::fmt::Display for RecordId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{ID_PREFIX}{:08}", self.0)
+    }
+}
+
+/// A record's name for people.
 pub fn record_id(index: u64) -> String {
-    format!("{ID_PREFIX}{index:08}")
+    RecordId(index).to_string()
 }
 
 /// Inverse of [`record_id`]; takes no other spelling.

@@ -9,14 +9,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::api::bulk::{decode_batch, encode_batch};
-use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
-use crate::api::route;
+use crate::api::message::{EventReceipts, StatementReceipt};
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::note::Note;
-use crate::chain::proof::{Proof, record_id};
+use crate::chain::proof::Proof;
 use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{Statement, statement_hash};
@@ -153,20 +152,7 @@ impl RemoteWriter {
         let upload = encode_batch(&sealed.note.to_string(), &sealed.body);
         replace(&self.pending, &upload)?;
         let receipt = self.deliver()?;
-        let events = (receipt.first_record..receipt.first_record + u64::from(receipt.count))
-            .map(|record| EventReceipt {
-                id: record_id(record),
-                record,
-                block: receipt.block,
-                receipt: format!("{}/{record}", route::PROOFS),
-            })
-            .collect();
-        Ok(EventReceipts {
-            block: receipt.block,
-            count: receipt.count,
-            first_record: receipt.first_record,
-            events,
-        })
+        Ok(EventReceipts::of(receipt.block, receipt.first_record, receipt.count))
     }
 
     /// A receipt is the server's word; the proof behind it is the ledger's signature over this very statement.

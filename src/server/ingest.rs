@@ -14,10 +14,8 @@ use tokio::task::block_in_place;
 
 use crate::api::message::{EventReceipt, EventReceipts, StatementReceipt};
 use crate::api::problem::Code;
-use crate::api::route;
 use crate::base::limits::{MAX_BATCH_BYTES, MAX_EVENTS_REQUEST_BYTES, MAX_STATEMENT_BYTES};
 use crate::chain::note::Note;
-use crate::chain::proof::record_id;
 use crate::event::prepare::Preparer;
 use crate::event::split::{self, Format, Piece};
 use crate::ledger::{LedgerError, Pending, Receipt, Submission};
@@ -57,25 +55,13 @@ pub(super) async fn events(
     let single = count == 1 && !array && format != Format::Ndjson;
     let logged = app.gateway.log(Purpose::Events, events).await?;
     Counters::add(&app.counters.events, u64::from(logged.count));
-    let receipts: Vec<EventReceipt> = (logged.first_record..logged.first_record + u64::from(logged.count))
-        .map(|record| EventReceipt {
-            id: record_id(record),
-            record,
-            block: logged.block,
-            receipt: format!("{}/{record}", route::PROOFS),
-        })
-        .collect();
-    if single && let Some(first) = receipts.first() {
-        let location = [(header::LOCATION, first.receipt.clone())];
-        return Ok((StatusCode::CREATED, location, Json(first)).into_response());
+    if single {
+        let receipt = EventReceipt::of(logged.first_record, logged.block);
+        let location = [(header::LOCATION, receipt.receipt.clone())];
+        return Ok((StatusCode::CREATED, location, Json(receipt)).into_response());
     }
-    let all = EventReceipts {
-        block: logged.block,
-        count: logged.count,
-        first_record: logged.first_record,
-        events: receipts,
-    };
-    Ok((StatusCode::CREATED, Json(all)).into_response())
+    let json = EventReceipts::json_of(logged.block, logged.first_record, logged.count);
+    Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], json).into_response())
 }
 
 /// Prepares the events of a request for sealing, on the connection's own thread.
@@ -198,7 +184,12 @@ async fn take_upload(app: &App, request: Request) -> Result<Upload, Failure> {
         let pending = queue(move || ledger.submit(Submission::statement(note))).await?;
         return Ok(Upload::Repeated(pending.done().await?));
     }
-    let room = app.room_for(announced.unwrap_or(MAX_BATCH_BYTES).min(MAX_BATCH_BYTES))?;
+    let expected = announced.unwrap_or(MAX_BATCH_BYTES).min(MAX_BATCH_BYTES);
+    let room = app.room_for(expected)?;
+    if announced.is_some() {
+        // Grown piece by piece it would be copied as often as it doubles.
+        body.reserve_exact(expected.saturating_sub(body.len()));
+    }
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| Failure::new(Code::RequestInvalid, "the batch upload broke off"))?;
         if body.len() + chunk.len() > MAX_BATCH_BYTES {

@@ -1,0 +1,173 @@
+//! The in-process writer: plaintext events in, sealed batches out to the ledger.
+//!
+//! Whoever takes a request in drafts its events by the [`Gateway::plan`]. One thread owns the writer key. It takes
+//! whatever queued while the last batch was being committed, seals it as one batch and waits for nothing else:
+//! there is no timer. When much is queued it seals the next batch while the previous one is on its way to the
+//! disk; when little is, it does the next batch's public-key work meanwhile.
+
+mod sealing;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::base::limits::{MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
+use crate::event::error::EventError;
+use crate::ledger::{Ledger, LedgerError};
+use crate::seal::sealer::SealError;
+use crate::writer::{BatchPlan, Drafts, Purpose, Writer, WriterError};
+use sealing::Worker;
+
+/// Why events were not logged.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// One event of the request is not acceptable; none of the request was logged.
+    #[error("{0}")]
+    Event(EventError),
+    /// The queue is full.
+    #[error("more events are waiting than the ledger can take in; send this again in a moment")]
+    Overloaded,
+    /// An event cannot be sealed within the limits of a record; none of the request was logged.
+    #[error("{0}")]
+    Unsealable(String),
+    /// The policy has a section that no reader of the roster may read.
+    #[error("{0}")]
+    NoReader(String),
+    /// Sealing failed.
+    #[error("the events could not be sealed: {0}")]
+    Writer(String),
+    /// The ledger did not take the batch.
+    #[error(transparent)]
+    Ledger(LedgerError),
+}
+
+impl From<WriterError> for IntakeError {
+    fn from(e: WriterError) -> Self {
+        match e {
+            WriterError::Event(e) => IntakeError::Event(e),
+            WriterError::Full => IntakeError::Unsealable(
+                "the request is too large for one batch; send fewer events at once".into(),
+            ),
+            WriterError::Seal(
+                e @ (SealError::TooManyTags | SealError::RecordTooLarge(_) | SealError::Fields(_)),
+            ) => IntakeError::Unsealable(e.to_string()),
+            WriterError::NoReader(_) => IntakeError::NoReader(e.to_string()),
+            other => IntakeError::Writer(other.to_string()),
+        }
+    }
+}
+
+/// Where the events of one request ended up.
+#[derive(Clone, Copy, Debug)]
+pub struct Logged {
+    /// Height of the block.
+    pub block: u64,
+    /// Index of the first record; the others follow.
+    pub first_record: u64,
+    /// How many.
+    pub count: u32,
+}
+
+/// The events of one request.
+pub enum Events {
+    /// As they came; the gateway drafts them.
+    Plain(Vec<Bytes>),
+    /// Drafted by the plan of the moment. The gateway drafts them again if it is another one by now.
+    Drafted(Drafts),
+}
+
+impl Events {
+    fn by(self, plan: &Arc<BatchPlan>) -> Result<Drafts, WriterError> {
+        match self {
+            Events::Plain(events) => plan.draft(events.into_iter()),
+            Events::Drafted(drafts) => drafts.by(plan),
+        }
+    }
+}
+
+type Answer = oneshot::Sender<Result<Logged, IntakeError>>;
+/// The plan by which requests are drafted.
+type Shown = Arc<RwLock<Option<Arc<BatchPlan>>>>;
+
+struct Intake {
+    purpose: Purpose,
+    events: Events,
+    count: usize,
+    bytes: usize,
+    answer: Answer,
+}
+
+#[derive(Default)]
+struct Queued {
+    bytes: AtomicUsize,
+    events: AtomicUsize,
+}
+
+/// Handle to the gateway thread; it ends when the last handle is dropped and the queue is empty.
+#[derive(Clone)]
+pub struct Gateway {
+    queue: SyncSender<Intake>,
+    queued: Arc<Queued>,
+    plan: Shown,
+}
+
+impl Gateway {
+    /// Starts the thread. A heartbeat is signed when nothing was sealed for `heartbeat`.
+    pub fn start(ledger: Arc<Ledger>, writer: Writer, heartbeat: Duration) -> std::io::Result<Gateway> {
+        let (queue, intake) = sync_channel(MAX_QUEUED_REQUESTS);
+        let queued = Arc::new(Queued::default());
+        let plan = Arc::new(RwLock::new(None));
+        let worker = Worker::new(ledger, writer, queued.clone(), plan.clone(), heartbeat);
+        std::thread::Builder::new().name("gateway".into()).spawn(move || worker.run(&intake))?;
+        Ok(Gateway { queue, queued, plan })
+    }
+
+    /// How applications' events are drafted at the moment; `None` before the first of them.
+    pub fn plan(&self) -> Option<Arc<BatchPlan>> {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Prepares events on the caller's thread as far as that can be done before they have a place in a batch.
+    pub fn prepare(&self, events: impl ExactSizeIterator<Item = Bytes>) -> Result<Events, IntakeError> {
+        match self.plan() {
+            Some(plan) => Ok(Events::Drafted(plan.draft(events)?)),
+            None => Ok(Events::Plain(events.collect())),
+        }
+    }
+
+    /// Logs the events of one request, all or none, in one block without a gap. Resolves when they are durable.
+    pub async fn log(&self, purpose: Purpose, events: Events) -> Result<Logged, IntakeError> {
+        let (count, bytes) = match &events {
+            Events::Plain(events) => (events.len(), events.iter().map(Bytes::len).sum()),
+            Events::Drafted(drafts) => (drafts.len(), drafts.bytes()),
+        };
+        let before = self.queued.bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.queued.events.fetch_add(count, Ordering::AcqRel);
+        let release = || {
+            self.queued.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            self.queued.events.fetch_sub(count, Ordering::AcqRel);
+        };
+        if before != 0 && before + bytes > MAX_QUEUED_EVENT_BYTES {
+            release();
+            return Err(IntakeError::Overloaded);
+        }
+        let (answer, logged) = oneshot::channel();
+        self.queue.try_send(Intake { purpose, events, count, bytes, answer }).map_err(|e| {
+            release();
+            match e {
+                TrySendError::Full(_) => IntakeError::Overloaded,
+                TrySendError::Disconnected(_) => IntakeError::Ledger(LedgerError::Stopped),
+            }
+        })?;
+        logged.await.unwrap_or(Err(IntakeError::Ledger(LedgerError::Stopped)))
+    }
+
+    /// Plaintext bytes waiting to be sealed.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued.bytes.load(Ordering::Acquire)
+    }
+}

@@ -159,6 +159,7 @@ impl Bench {
             first,
             count,
             sent: Sent::Events,
+            most: None,
         };
         load::run(&load, events, &bar)?;
         bar.finish_and_clear();
@@ -183,12 +184,11 @@ impl Bench {
 
     /// Prints the table, writes the JSON, cleans up.
     pub fn report(self) -> Fallible<()> {
-        let command: Vec<String> = std::env::args().skip(1).collect();
-        let command = format!("cargo run --release --example bench -- {}", command.join(" "));
+        let command = command();
         let mut about = machine::describe(&self.dir);
         about.push(("storage", "SQLite, journal_mode=WAL, synchronous=FULL".to_owned()));
         about.push(("date", Timestamp::now().to_string()));
-        about.push(("command", command.trim_end_matches([' ', '-']).to_owned()));
+        about.push(("command", command));
         let runs = match self.args.runs {
             1 => "one run".to_owned(),
             n => format!("medians of {n} runs"),
@@ -211,6 +211,21 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// The command to run this again, by where cargo has put the executable.
+fn command() -> String {
+    let executable = std::env::current_exe().unwrap_or_default();
+    let profile =
+        executable.parent().filter(|d| d.ends_with("examples")).and_then(|d| d.parent()?.file_name());
+    let program = match profile.map(|p| p.to_string_lossy()) {
+        Some(p) if p == "release" => "cargo run --release --example bench".to_owned(),
+        Some(p) if p == "debug" => "cargo run --example bench".to_owned(),
+        Some(p) => format!("cargo run --profile {p} --example bench"),
+        None => executable.display().to_string(),
+    };
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.is_empty() { program } else { format!("{program} -- {}", args.join(" ")) }
 }
 
 /// Deletes a folder if it is there.

@@ -137,6 +137,8 @@ pub fn show(value: f64, unit: Unit) -> String {
     let few = |v: f64| match v.abs() {
         a if a >= 100.0 => format!("{v:.0}"),
         a if a >= 10.0 => format!("{v:.1}"),
+        a if a < 0.01 => format!("{v:.4}"),
+        a if a < 0.1 => format!("{v:.3}"),
         _ => format!("{v:.2}"),
     };
     match unit {

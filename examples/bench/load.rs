@@ -45,6 +45,8 @@ pub struct Load<'a> {
     pub count: u64,
     /// What is sent.
     pub sent: Sent,
+    /// No request is begun after this time; the bar then counts milliseconds.
+    pub most: Option<Duration>,
 }
 
 /// One request, answered.
@@ -59,6 +61,7 @@ pub struct Ack {
 }
 
 /// What came back.
+#[derive(Default)]
 pub struct Answered {
     /// In the order of the answers.
     pub acks: Vec<Ack>,
@@ -68,13 +71,19 @@ pub struct Answered {
     pub client_cpu: f64,
     /// For each request, the number of its first event and the index of its first record.
     pub placed: Vec<(u64, u64)>,
+    /// Why it ended early.
+    pub broken: Option<String>,
 }
 
 impl Answered {
+    /// Events whose receipts came.
+    pub fn events(&self) -> u64 {
+        self.acks.iter().map(|a| u64::from(a.events)).sum()
+    }
+
     /// Events a second, over everything.
     pub fn rate(&self) -> f64 {
-        let events: u64 = self.acks.iter().map(|a| u64::from(a.events)).sum();
-        events as f64 / self.acks.last().map_or(f64::NAN, |a| a.at)
+        self.events() as f64 / self.acks.last().map_or(f64::NAN, |a| a.at)
     }
 
     /// Events a second from the answer that brings the count to `from` to the one that brings it to `to`.
@@ -114,58 +123,59 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> Fallible<T> {
 
 /// Sends the events and waits for all answers.
 pub fn run(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Fallible<Answered> {
+    let answered = run_until_broken(load, events, bar)?;
+    match answered.broken {
+        Some(why) => Err(why.into()),
+        None => Ok(answered),
+    }
+}
+
+/// Sends the events until a connection breaks or all are answered.
+pub fn run_until_broken(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Fallible<Answered> {
     block_on(drive(load, events, bar))?
 }
 
 async fn drive(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Fallible<Answered> {
-    let shared = Rc::new(Shared {
-        next: Cell::new(load.first),
-        end: load.first + load.count,
-        per_request: load.per_request,
-        sent: load.sent,
-        head: head(load),
-        answered: RefCell::new(Answered {
-            acks: Vec::new(),
-            refused: 0,
-            client_cpu: 0.0,
-            placed: Vec::new(),
-        }),
-        done: Cell::new(0),
-    });
     let mut connections = Vec::new();
     for _ in 0..load.connections {
         connections.push(Connection::open(load.addr).await?);
     }
     let own = std::process::id();
     let cpu = super::machine::cpu_seconds(own);
-    let start = Instant::now();
-    let tasks: Vec<_> = connections
-        .into_iter()
-        .map(|c| tokio::task::spawn_local(send_all(c, shared.clone(), events.clone(), start)))
-        .collect();
+    let shared = Rc::new(Shared {
+        start: Instant::now(),
+        most: load.most.unwrap_or(Duration::MAX),
+        next: Cell::new(load.first),
+        end: load.first + load.count,
+        per_request: load.per_request,
+        sent: load.sent,
+        head: head(load),
+        answered: RefCell::default(),
+        done: Cell::new(0),
+    });
+    let send = |connection| tokio::task::spawn_local(send_all(connection, shared.clone(), events.clone()));
+    let tasks: Vec<_> = connections.into_iter().map(send).collect();
+    let timed = load.most.is_some();
     let ticking = {
         let (shared, bar) = (shared.clone(), bar.clone());
         tokio::task::spawn_local(async move {
             loop {
                 tokio::time::sleep(TICK).await;
-                bar.set_position(shared.done.get());
+                let millis = shared.start.elapsed().as_millis() as u64;
+                bar.set_position(if timed { millis } else { shared.done.get() });
             }
         })
     };
-    let mut failed = None;
+    let mut broken = None;
     for task in tasks {
         if let Err(e) = task.await? {
-            failed.get_or_insert(e);
+            broken.get_or_insert(e);
         }
     }
     ticking.abort();
     let _ = ticking.await;
-    bar.set_position(shared.done.get());
-    if let Some(e) = failed {
-        return Err(e.into());
-    }
-    let shared = Rc::into_inner(shared).ok_or("a connection is still at work")?;
-    let mut answered = shared.answered.into_inner();
+    let mut answered = shared.answered.take();
+    answered.broken = broken;
     if let (Some(before), Some(now)) = (cpu, super::machine::cpu_seconds(own)) {
         answered.client_cpu = now - before;
     }
@@ -173,6 +183,8 @@ async fn drive(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Falli
 }
 
 struct Shared {
+    start: Instant,
+    most: Duration,
     next: Cell<u64>,
     end: u64,
     per_request: u64,
@@ -200,17 +212,12 @@ pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")
 }
 
-async fn send_all(
-    mut connection: Connection,
-    shared: Rc<Shared>,
-    events: Rc<Events>,
-    start: Instant,
-) -> Result<(), String> {
+async fn send_all(mut connection: Connection, shared: Rc<Shared>, events: Rc<Events>) -> Result<(), String> {
     let mut request = Vec::new();
     loop {
         let first = shared.next.get();
         let count = shared.per_request.min(shared.end - first);
-        if count == 0 {
+        if count == 0 || shared.start.elapsed() >= shared.most {
             return Ok(());
         }
         shared.next.set(first + count);
@@ -228,7 +235,7 @@ async fn send_all(
             shared.answered.borrow_mut().refused += 1;
             tokio::time::sleep(BACK_OFF).await;
         };
-        let (at, took) = (start.elapsed().as_secs_f64(), begun.elapsed().as_secs_f32());
+        let (at, took) = (shared.start.elapsed().as_secs_f64(), begun.elapsed().as_secs_f32());
         let record = match shared.sent {
             Sent::Events => first_record(body, count).filter(|_| status == 201),
             Sent::Health => Some(0).filter(|_| status == 200),

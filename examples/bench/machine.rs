@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use sealtrail::api::route;
+use sealtrail::client::Client;
+
 use super::Fallible;
+use super::program::Server;
 
 /// The hardware and system, one line each: name and text.
 pub fn describe(dir: &Path) -> Vec<(&'static str, String)> {
@@ -80,4 +84,11 @@ pub fn file_bytes(dir: &Path, prefix: &str) -> Fallible<u64> {
         }
     }
     Ok(sum)
+}
+
+/// One of the server's own metrics.
+pub fn metric(server: &Server, name: &str) -> Fallible<f64> {
+    let text = String::from_utf8(Client::new(&server.url(), None)?.get(route::METRICS)?)?;
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.ok_or_else(|| format!("the server has no metric {name}"))?.parse()?)
 }

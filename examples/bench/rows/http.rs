@@ -20,6 +20,7 @@ struct Run {
     memory: f64,
     bytes: f64,
     server_cpu: f64,
+    cycle: f64,
 }
 
 pub fn run(bench: &mut Bench) -> Fallible<()> {
@@ -52,12 +53,14 @@ fn measure(bench: &Bench, place: &Place, per_request: u64, title: &str) -> Falli
         first: 0,
         count,
         sent: Sent::Events,
+        most: None,
     };
     let answered = load::run(&load, &bench.events, &bar)?;
     bar.finish_and_clear();
     let missing = |f: Option<f64>| f.unwrap_or(f64::NAN);
     let memory = missing(machine::peak_memory(server.pid()).map(|b| b as f64));
     let server_cpu = missing(machine::cpu_seconds(server.pid()));
+    let cycle = machine::metric(&server, "sealtrail_longest_cycle_seconds")?;
     check::receipts(place, &server, &bench.events, count, &answered.placed)?;
     server.stop()?;
     let bytes = place.bytes()? as f64 / (count as f64 * EVENT_BYTES as f64);
@@ -69,7 +72,7 @@ fn measure(bench: &Bench, place: &Place, per_request: u64, title: &str) -> Falli
         per_event(answered.client_cpu),
         answered.refused
     );
-    Ok(Run { answered, memory, bytes, server_cpu: server_cpu / count as f64 })
+    Ok(Run { answered, memory, bytes, server_cpu: server_cpu / count as f64, cycle })
 }
 
 fn figures(bench: &mut Bench, per_request: u64, runs: &[Run]) {
@@ -114,6 +117,8 @@ fn figures(bench: &mut Bench, per_request: u64, runs: &[Run]) {
         )
         .target(Target::AtMost(0.25)),
     );
+    let what = format!("{with}: longest commit, as the server says");
+    bench.add(figure("cycle", what, Unit::Seconds, of(&|r| r.cycle)).target(Target::AtMost(0.25)));
     bench.add(
         figure("memory", format!("{with}: server's peak memory"), Unit::Bytes, of(&|r| r.memory))
             .target(Target::AtMost(256.0 * f64::from(1 << 20))),

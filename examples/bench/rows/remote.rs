@@ -31,7 +31,7 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
     for run in 0..runs {
         let place = Place::create(bench.folder("remote")?)?;
         let uploads = seal(bench, &place, batches, &of_run(ROW, "sealing beforehand", run, runs))?;
-        let (rate, pause) = measure(&place, &uploads, batches)?;
+        let (rate, pause) = measure(&place, uploads, batches)?;
         rates.push(rate);
         pauses.push(pause);
         context::remove(place.dir())?;
@@ -88,16 +88,16 @@ fn roster_readers(place: &Place) -> Fallible<Vec<sealtrail::chain::roster::Roste
 }
 
 /// Records a second, and the longest time without a receipt.
-fn measure(place: &Place, uploads: &[Vec<Vec<u8>>], batches: u64) -> Fallible<(f64, f64)> {
+fn measure(place: &Place, uploads: Vec<Vec<Vec<u8>>>, batches: u64) -> Fallible<(f64, f64)> {
     let server = place.serve()?;
+    let records = batches * BATCH * uploads.len() as u64;
     let mut connections = Vec::new();
     let (seconds, mut times) = block_on(async {
-        for _ in uploads {
+        for _ in &uploads {
             connections.push(Connection::open(server.addr).await?);
         }
         let start = Instant::now();
         let writers = connections.into_iter().zip(uploads).map(|(mut connection, uploads)| {
-            let uploads = uploads.clone();
             tokio::task::spawn_local(async move {
                 let mut times = Vec::new();
                 for upload in uploads {
@@ -120,7 +120,6 @@ fn measure(place: &Place, uploads: &[Vec<Vec<u8>>], batches: u64) -> Fallible<(f
     })??;
     let stored = Client::new(&server.url(), None)?.ledger()?.records;
     server.stop()?;
-    let records = batches * BATCH * uploads.len() as u64;
     if stored != records {
         return Err(format!("{records} records were sent, {stored} are there").into());
     }

@@ -1,22 +1,25 @@
 //! Row `single`: one event a request.
 
-use super::super::Fallible;
+use std::time::Duration;
+
 use super::super::args::Row;
 use super::super::context::{self, Bench, bar, of_run};
 use super::super::figures::{Figure, Target, Unit};
 use super::super::load::{self, Answered, Load, Sent};
 use super::super::program::{Place, Server};
+use super::super::{Fallible, check};
 
 const ROW: Row = Row::Single;
 
-/// Clients at a time, events of one run, and the rate and median time to reach.
-const CASES: [(usize, u64, f64, f64); 3] =
-    [(1, 5_000, 1_500.0, 0.0007), (64, 100_000, 35_000.0, 0.002), (256, 150_000, 50_000.0, 0.005)];
-const QUICK_SHARE: u64 = 50;
+/// Clients at a time, and the rate and median time to reach.
+const CASES: [(usize, f64, f64); 3] = [(1, 1_500.0, 0.0007), (64, 35_000.0, 0.002), (256, 50_000.0, 0.005)];
+/// How long each case is measured; a tenth of it goes by before that unmeasured, because the first batches cost more.
+const SLICE: Duration = Duration::from_secs(5);
+const QUICK_SLICE: Duration = Duration::from_millis(500);
 
 pub fn run(bench: &mut Bench) -> Fallible<()> {
-    for (clients, events, rate, p50) in CASES {
-        let count = if bench.args.quick { events / QUICK_SHARE } else { events };
+    let slice = if bench.args.quick { QUICK_SLICE } else { SLICE };
+    for (clients, rate, p50) in CASES {
         let runs = bench.args.runs;
         let mut posted = Vec::new();
         let mut asked = Vec::new();
@@ -25,10 +28,14 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
             let server = place.serve()?;
             let title = of_run(ROW, &format!("{clients} clients"), run, runs);
             let token = place.token()?;
-            // Some first, unmeasured: the first connections and the first batch cost more.
-            send(bench, &server, &token, (clients, 0, count / 10), Sent::Events, &title)?;
-            posted.push(send(bench, &server, &token, (clients, count / 10, count), Sent::Events, &title)?);
-            asked.push(send(bench, &server, &token, (clients, 0, count), Sent::Health, &title)?);
+            let to = (&server, token.as_str(), clients);
+            let first = send(bench, to, 0, slice / 10, Sent::Events, &title)?;
+            let then = send(bench, to, first.events(), slice, Sent::Events, &title)?;
+            let (count, mut placed) = (first.events() + then.events(), first.placed);
+            placed.extend(&then.placed);
+            check::receipts(&place, &server, &bench.events, count, &placed)?;
+            asked.push(send(bench, to, 0, slice / 2, Sent::Health, &title)?);
+            posted.push(then);
             server.stop()?;
             context::remove(place.dir())?;
         }
@@ -49,15 +56,15 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
 
 fn send(
     bench: &Bench,
-    server: &Server,
-    token: &str,
-    (connections, first, count): (usize, u64, u64),
+    (server, token, connections): (&Server, &str, usize),
+    first: u64,
+    slice: Duration,
     sent: Sent,
     title: &str,
 ) -> Fallible<Answered> {
-    let bar = bar(title, count, "requests");
-    let load =
-        Load { addr: server.addr, token, connections, per_request: 1, first, count: count.max(1), sent };
+    let bar = bar(title, slice.as_millis() as u64, "ms");
+    let (count, most) = (u64::from(u32::MAX), Some(slice));
+    let load = Load { addr: server.addr, token, connections, per_request: 1, first, count, sent, most };
     let answered = load::run(&load, &bench.events, &bar)?;
     bar.finish_and_clear();
     Ok(answered)

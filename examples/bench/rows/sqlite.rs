@@ -69,6 +69,7 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
         bar.finish_and_clear();
     }
     let finding: Vec<f64> = (0..runs).map(|_| find(&db, &bench.events, next)).collect::<Fallible<_>>()?;
+    checkpoint(&db)?;
     let bytes = machine::file_bytes(&dir, "rows")? as f64 / (next as f64 * EVENT_BYTES as f64);
     drop(db);
     context::remove(&dir)?;
@@ -109,9 +110,14 @@ fn fill(bench: &Bench, path: &Path, count: u64) -> Fallible<Connection> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    db.pragma_update(None, "wal_checkpoint", "TRUNCATE")?;
+    checkpoint(&db)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     Ok(db)
+}
+
+/// Puts everything into the database file itself.
+fn checkpoint(db: &Connection) -> Fallible<()> {
+    Ok(db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
 }
 
 fn write(db: &Connection, rows: &[Plain]) -> Fallible<()> {

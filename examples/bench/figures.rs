@@ -240,7 +240,11 @@ impl Figures {
                 Reference::Figure(key) => find(key).map(|g| (g.what.as_str(), g.samples.as_slice())),
             }
         };
-        self.0.iter().map(|figure| Line { figure, reference: reference(figure) }).collect()
+        let lines = self.0.iter().map(|figure| Line { figure, reference: reference(figure) });
+        // A comparison with a row that this run did not measure says nothing.
+        lines
+            .filter(|l| l.reference.is_some() || !matches!(l.figure.target, Some(Target::RatioAtLeast(_))))
+            .collect()
     }
 
     /// The table in Markdown, columns aligned.

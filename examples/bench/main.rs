@@ -27,7 +27,7 @@ pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let result = match std::env::var(program::AS).as_deref() {
-        Ok(program::PROGRAM) => return sealtrail::cli::main(),
+        Ok(program::PROGRAM) => return program::be_program(),
         Ok(rows::OPENER) => rows::open_in_child(),
         _ => run(Args::parse()),
     };

@@ -24,6 +24,13 @@ pub const READERS: [&str; 3] = ["auditor", "security-officer", "supervisor"];
 /// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Runs the program in this process, which was started for it. It ends with the benchmark, even one that is killed.
+pub fn be_program() -> std::process::ExitCode {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    sealtrail::cli::main()
+}
+
 /// The program, with nothing of the caller's settings.
 pub fn program() -> Fallible<Command> {
     this_as(PROGRAM)

@@ -175,7 +175,7 @@ impl Bench {
             return Err(format!("{} is damaged: delete the folder", dir.display()).into());
         };
         eprintln!("  using the ledger of {records} records in {}", dir.display());
-        self.args.records = records;
+        (self.args.records, self.args.seed) = (records, seed);
         self.events = Rc::new(Events::new(seed, records / PLANTED_EVENTS));
         let place = Place::existing(dir);
         self.grown = Some(Rc::new(Grown { place, records, events: self.events.clone() }));

@@ -1,19 +1,19 @@
-//! The load generator: HTTP/1.1 over kept connections, written by hand because it shares the processor with the server it
-//! measures. One thread serves all connections: it sleeps once for many answers, which threads of their own do not.
+//! The load generator. It shares the processor with the server it measures, so one thread serves all connections: it sleeps once for
+//! many answers, and a request costs it two system calls.
 
-use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use tokio::net::TcpStream;
-use tokio::task::LocalSet;
-
+use mio::net::TcpStream;
+use mio::{Interest, Poll, Token};
 use sealtrail::api::route;
 
-use super::Fallible;
 use super::events::{EVENT_BYTES, Events};
+use super::http::{Answer, get};
+use super::{Fallible, machine};
 
 /// How long to wait before a request is sent again that the server had no room for.
 const BACK_OFF: Duration = Duration::from_millis(20);
@@ -115,12 +115,6 @@ impl Answered {
     }
 }
 
-/// Runs a future that uses sockets, on this thread.
-pub fn block_on<T>(future: impl Future<Output = T>) -> Fallible<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(LocalSet::new().block_on(&runtime, future))
-}
-
 /// Sends the events and waits for all answers.
 pub fn run(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Fallible<Answered> {
     let answered = run_until_broken(load, events, bar)?;
@@ -132,66 +126,215 @@ pub fn run(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Fallible<
 
 /// Sends the events until a connection breaks or all are answered.
 pub fn run_until_broken(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Fallible<Answered> {
-    block_on(drive(load, events, bar))?
-}
-
-async fn drive(load: &Load<'_>, events: &Rc<Events>, bar: &ProgressBar) -> Fallible<Answered> {
-    let mut connections = Vec::new();
-    for _ in 0..load.connections {
-        connections.push(Connection::open(load.addr).await?);
+    let mut poll = Poll::new()?;
+    let mut clients = Vec::new();
+    for n in 0..load.connections {
+        // Connected before the clock runs.
+        let stream = std::net::TcpStream::connect(load.addr)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        poll.registry().register(&mut stream, Token(n), Interest::READABLE | Interest::WRITABLE)?;
+        clients.push(Client::new(stream));
     }
-    let own = std::process::id();
-    let cpu = super::machine::cpu_seconds(own);
-    let shared = Rc::new(Shared {
-        start: Instant::now(),
-        most: load.most.unwrap_or(Duration::MAX),
-        next: Cell::new(load.first),
-        end: load.first + load.count,
-        per_request: load.per_request,
-        sent: load.sent,
+    let cpu = machine::cpu_seconds(std::process::id());
+    let mut run = Run {
+        load,
+        events,
         head: head(load),
-        answered: RefCell::default(),
-        done: Cell::new(0),
-    });
-    let send = |connection| tokio::task::spawn_local(send_all(connection, shared.clone(), events.clone()));
-    let tasks: Vec<_> = connections.into_iter().map(send).collect();
-    let timed = load.most.is_some();
-    let ticking = {
-        let (shared, bar) = (shared.clone(), bar.clone());
-        tokio::task::spawn_local(async move {
-            loop {
-                tokio::time::sleep(TICK).await;
-                let millis = shared.start.elapsed().as_millis() as u64;
-                bar.set_position(if timed { millis } else { shared.done.get() });
-            }
-        })
+        start: Instant::now(),
+        next: load.first,
+        done: 0,
+        active: clients.len(),
+        waiting: 0,
+        answered: Answered::default(),
     };
-    let mut broken = None;
-    for task in tasks {
-        if let Err(e) = task.await? {
-            broken.get_or_insert(e);
+    clients.iter_mut().for_each(|c| run.begin(c));
+    let mut ready = mio::Events::with_capacity(load.connections.max(1));
+    let mut ticked = Instant::now();
+    while run.active > 0 {
+        let wait = if run.waiting > 0 { BACK_OFF } else { TICK };
+        match poll.poll(&mut ready, Some(wait)) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => return Err(e.into()),
+            _ => {}
+        }
+        for event in &ready {
+            if let Some(client) = clients.get_mut(event.token().0) {
+                run.serve(client);
+            }
+        }
+        if ticked.elapsed() >= BACK_OFF {
+            ticked = Instant::now();
+            for client in &mut clients {
+                run.send_again(client);
+            }
+            let millis = run.start.elapsed().as_millis() as u64;
+            bar.set_position(if load.most.is_some() { millis } else { run.done });
         }
     }
-    ticking.abort();
-    let _ = ticking.await;
-    let mut answered = shared.answered.take();
-    answered.broken = broken;
-    if let (Some(before), Some(now)) = (cpu, super::machine::cpu_seconds(own)) {
-        answered.client_cpu = now - before;
+    if let (Some(before), Some(now)) = (cpu, machine::cpu_seconds(std::process::id())) {
+        run.answered.client_cpu = now - before;
     }
-    Ok(answered)
+    Ok(run.answered)
 }
 
-struct Shared {
-    start: Instant,
-    most: Duration,
-    next: Cell<u64>,
-    end: u64,
-    per_request: u64,
-    sent: Sent,
+/// A load on its way.
+struct Run<'a> {
+    load: &'a Load<'a>,
+    events: &'a Events,
     head: String,
-    answered: RefCell<Answered>,
-    done: Cell<u64>,
+    start: Instant,
+    /// Number of the next event.
+    next: u64,
+    /// Requests or events answered.
+    done: u64,
+    /// Connections that have not ended, and those that wait before sending again.
+    active: usize,
+    waiting: usize,
+    answered: Answered,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A request is on its way, or its answer.
+    Busy,
+    /// The server had no room; the request is sent again at this time.
+    Waiting(Instant),
+    /// Nothing more to send, or broken.
+    Ended,
+}
+
+/// A connection with its request.
+struct Client {
+    stream: TcpStream,
+    state: State,
+    request: Vec<u8>,
+    sent: usize,
+    answer: Answer,
+    begun: Instant,
+    /// Number of the request's first event, and how many.
+    first: u64,
+    count: u64,
+}
+
+impl Client {
+    fn new(stream: TcpStream) -> Client {
+        let (request, answer, begun) = (Vec::new(), Answer::new(), Instant::now());
+        Client { stream, state: State::Busy, request, sent: 0, answer, begun, first: 0, count: 0 }
+    }
+
+    /// Sends what the socket takes.
+    fn push(&mut self) -> std::io::Result<()> {
+        while self.sent < self.request.len() {
+            match self.stream.write(&self.request[self.sent..]) {
+                Ok(n) => self.sent += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what has come. True once the answer is there. Events are told once, so all is read that is there; a read that does
+    /// not fill its room has read all.
+    fn pull(&mut self) -> std::io::Result<bool> {
+        loop {
+            match self.answer.read_from(&mut self.stream) {
+                Ok(true) => return Ok(true),
+                Ok(false) if self.answer.has_room() => return Ok(false),
+                Ok(false) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Makes the next request of a connection and sends it.
+    fn begin(&mut self, client: &mut Client) {
+        let load = self.load;
+        let count = load.per_request.min(load.first + load.count - self.next);
+        let late = load.most.is_some_and(|most| self.start.elapsed() >= most);
+        if count == 0 || late || self.answered.broken.is_some() {
+            return self.end(client);
+        }
+        (client.first, client.count) = (self.next, count);
+        self.next += count;
+        client.request.clear();
+        client.request.extend_from_slice(self.head.as_bytes());
+        if load.sent == Sent::Events {
+            let numbers = client.first..client.first + count;
+            put_events(&mut client.request, numbers, self.events, load.per_request == 1);
+        }
+        client.begun = Instant::now();
+        self.send(client);
+    }
+
+    fn send(&mut self, client: &mut Client) {
+        client.state = State::Busy;
+        client.sent = 0;
+        client.answer.clear();
+        if let Err(e) = client.push() {
+            self.give_up(client, format!("the connection broke: {e}"));
+        }
+    }
+
+    fn send_again(&mut self, client: &mut Client) {
+        if matches!(client.state, State::Waiting(until) if Instant::now() >= until) {
+            self.waiting -= 1;
+            self.send(client);
+        }
+    }
+
+    fn end(&mut self, client: &mut Client) {
+        client.state = State::Ended;
+        self.active -= 1;
+    }
+
+    fn give_up(&mut self, client: &mut Client, why: String) {
+        self.end(client);
+        self.answered.broken.get_or_insert(why);
+    }
+
+    /// Something can be sent or read.
+    fn serve(&mut self, client: &mut Client) {
+        if client.state != State::Busy {
+            return;
+        }
+        match client.push().and_then(|()| client.pull()) {
+            Ok(false) => {}
+            Ok(true) => self.take(client),
+            Err(e) => self.give_up(client, format!("the connection broke: {e}")),
+        }
+    }
+
+    /// Takes an answer in.
+    fn take(&mut self, client: &mut Client) {
+        let (status, body) = client.answer.parts();
+        if status == 503 {
+            self.answered.refused += 1;
+            self.waiting += 1;
+            client.state = State::Waiting(Instant::now() + BACK_OFF);
+            return;
+        }
+        let now = Instant::now();
+        let record = match self.load.sent {
+            Sent::Events => first_record(body, client.count).filter(|_| status == 201),
+            Sent::Health => Some(0).filter(|_| status == 200),
+        };
+        let Some(record) = record else {
+            let why = format!("the server answered {status}: {}", String::from_utf8_lossy(body));
+            return self.give_up(client, why);
+        };
+        let took = now.duration_since(client.begun).as_secs_f32();
+        let at = now.duration_since(self.start).as_secs_f64();
+        self.answered.acks.push(Ack { at, took, events: client.count as u32 });
+        self.answered.placed.push((client.first, record));
+        self.done += client.count;
+        self.begin(client);
+    }
 }
 
 fn head(load: &Load<'_>) -> String {
@@ -204,49 +347,6 @@ fn head(load: &Load<'_>) -> String {
             load.addr,
             load.token
         ),
-    }
-}
-
-/// The request for a path.
-pub fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")
-}
-
-async fn send_all(mut connection: Connection, shared: Rc<Shared>, events: Rc<Events>) -> Result<(), String> {
-    let mut request = Vec::new();
-    loop {
-        let first = shared.next.get();
-        let count = shared.per_request.min(shared.end - first);
-        if count == 0 || shared.start.elapsed() >= shared.most {
-            return Ok(());
-        }
-        shared.next.set(first + count);
-        request.clear();
-        request.extend_from_slice(shared.head.as_bytes());
-        if shared.sent == Sent::Events {
-            put_events(&mut request, first..first + count, &events, shared.per_request == 1);
-        }
-        let begun = Instant::now();
-        let (status, body) = loop {
-            let (status, body) = connection.exchange(&request).await?;
-            if status != 503 {
-                break (status, body);
-            }
-            shared.answered.borrow_mut().refused += 1;
-            tokio::time::sleep(BACK_OFF).await;
-        };
-        let (at, took) = (shared.start.elapsed().as_secs_f64(), begun.elapsed().as_secs_f32());
-        let record = match shared.sent {
-            Sent::Events => first_record(body, count).filter(|_| status == 201),
-            Sent::Health => Some(0).filter(|_| status == 200),
-        };
-        let Some(record) = record else {
-            return Err(format!("the server answered {status}: {}", String::from_utf8_lossy(body)));
-        };
-        let mut answered = shared.answered.borrow_mut();
-        answered.acks.push(Ack { at, took, events: count as u32 });
-        answered.placed.push((first, record));
-        shared.done.set(shared.done.get() + count);
     }
 }
 
@@ -273,69 +373,4 @@ fn first_record(body: &[u8], count: u64) -> Option<u64> {
         return number("\"record\":");
     }
     number("\"first_record\":").filter(|_| number("\"count\":") == Some(count))
-}
-
-/// A kept connection.
-pub struct Connection {
-    stream: TcpStream,
-    received: Vec<u8>,
-}
-
-impl Connection {
-    /// Connects.
-    pub async fn open(addr: SocketAddr) -> Fallible<Connection> {
-        let stream = TcpStream::connect(addr).await?;
-        stream.set_nodelay(true)?;
-        Ok(Connection { stream, received: vec![0; 256 * 1024] })
-    }
-
-    /// Sends a request and waits for the whole answer: status and body.
-    pub async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), String> {
-        let broken = |e: std::io::Error| format!("the connection broke: {e}");
-        let mut sent = 0;
-        while sent < request.len() {
-            match self.stream.try_write(&request[sent..]) {
-                Ok(n) => sent += n,
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await.map_err(broken)?;
-                }
-                Err(e) => return Err(broken(e)),
-            }
-        }
-        let (mut filled, mut answer) = (0, None);
-        loop {
-            if let Some((status, start, end)) = answer
-                && filled >= end
-            {
-                return Ok((status, &self.received[start..end]));
-            }
-            if self.received.len() == filled {
-                self.received.resize(filled * 2, 0);
-            }
-            match self.stream.try_read(&mut self.received[filled..]) {
-                Ok(0) => return Err("the server closed the connection".into()),
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {
-                    self.stream.readable().await.map_err(broken)?;
-                    continue;
-                }
-                Err(e) => return Err(broken(e)),
-            }
-            if answer.is_none() {
-                answer = parse_head(&self.received[..filled])?;
-            }
-        }
-    }
-}
-
-/// Status, where the body starts and where it ends; `None` while the head is not there.
-fn parse_head(bytes: &[u8]) -> Result<Option<(u16, usize, usize)>, String> {
-    let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return Ok(None) };
-    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
-    let length = head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
-    match (status, length) {
-        (Some(status), Some(length)) => Ok(Some((status, end + 4, end + 4 + length))),
-        _ => Err(format!("an answer without a length: {head}")),
-    }
 }

@@ -9,6 +9,7 @@ mod check;
 mod context;
 mod events;
 mod figures;
+mod http;
 mod load;
 mod machine;
 mod program;

@@ -9,7 +9,7 @@ use super::super::Fallible;
 use super::super::args::Row;
 use super::super::context::{Bench, Grown, bar};
 use super::super::figures::{Figure, Target, Unit, percentile};
-use super::super::load::{Connection, block_on, get};
+use super::super::http::{Connection, get};
 
 const ROW: Row = Row::Proof;
 /// Proofs fetched in one run.
@@ -73,40 +73,38 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
 
 fn measure(ledger: &Grown, addr: &std::net::SocketAddr, proofs: u64, run: u64) -> Fallible<Times> {
     let (key, writer) = (ledger.place.vkey("ledger")?, ledger.place.vkey("gateway")?);
-    block_on(async {
-        let mut connection = Connection::open(*addr).await?;
-        let mut times = Times::default();
-        for n in 0..proofs {
-            // Spread over the whole ledger, other records each run.
-            let record = (n * proofs + run).wrapping_mul(0x9e37_79b9_7f4a_7c15) % ledger.records;
-            let (seconds, bytes) = timed(&mut connection, &format!("{}/{record}", route::PROOFS)).await?;
-            times.index.push(seconds);
-            let start = Instant::now();
-            let proof = Proof::parse(&bytes)?;
-            let verified = proof.verify(&key, Some(&writer))?;
-            times.verify.push(start.elapsed().as_secs_f64());
-            let hash = proof.leaf_inputs.ciphertext_hash.hex();
-            let path = format!("{}?ciphertext_sha256={hash}", route::PROOFS);
-            let (seconds, bytes) = timed(&mut connection, &path).await?;
-            times.hash.push(seconds);
-            let found = Proof::parse(&bytes)?.verify(&key, Some(&writer))?;
-            if verified.record != record || found.record != record {
-                return Err(format!(
-                    "asked for record {record}, got proofs of {} and {}",
-                    verified.record, found.record
-                )
-                .into());
-            }
-            times.health.push(timed(&mut connection, route::HEALTH).await?.0);
+    let mut connection = Connection::open(*addr)?;
+    let mut times = Times::default();
+    for n in 0..proofs {
+        // Spread over the whole ledger, other records each run.
+        let record = (n * proofs + run).wrapping_mul(0x9e37_79b9_7f4a_7c15) % ledger.records;
+        let (seconds, bytes) = timed(&mut connection, &format!("{}/{record}", route::PROOFS))?;
+        times.index.push(seconds);
+        let start = Instant::now();
+        let proof = Proof::parse(&bytes)?;
+        let verified = proof.verify(&key, Some(&writer))?;
+        times.verify.push(start.elapsed().as_secs_f64());
+        let hash = proof.leaf_inputs.ciphertext_hash.hex();
+        let path = format!("{}?ciphertext_sha256={hash}", route::PROOFS);
+        let (seconds, bytes) = timed(&mut connection, &path)?;
+        times.hash.push(seconds);
+        let found = Proof::parse(&bytes)?.verify(&key, Some(&writer))?;
+        if verified.record != record || found.record != record {
+            return Err(format!(
+                "asked for record {record}, got proofs of {} and {}",
+                verified.record, found.record
+            )
+            .into());
         }
-        Fallible::Ok(times)
-    })?
+        times.health.push(timed(&mut connection, route::HEALTH)?.0);
+    }
+    Ok(times)
 }
 
-async fn timed(connection: &mut Connection, path: &str) -> Fallible<(f64, Vec<u8>)> {
+fn timed(connection: &mut Connection, path: &str) -> Fallible<(f64, Vec<u8>)> {
     let request = get(path);
     let start = Instant::now();
-    let (status, body) = connection.exchange(request.as_bytes()).await?;
+    let (status, body) = connection.exchange(request.as_bytes())?;
     let seconds = start.elapsed().as_secs_f64();
     if status != 200 {
         return Err(format!("GET {path} was answered {status}: {}", String::from_utf8_lossy(body)).into());

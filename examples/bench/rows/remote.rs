@@ -13,7 +13,7 @@ use super::super::Fallible;
 use super::super::args::Row;
 use super::super::context::{self, Bench, bar, of_run};
 use super::super::figures::{Figure, Target, Unit};
-use super::super::load::{Connection, block_on};
+use super::super::http::Connection;
 use super::super::program::Place;
 use super::super::sealing::{self, BATCH};
 
@@ -91,39 +91,35 @@ fn roster_readers(place: &Place) -> Fallible<Vec<sealtrail::chain::roster::Roste
 fn measure(place: &Place, uploads: Vec<Vec<Vec<u8>>>, batches: u64) -> Fallible<(f64, f64)> {
     let server = place.serve()?;
     let records = batches * BATCH * uploads.len() as u64;
-    let mut connections = Vec::new();
-    let (seconds, mut times) = block_on(async {
-        for _ in &uploads {
-            connections.push(Connection::open(server.addr).await?);
+    let connections = uploads.iter().map(|_| Connection::open(server.addr)).collect::<Fallible<Vec<_>>>()?;
+    let start = Instant::now();
+    let send = |mut connection: Connection, uploads: Vec<Vec<u8>>| {
+        let wanted = format!("\"count\":{BATCH},");
+        let mut times = Vec::new();
+        for upload in uploads {
+            let (status, body) = connection.exchange(&upload).map_err(|e| e.to_string())?;
+            let text = String::from_utf8_lossy(body);
+            if status != 201 || !text.contains(&wanted) {
+                return Err(format!("the server answered {status}: {text}"));
+            }
+            times.push(start.elapsed().as_secs_f64());
         }
-        let start = Instant::now();
-        let writers = connections.into_iter().zip(uploads).map(|(mut connection, uploads)| {
-            tokio::task::spawn_local(async move {
-                let mut times = Vec::new();
-                for upload in uploads {
-                    let (status, body) = connection.exchange(&upload).await?;
-                    let wanted = format!("\"count\":{BATCH},");
-                    let text = String::from_utf8_lossy(body);
-                    if status != 201 || !text.contains(&wanted) {
-                        return Err(format!("the server answered {status}: {text}"));
-                    }
-                    times.push(start.elapsed().as_secs_f64());
-                }
-                Ok(times)
-            })
-        });
-        let mut times = vec![0.0];
-        for writer in writers.collect::<Vec<_>>() {
-            times.extend(writer.await??);
-        }
-        Fallible::Ok((start.elapsed().as_secs_f64(), times))
-    })??;
+        Ok(times)
+    };
+    let results: Vec<Result<Vec<f64>, String>> = std::thread::scope(|scope| {
+        let writers: Vec<_> =
+            connections.into_iter().zip(uploads).map(|(c, u)| scope.spawn(move || send(c, u))).collect();
+        writers.into_iter().map(|w| w.join().unwrap_or_else(|_| Err("a thread panicked".into()))).collect()
+    });
+    let mut times = results.into_iter().collect::<Result<Vec<_>, String>>()?.concat();
+    times.push(0.0);
+    times.sort_unstable_by(f64::total_cmp);
+    let seconds = times.last().copied().unwrap_or(f64::NAN);
     let stored = Client::new(&server.url(), None)?.ledger()?.records;
     server.stop()?;
     if stored != records {
         return Err(format!("{records} records were sent, {stored} are there").into());
     }
-    times.sort_unstable_by(f64::total_cmp);
     let pause = times.iter().zip(times.iter().skip(1)).map(|(a, b)| b - a).fold(0.0, f64::max);
     Ok((records as f64 / seconds, pause))
 }

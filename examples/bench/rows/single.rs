@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::args::Row;
 use super::super::context::{self, Bench, bar, of_run};
-use super::super::figures::{Figure, Target, Unit};
+use super::super::figures::{Figure, Target, Unit, median};
 use super::super::load::{self, Answered, Load, Sent};
 use super::super::program::{Place, Server};
 use super::super::{Fallible, check};
@@ -39,6 +39,15 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
             server.stop()?;
             context::remove(place.dir())?;
         }
+        let cpu = |all: &[Answered]| {
+            let each: Vec<f64> = all.iter().map(|a| a.client_cpu / a.events() as f64 * 1e6).collect();
+            median(&each)
+        };
+        eprintln!(
+            "  {clients} clients: the client took {:.1} µs of processor time an event, {:.1} µs a GET /healthz",
+            cpu(&posted),
+            cpu(&asked)
+        );
         let of = |all: &[Answered], f: &dyn Fn(&Answered) -> f64| all.iter().map(f).collect::<Vec<f64>>();
         let with = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
         let figure = |key: &str, what: String, unit, f: &dyn Fn(&Answered) -> f64| {

@@ -48,12 +48,7 @@ fn batch(policy: Policy) -> Sealed {
     let readers: Vec<RosterReader> = ["a", "b", "c"].map(reader).into();
     let events = events::Events::new(7, u64::MAX);
     let events: Vec<Vec<u8>> = (0..BATCH).map(|n| events.event(n)).collect();
-    let now = Timestamp::now();
-    let mut open = writer.begin(Purpose::Events, &readers, now).unwrap();
-    let mut batch = open.fill();
-    batch.add(&events).unwrap();
-    let unsigned = batch.finish().unwrap();
-    writer.sign(unsigned, now).unwrap()
+    writer.seal_events(Purpose::Events, &readers, &events, Timestamp::now()).unwrap()
 }
 
 fn chain(c: &mut Criterion) {

@@ -97,7 +97,9 @@ fn measure(ledger: &Grown) -> Fallible<Times> {
         };
         let rightly = found.hits.iter().filter(|h| right(h) == Some(true)).count();
         if (rightly, found.hits.len(), found.cut) != (hits, hits, false) {
-            return Err(format!("{} hits, {rightly} of them the events sent, of {hits}", found.hits.len()).into());
+            return Err(
+                format!("{} hits, {rightly} of them the events sent, of {hits}", found.hits.len()).into()
+            );
         }
     }
     let tag = tag(&client, &identities)?;

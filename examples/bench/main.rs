@@ -4,6 +4,7 @@
 //! The executable is started again to be the server (see `program`), so that the server has a process of its own, with its own
 //! memory, and can be stopped and killed.
 
+mod answered;
 mod args;
 mod check;
 mod context;

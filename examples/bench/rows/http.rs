@@ -1,11 +1,12 @@
 //! Row `http`: events over HTTP, many a request, into a ledger that grows.
 
 use super::super::Fallible;
+use super::super::answered::Answered;
 use super::super::args::Row;
 use super::super::context::{self, Bench, bar, of_run};
 use super::super::events::EVENT_BYTES;
 use super::super::figures::{Figure, Target, Unit};
-use super::super::load::{self, Answered, Load, Sent};
+use super::super::load::{self, Load, Sent};
 use super::super::program::Place;
 use super::super::{check, machine};
 

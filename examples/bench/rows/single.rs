@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::super::answered::Answered;
 use super::super::args::Row;
 use super::super::context::{self, Bench, bar, of_run};
 use super::super::figures::{Figure, Target, Unit, median};
-use super::super::load::{self, Answered, Load, Sent};
+use super::super::load::{self, Load, Sent};
 use super::super::program::{Place, Server};
 use super::super::{Fallible, check};
 

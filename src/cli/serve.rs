@@ -61,7 +61,7 @@ pub fn run(path: &Path, args: Args) -> Outcome {
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unavailable)?;
-    runtime.block_on(async {
+    let gateway = runtime.block_on(async {
         let server = Server::bind(open.ledger.clone(), writer, options)?;
         let addr = server.local_addr().map_err(Failure::unavailable)?;
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
@@ -81,8 +81,12 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         });
         server.run().await.map_err(Failure::from)
     })?;
-    // The runtime's end drops the gateway, whose last batch is then committed; dropping the ledger waits for that.
+    // The runtime's end drops the gateway, whose last batch is then committed; dropping the ledger waits for the commit.
     drop(runtime);
+    gateway.join().map_err(|_| {
+        Failure::Unavailable("the gateway's thread failed; the messages above say how".into())
+    })?;
+    drop(open);
     eprintln!("stopped; everything acknowledged is stored");
     Ok(())
 }

@@ -14,6 +14,7 @@ mod state;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
@@ -94,6 +95,7 @@ pub struct Server {
     router: Router,
     tls: Option<(PathBuf, PathBuf)>,
     handle: Handle<SocketAddr>,
+    gateway: JoinHandle<()>,
 }
 
 /// Stops a running server from elsewhere.
@@ -113,17 +115,19 @@ impl Server {
         let listener = TcpListener::bind(&options.listen)
             .map_err(|source| ServerError::Listen { addr: options.listen.clone(), source })?;
         listener.set_nonblocking(true)?;
+        let (sessions, policy) = (Sessions::new(ledger.origin())?, writer.policy());
+        let (gateway, thread) = Gateway::start(ledger.clone(), writer, options.heartbeat)?;
         let app = Arc::new(App {
-            sessions: Sessions::new(ledger.origin())?,
-            policy: writer.policy(),
-            gateway: Gateway::start(ledger.clone(), writer, options.heartbeat)?,
+            sessions,
+            policy,
+            gateway,
             ledger,
             ingest_tokens: options.ingest_tokens,
             counters: Counters::default(),
             body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
             searches: Semaphore::new(MAX_CONCURRENT_SEARCHES),
         });
-        Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new() })
+        Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new(), gateway: thread })
     }
 
     /// The address bound, with the real port when 0 was asked for.
@@ -136,8 +140,9 @@ impl Server {
         Stopper(self.handle.clone())
     }
 
-    /// Serves until stopped.
-    pub async fn run(self) -> Result<(), ServerError> {
+    /// Serves until stopped. Returns the gateway's thread, which ends, with everything committed, after the last of the
+    /// server's tasks: with the runtime.
+    pub async fn run(self) -> Result<JoinHandle<()>, ServerError> {
         let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
         match self.tls {
             None => {
@@ -159,7 +164,7 @@ impl Server {
                 server.serve(service).await?;
             }
         }
-        Ok(())
+        Ok(self.gateway)
     }
 }
 

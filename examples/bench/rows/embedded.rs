@@ -63,7 +63,7 @@ fn measure(bench: &Bench, place: &Place, count: u64, bar: &ProgressBar) -> Falli
     let key = key(place, "gateway")?;
     let head = ledger.writer_head(key.name());
     let writer = Writer::new(sealing::options(key), head)?;
-    let gateway = Gateway::start(ledger.clone(), writer, HEARTBEAT)?;
+    let (gateway, thread) = Gateway::start(ledger.clone(), writer, HEARTBEAT)?;
     let (next, events) = (AtomicU64::new(0), &*bench.events);
     let start = Instant::now();
     let given: Vec<Fallible<u64>> = std::thread::scope(|scope| {
@@ -76,6 +76,8 @@ fn measure(bench: &Bench, place: &Place, count: u64, bar: &ProgressBar) -> Falli
     });
     let seconds = start.elapsed().as_secs_f64();
     let given = given.into_iter().sum::<Fallible<u64>>()?;
+    drop(gateway);
+    thread.join().map_err(|_| "the gateway's thread failed")?;
     let stored = ledger.view().state.next_record();
     if given != count || stored != count {
         return Err(format!(

@@ -10,6 +10,7 @@ mod sealing;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -116,14 +117,19 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts the thread. A heartbeat is signed when nothing was sealed for `heartbeat`.
-    pub fn start(ledger: Arc<Ledger>, writer: Writer, heartbeat: Duration) -> std::io::Result<Gateway> {
+    /// Starts the thread, which keeps the ledger open: wait for it when the last handle is dropped, so that what it still has
+    /// is committed. A heartbeat is signed when nothing was sealed for `heartbeat`.
+    pub fn start(
+        ledger: Arc<Ledger>,
+        writer: Writer,
+        heartbeat: Duration,
+    ) -> std::io::Result<(Gateway, JoinHandle<()>)> {
         let (queue, intake) = sync_channel(MAX_QUEUED_REQUESTS);
         let queued = Arc::new(Queued::default());
         let plan = Arc::new(RwLock::new(None));
         let worker = Worker::new(ledger, writer, queued.clone(), plan.clone(), heartbeat);
-        std::thread::Builder::new().name("gateway".into()).spawn(move || worker.run(&intake))?;
-        Ok(Gateway { queue, queued, plan })
+        let thread = std::thread::Builder::new().name("gateway".into()).spawn(move || worker.run(&intake))?;
+        Ok((Gateway { queue, queued, plan }, thread))
     }
 
     /// How applications' events are drafted at the moment; `None` before the first of them.

@@ -64,6 +64,13 @@ pub const MAX_SIGNATURES: usize = 32;
 pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 /// Most hashes of an inclusion or consistency path: a tree of 2^63 leaves has 63 levels.
 pub const MAX_PATH_HASHES: usize = 64;
+/// Records from which on the nodes of a block's tree are stored with it. Below, hashing all leaves for a proof takes less than 60 µs,
+/// and the rows would cost small blocks more than they save.
+pub const MIN_STORED_NODES_RECORDS: usize = 257;
+/// Most tiles of the log that are kept at hand for proofs, 16 KB each.
+pub const MAX_TILES_AT_HAND: usize = 256;
+/// Most blocks whose tree nodes are kept at hand for proofs, at most 40 KB each.
+pub const MAX_BLOCK_NODES_AT_HAND: usize = 256;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
 /// Largest evidence file, in bytes.

@@ -20,6 +20,7 @@ pub mod replay;
 pub mod retention;
 pub mod roster;
 pub mod statement;
+pub mod subtree;
 pub mod text;
 pub mod tile;
 pub mod tlog_proof;

@@ -38,7 +38,7 @@ enum Fault {
 }
 
 /// A memory store whose appends fail on demand, and whose head can be made unreadable.
-struct Faulty {
+pub(super) struct Faulty {
     inner: MemoryStore,
     fault: Mutex<Fault>,
     unreadable: AtomicBool,
@@ -144,13 +144,13 @@ impl Store for Faulty {
 }
 
 /// A ledger on a faulty store, and a writer for it.
-struct Bench {
-    store: Arc<Faulty>,
+pub(super) struct Bench {
+    pub(super) store: Arc<Faulty>,
     ledger: Option<Ledger>,
     writer: Writer,
     readers: Vec<RosterReader>,
     key_text: String,
-    officer: SigningKey,
+    pub(super) officer: SigningKey,
     admin: SigningKey,
     dir: tempfile::TempDir,
 }
@@ -160,7 +160,7 @@ fn signer(name: &str) -> SigningKey {
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         Bench::keeping(6)
     }
 
@@ -209,7 +209,7 @@ impl Bench {
         bench
     }
 
-    fn key(&self) -> SigningKey {
+    pub(super) fn key(&self) -> SigningKey {
         SigningKey::parse(&self.key_text).unwrap()
     }
 
@@ -221,26 +221,26 @@ impl Bench {
         Options { key: self.key(), guard: self.guard_path(), accept_database_head }
     }
 
-    fn ledger(&self) -> &Ledger {
+    pub(super) fn ledger(&self) -> &Ledger {
         self.ledger.as_ref().unwrap()
     }
 
     /// Stops the ledger and opens it again.
-    fn reopen(&mut self) -> Result<(), LedgerError> {
+    pub(super) fn reopen(&mut self) -> Result<(), LedgerError> {
         drop(self.ledger.take());
         self.ledger = Some(Ledger::open(self.store.clone(), self.options(false))?);
         Ok(())
     }
 
     /// A signed batch of `n` events; the writer moves on.
-    fn batch(&mut self, n: usize) -> (Note, Vec<u8>) {
+    pub(super) fn batch(&mut self, n: usize) -> (Note, Vec<u8>) {
         let now = Timestamp::now();
         let events: Vec<String> = (0..n).map(|i| format!(r#"{{"action":"read","n":{i}}}"#)).collect();
         let sealed = self.writer.seal_events(Purpose::Events, &self.readers, &events, now).unwrap();
         (sealed.note, sealed.body)
     }
 
-    fn submit(&self, (note, body): (Note, Vec<u8>)) -> Result<Receipt, LedgerError> {
+    pub(super) fn submit(&self, (note, body): (Note, Vec<u8>)) -> Result<Receipt, LedgerError> {
         self.ledger().submit(Submission::batch(note, body)?)?.wait()
     }
 

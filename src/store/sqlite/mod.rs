@@ -30,6 +30,7 @@ use super::{BlockInfo, BlockTag, Head, NewBlock, Store, StoreError, StoreStats, 
 use crate::base::batch::Body;
 use crate::base::clock;
 use crate::base::hash::{HASH_LEN, Hash};
+use crate::base::limits::MAX_BATCH_BYTES;
 use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A ledger's database file.
@@ -251,6 +252,18 @@ impl Store for SqliteStore {
             }
             found => Ok(found.map(|(_, bytes)| bytes)),
         }
+    }
+
+    fn leaf_range(&self, height: u64, first: usize, count: usize) -> Result<Vec<u8>, StoreError> {
+        let Some(height) = key(height) else { return Ok(Vec::new()) };
+        let bytes = |records: usize| records.saturating_mul(LEAF_INPUTS_LEN).min(MAX_BATCH_BYTES);
+        self.pool.read(|tx| {
+            let mut out = Vec::new();
+            // Beyond the longest block another one's rows would follow.
+            let len = bytes(count).min(MAX_BATCH_BYTES - bytes(first));
+            LEAVES.read(tx, height, bytes(first), len, &mut out)?;
+            Ok(out)
+        })
     }
 
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {

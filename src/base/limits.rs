@@ -142,6 +142,10 @@ pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
 pub const MAX_EPOCH_PAGES: usize = 4096;
 /// Most pages of one search an auditor follows a server through: five million records that carry the tags.
 pub const MAX_SEARCH_PAGES: usize = 10_000;
+/// Fewest records, epochs or the like for which a further thread is started: below, starting it takes longer than the work.
+pub const MIN_PART_ITEMS: usize = 16;
+/// Most threads that work on one request or one answer.
+pub const MAX_PART_THREADS: usize = 4;
 /// Largest request body of a search or of a list of records, in bytes.
 pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
 

@@ -25,6 +25,7 @@ pub mod text;
 pub mod tile;
 pub mod tlog_proof;
 pub mod tree;
+pub mod verifier;
 
 mod error;
 mod snapshot;

@@ -119,6 +119,10 @@ pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 160 * 1024 * 1024;
 pub const HEADER_SECONDS: u64 = 15;
 /// What `Retry-After` says when the ledger is overloaded or cannot store, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
+/// How often the client library tries a reader's request that the server has no room for.
+pub const MAX_TRIES: u32 = 5;
+/// Longest `Retry-After` the client library heeds, in seconds; a longer one counts as this.
+pub const MAX_RETRY_AFTER_SECONDS: u64 = 10;
 /// Largest answer the client library reads into memory, in bytes.
 pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
 /// Most clauses of one search: fields that must all match.
@@ -130,8 +134,12 @@ pub const MAX_SEARCH_TAGS: usize = 4096;
 pub const MAX_SEARCH_STEPS: u64 = 1_000_000;
 /// What reading a page of a tag's records counts, in steps.
 pub const SEARCH_READ_STEPS: u64 = 256;
-/// Most searches at a time; beyond that they are answered "overloaded".
+/// Most searches at a time; others wait for their turn.
 pub const MAX_CONCURRENT_SEARCHES: usize = 2;
+/// Most searches that wait for their turn; beyond that they are answered "overloaded".
+pub const MAX_WAITING_SEARCHES: usize = 32;
+/// How long a search waits for its turn before it is answered "overloaded", in seconds: well below [`REQUEST_SECONDS`].
+pub const SEARCH_WAIT_SECONDS: u64 = 10;
 /// Most records one answer to a search names.
 pub const MAX_SEARCH_HITS: usize = 10_000;
 /// Most records fetched by one request with a list.

@@ -33,6 +33,7 @@ use crate::ledger::{TagPage, View};
 use super::problem::Failure;
 use super::reading::{granted_message, log_event};
 use super::state::{App, Counters};
+use super::turns::NoTurn;
 
 /// Before a byte of the body is read: the session, and room for the body.
 pub(super) async fn session_first(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -116,8 +117,12 @@ pub(super) async fn search(
         .ok_or_else(|| invalid("a tag is 16 lower-case hexadecimal digits"))?;
     let limit = request.limit.clamp(1, MAX_SEARCH_HITS);
     let found = {
-        let _turn = app.searches.try_acquire().map_err(|_| {
-            Failure::new(Code::Overloaded, "other searches are under way; send this again in a moment")
+        let _turn = app.searches.take().await.map_err(|why| {
+            let others = match why {
+                NoTurn::Full => "too many searches are waiting already",
+                NoTurn::TooLong => "other searches take too long",
+            };
+            Failure::new(Code::Overloaded, format!("{others}; send this again in a moment"))
         })?;
         block_in_place(|| app.ledger.find_tagged(&query, request.from, limit))?
     };
@@ -175,7 +180,8 @@ fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, 
     Ok(all)
 }
 
-/// Some records, ending early once there are `most` bytes, and whether it is all of them.
+/// Some records, ending early before there are more than `most` bytes, and whether it is all of them. The first record asked for is
+/// there whatever its length.
 fn collect_part(
     app: &App,
     view: &View,
@@ -192,7 +198,7 @@ fn collect_part(
         let proof = prover.proof(*index)?.to_json();
         let header = if headers.contains_key(&found.block) { 0 } else { found.header.len() };
         bytes += (found.record.len() + header) * 4 / 3 + proof.len();
-        if bytes > most && !records.is_empty() {
+        if bytes > most && Some(index) != asked.first() {
             return Ok((RecordsMessage { headers, records }, false));
         }
         headers.entry(found.block).or_insert_with(|| to_base64(&found.header));

@@ -46,13 +46,16 @@ pub(super) struct Faulty {
     unerasable: AtomicBool,
     /// How often a run of block texts was read.
     runs_read: AtomicUsize,
+    /// How often a single one was.
+    texts_read: AtomicUsize,
 }
 
 impl Faulty {
     fn new() -> Arc<Faulty> {
         let fault = Mutex::new(Fault::None);
-        let (unreadable, unerasable, runs_read) = Default::default();
-        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable, unerasable, runs_read })
+        let (unreadable, unerasable, runs_read, texts_read) = Default::default();
+        let inner = MemoryStore::new(ORIGIN);
+        Arc::new(Faulty { inner, fault, unreadable, unerasable, runs_read, texts_read })
     }
 
     fn set(&self, fault: Fault) {
@@ -102,6 +105,7 @@ impl Store for Faulty {
         self.inner.scrub()
     }
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.texts_read.fetch_add(1, Ordering::Relaxed);
         self.inner.block_text(height)
     }
     fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {

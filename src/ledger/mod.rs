@@ -268,6 +268,7 @@ impl Ledger {
             commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());
         committer.align_guard()?;
         committer.find_erasures()?;
+        committer.note_examined();
         let (queue, jobs) = sync_channel(MAX_QUEUED_SUBMISSIONS);
         let thread = std::thread::Builder::new()
             .name("commit".into())

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::subtree::{TileTree, fold_peaks};
+use super::subtree::{Subtrees, fold_peaks};
 pub use super::tile::{TILE_WIDTH, TileId};
 use crate::base::hash::{HASH_LEN, Hash};
 
@@ -23,8 +23,8 @@ pub trait TileReader {
     fn full_tile(&self, id: TileId) -> Result<Option<Vec<u8>>, String>;
 
     /// A full tile with the roots inside it; a reader may keep it, since full tiles never change.
-    fn full_tree(&self, id: TileId) -> Result<Arc<TileTree>, LogError> {
-        Ok(Arc::new(TileTree::of_bytes(&full_bytes(self, id)?)))
+    fn full_tree(&self, id: TileId) -> Result<Arc<Subtrees>, LogError> {
+        Ok(Arc::new(Subtrees::of_bytes(&full_bytes(self, id)?)))
     }
 }
 
@@ -70,7 +70,7 @@ pub enum LogError {
 pub struct Log {
     size: u64,
     /// `edge[l]` is the partial tile of level l: `size / 256^l mod 256` hashes.
-    edge: Vec<Arc<TileTree>>,
+    edge: Vec<Arc<Subtrees>>,
 }
 
 impl Log {
@@ -89,11 +89,7 @@ impl Log {
         if size == 0 {
             return Ok(Log::new());
         }
-        let tree = |hashes: &[Hash]| {
-            let mut tree = TileTree::default();
-            hashes.iter().for_each(|h| tree.push(*h));
-            Arc::new(tree)
-        };
+        let tree = |hashes: &[Hash]| Arc::new(Subtrees::new(hashes.iter().copied()));
         let mut edge = vec![tree(tail)];
         let mut level = 0u8;
         // Number of full tiles of `level`, which is the number of hashes at the level above.
@@ -240,7 +236,7 @@ fn split(n: u64) -> u64 {
 struct Nodes<'a> {
     log: &'a Log,
     reader: &'a dyn TileReader,
-    tiles: HashMap<TileId, Arc<TileTree>>,
+    tiles: HashMap<TileId, Arc<Subtrees>>,
 }
 
 impl Nodes<'_> {

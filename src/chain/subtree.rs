@@ -1,23 +1,28 @@
-//! The hashes of one tile with the root of every perfect subtree over them, so that a proof looks up what it would otherwise
-//! hash again: 255 hashes a tile.
+//! Hashes with the root of every perfect subtree over them, so that a proof looks up what it would otherwise hash again: 255
+//! hashes a tile of the log.
 
 use super::merkle::{empty_root, node_hash};
 use crate::base::hash::{HASH_LEN, Hash};
 
-/// Up to 256 hashes of a tile and the roots over each 2, 4, 8, … of them, in the order in which they become known: a root
-/// follows the last hash under it. At most 16 KB.
+/// Hashes and the roots over each 2, 4, 8, … of them, in the order in which they become known: a root follows the last hash under
+/// it. Twice the hashes' own size: 16 KB for a tile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TileTree {
+pub struct Subtrees {
     hashes: usize,
     nodes: Vec<Hash>,
 }
 
-impl TileTree {
-    /// The tree over a tile's bytes, 32 for each hash; what does not make a whole hash is ignored.
-    pub fn of_bytes(bytes: &[u8]) -> TileTree {
-        let mut tree = TileTree { hashes: 0, nodes: Vec::with_capacity(2 * bytes.len() / HASH_LEN) };
-        bytes.as_chunks::<HASH_LEN>().0.iter().for_each(|h| tree.push(Hash(*h)));
+impl Subtrees {
+    /// Those over some hashes.
+    pub fn new(hashes: impl ExactSizeIterator<Item = Hash>) -> Subtrees {
+        let mut tree = Subtrees { hashes: 0, nodes: Vec::with_capacity(2 * hashes.len()) };
+        hashes.for_each(|h| tree.push(h));
         tree
+    }
+
+    /// Those over a tile's bytes, 32 for each hash; what does not make a whole hash is ignored.
+    pub fn of_bytes(bytes: &[u8]) -> Subtrees {
+        Subtrees::new(bytes.as_chunks::<HASH_LEN>().0.iter().map(|h| Hash(*h)))
     }
 
     /// Adds a hash, and the roots that this completes.
@@ -50,6 +55,43 @@ impl TileTree {
         (0..self.hashes).filter_map(|i| self.root(0, i)).flat_map(|h| h.0).collect()
     }
 
+    /// RFC 6962 root over all hashes.
+    pub(super) fn whole(&self) -> Hash {
+        self.range(0, self.hashes).unwrap_or_else(empty_root)
+    }
+
+    /// RFC 9162 §2.1.3.1: inclusion path of hash `index` in the tree over all, its sibling first; `None` outside the tree.
+    pub(super) fn path(&self, index: usize) -> Option<Vec<Hash>> {
+        let (mut lo, mut hi, mut path) = (0, self.hashes, Vec::new());
+        if index >= hi {
+            return None;
+        }
+        while hi - lo > 1 {
+            // The largest power of two smaller than the number of hashes.
+            let middle = lo + (1 << (hi - lo - 1).ilog2());
+            if index < middle {
+                path.push(self.range(middle, hi)?);
+                hi = middle;
+            } else {
+                path.push(self.range(lo, middle)?);
+                lo = middle;
+            }
+        }
+        path.reverse();
+        Some(path)
+    }
+
+    /// Root over hashes `lo..hi`, a range that RFC 6962 cuts out of a tree.
+    fn range(&self, mut lo: usize, hi: usize) -> Option<Hash> {
+        let mut peaks = Vec::new();
+        while lo < hi {
+            let height = (hi - lo).ilog2();
+            peaks.push(self.root(height, lo >> height)?);
+            lo += 1 << height;
+        }
+        Some(fold_peaks(&peaks))
+    }
+
     /// Roots of the perfect subtrees it consists of, largest first.
     pub(super) fn peaks(&self) -> impl Iterator<Item = Hash> {
         let heights = (0..usize::BITS).rev().filter(|h| self.hashes >> h & 1 == 1);
@@ -72,7 +114,7 @@ mod tests {
     #[test]
     fn every_perfect_subtree_of_every_width() {
         let all = leaves(256);
-        let mut tree = TileTree::default();
+        let mut tree = Subtrees::default();
         for n in 0..=256usize {
             for height in 0..=9 {
                 let span = 1usize << height;
@@ -83,7 +125,7 @@ mod tests {
             }
             assert_eq!(fold_peaks(&tree.peaks().collect::<Vec<_>>()), naive_root(&all[..n]), "{n}");
             assert_eq!(tree.to_bytes(), all[..n].iter().flat_map(|h| h.0).collect::<Vec<_>>());
-            assert_eq!(TileTree::of_bytes(&tree.to_bytes()), tree);
+            assert_eq!(Subtrees::of_bytes(&tree.to_bytes()), tree);
             if n < 256 {
                 tree.push(all[n]);
             }
@@ -91,6 +133,6 @@ mod tests {
         for (height, index) in [(0, usize::MAX), (64, 0), (63, 1), (u32::MAX, 3), (8, 1), (8, 1 << 56)] {
             assert_eq!(tree.root(height, index), None, "{height} {index}");
         }
-        assert_eq!(TileTree::of_bytes(&tree.to_bytes()[..40]).to_bytes(), all[0].0);
+        assert_eq!(Subtrees::of_bytes(&tree.to_bytes()[..40]).to_bytes(), all[0].0);
     }
 }

@@ -15,7 +15,7 @@ use crate::chain::block::Block;
 use crate::chain::log::{Log, LogError, TileReader};
 use crate::chain::proof::Proof;
 use crate::chain::statement::Statement;
-use crate::chain::subtree::TileTree;
+use crate::chain::subtree::Subtrees;
 use crate::chain::tile::TileId;
 use crate::chain::tlog_proof::TlogProof;
 use crate::chain::tree::{BlockTree, LEAVES_PER_NODE, nodes, path_through};
@@ -37,7 +37,7 @@ fn nodes_key(height: u64) -> String {
 
 /// What proofs are made from and never changes, kept for the next proof. Bounded.
 pub struct AtHand {
-    tiles: Mutex<Recent<TileId, Arc<TileTree>>>,
+    tiles: Mutex<Recent<TileId, Arc<Subtrees>>>,
     blocks: Mutex<Recent<u64, Arc<BlockNodes>>>,
 }
 
@@ -58,7 +58,7 @@ impl TileReader for TilesAtHand<'_> {
         StoredTiles(self.0).full_tile(id)
     }
 
-    fn full_tree(&self, id: TileId) -> Result<Arc<TileTree>, LogError> {
+    fn full_tree(&self, id: TileId) -> Result<Arc<Subtrees>, LogError> {
         let tiles = || self.1.tiles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tree) = tiles().get(&id) {
             return Ok(tree);

@@ -213,17 +213,15 @@ fn real() -> Real {
     };
     let mut writer = Writer::new(options, replay::Head::default()).unwrap();
     let now = Timestamp::now();
-    let mut open = writer.begin(Purpose::Events, &roster_readers, now).unwrap();
-    let mut batch = open.fill();
-    for n in 0..4096 {
-        let fields: Vec<String> = (0..18).map(|i| format!("\"field-{i:02}\":\"value-{i:021}\"")).collect();
-        let event = format!(
-            r#"{{"actor":{{"user_id":"user-{n}"}},"resource":{{"id":"p-{n}"}},{}}}"#,
-            fields.join(",")
-        );
-        batch.add(&[event]).unwrap();
-    }
-    let sealed = writer.sign(batch.finish().unwrap(), now).unwrap();
+    let events: Vec<String> = (0..4096)
+        .map(|n| {
+            let fields: Vec<String> =
+                (0..18).map(|i| format!("\"field-{i:02}\":\"value-{i:021}\"")).collect();
+            let fields = fields.join(",");
+            format!(r#"{{"actor":{{"user_id":"user-{n}"}},"resource":{{"id":"p-{n}"}},{fields}}}"#)
+        })
+        .collect();
+    let sealed = writer.seal_events(Purpose::Events, &roster_readers, &events, now).unwrap();
     let submission = Submission::batch(sealed.note, sealed.body).unwrap();
     ledger.submit(submission).unwrap().wait().unwrap();
     let found = ledger.record(1234).unwrap();

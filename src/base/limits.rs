@@ -64,7 +64,7 @@ pub const MAX_SIGNATURES: usize = 32;
 pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 /// Most hashes of an inclusion or consistency path: a tree of 2^63 leaves has 63 levels.
 pub const MAX_PATH_HASHES: usize = 64;
-/// Records from which on the nodes of a block's tree are stored with it. Below, hashing all leaves for a proof takes less than 60 µs,
+/// Records from which on the nodes of a block's tree are stored with it. Below, hashing all leaves for a proof takes some 75 µs,
 /// and the rows would cost small blocks more than they save.
 pub const MIN_STORED_NODES_RECORDS: usize = 257;
 /// Most tiles of the log that are kept at hand for proofs, 16 KB each.

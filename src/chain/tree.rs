@@ -49,7 +49,7 @@ pub fn inclusion_path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
 }
 
 /// Leaves under one of the [`nodes`] that are kept of a block's tree. With them a path takes hashing as many leaves instead of
-/// all; more leaves make less to keep (32 bytes a node) and slower proofs (0.2 µs a leaf).
+/// all; more leaves make less to keep (32 bytes a node) and slower proofs (0.3 µs a leaf).
 pub const LEAVES_PER_NODE: usize = 64;
 
 /// The roots over each [`LEAVES_PER_NODE`] leaves; the last one may have fewer. Their number being a power of two, RFC 6962 cuts no

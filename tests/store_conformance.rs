@@ -53,6 +53,17 @@ fn starts_empty(store: &dyn Store) {
     assert_eq!(store.stats().unwrap().blocks, 0);
 }
 
+fn check_leaf_ranges(store: &dyn Store, b: &NewBlock) {
+    let (all, n) = (&b.leaf_inputs, b.records as usize);
+    for (first, count) in [(0, 0), (0, 1), (0, n), (1, n), (n / 2, 64), (n.saturating_sub(1), 64), (n, 1)] {
+        let wanted = &all[(first * 96).min(all.len())..((first + count) * 96).min(all.len())];
+        assert_eq!(store.leaf_range(b.height, first, count).unwrap(), wanted, "{first} {count} of {n}");
+    }
+    for first in [1 << 20, 1 << 40, usize::MAX] {
+        assert_eq!(store.leaf_range(b.height, first, usize::MAX).unwrap(), b"", "{first} of {n}");
+    }
+}
+
 fn appends_and_reads_back(store: &dyn Store) {
     let mut chain = Chain::new();
     // A large block, to cross whatever the back end cuts things into, and blocks without records.
@@ -71,6 +82,7 @@ fn appends_and_reads_back(store: &dyn Store) {
         };
         assert_eq!(store.block_text(b.height).unwrap().as_ref(), Some(&b.text));
         assert_eq!(store.leaf_inputs(b.height).unwrap().as_ref(), Some(&b.leaf_inputs));
+        check_leaf_ranges(store, b);
         assert_eq!(store.body(b.height).unwrap(), b.body);
         assert_eq!(store.statement(&b.signer, b.sequence).unwrap(), Some(b.height));
         for position in 0..b.records {
@@ -92,6 +104,7 @@ fn appends_and_reads_back(store: &dyn Store) {
         assert_eq!(store.block_text(beyond).unwrap(), None);
         assert_eq!(store.block_info(beyond).unwrap(), None);
         assert_eq!(store.leaf_inputs(beyond).unwrap(), None);
+        assert_eq!(store.leaf_range(beyond, 0, 9).unwrap(), b"");
         assert_eq!(store.body(beyond).unwrap(), None);
         assert_eq!(store.statement("w", beyond).unwrap(), None);
         assert!(store.block_texts(beyond, 5, 1000).unwrap().is_empty());

@@ -9,6 +9,7 @@ pub mod granted;
 pub mod open;
 mod paging;
 pub mod period;
+mod plan;
 pub mod record;
 #[cfg(test)]
 pub mod record_testing;

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use crate::api::message::GrantMessage;
+use crate::api::message::{GrantMessage, ProvenRecord};
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
 use crate::base::hash::from_base64;
 use crate::base::record::Record;
+use crate::base::threads::in_parts;
 use crate::chain::batch::check_header;
-use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::proof::{Proof, ProofError, Verified, record_id, verify_block};
 use crate::chain::statement::Statement;
+use crate::chain::verifier::ProofVerifier;
 use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
 use crate::event::json::Parser;
@@ -102,7 +103,7 @@ pub fn open_record(
     let header = from_base64(&message.header).ok_or_else(|| malformed("header is not base64"))?;
     let bytes = from_base64(&message.bytes).ok_or_else(|| malformed("record is not base64"))?;
     let proof = Proof::parse(&client.proof(index)?)?;
-    let place = check_place(&header, &bytes, &proof, key, writer, index)?;
+    let place = check_place(&header, &bytes, &proof, &mut ProofVerifier::new(key), writer, index)?;
     if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
         return Err(erased(client, key, index, message.erased_by)?);
     }
@@ -138,23 +139,19 @@ fn check_place(
     header_bytes: &[u8],
     record: &[u8],
     proof: &Proof,
-    key: &VerifierKey,
+    verifier: &mut ProofVerifier<'_>,
     writer: Option<&VerifierKey>,
     index: u64,
 ) -> Result<Place, OpenRecordError> {
-    let verified = proof.verify(key, writer)?;
+    let (verified, proven) = verifier.verify(proof, writer)?;
     if verified.record != index {
         return Err(malformed("the proof is for another record"));
     }
     proof.check_record(record)?;
-    let block = Block::parse(&proof.block).map_err(|e| malformed(&e.to_string()))?;
-    let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else {
-        return Err(malformed("the block holds no records"));
-    };
-    let header = check_header(header_bytes, &block, &statement)
+    let header = check_header(header_bytes, &proven.block, &proven.statement)
         .map_err(|e| malformed(&format!("the batch header is not the one the writer signed: {e}")))?;
-    let position = (index - block.first_record) as u32;
-    Ok(Place { header, position, verified, retain_until: statement.retain_until })
+    let position = (index - proven.block.first_record) as u32;
+    Ok(Place { header, position, verified, retain_until: proven.statement.retain_until.clone() })
 }
 
 /// Fetches, verifies and opens some records, ascending and each once, for all of `identities` at once. Gives as many of the first ones as
@@ -169,15 +166,39 @@ pub fn open_proven(
     if message.records.is_empty() || message.records.len() > records.len() {
         return Err(malformed("it sent none of the records asked for, or more than those"));
     }
+    let pairs: Vec<(u64, &ProvenRecord)> = records.iter().copied().zip(&message.records).collect();
+    let opened = in_parts(&pairs, |part| open_sent(part, &message.headers, identities, key));
+    let mut out = Vec::with_capacity(pairs.len());
+    for part in opened {
+        out.extend(part?);
+    }
+    Ok(out)
+}
+
+/// A record's content, unless it is erased, and its proof.
+type Sent = (Option<AuditRecord>, Proof);
+
+/// Verifies and opens some records of one answer: the index asked for, and what was sent.
+fn open_sent(
+    pairs: &[(u64, &ProvenRecord)],
+    headers: &BTreeMap<u64, String>,
+    identities: &[Identity],
+    key: &VerifierKey,
+) -> Result<Vec<Sent>, OpenRecordError> {
     let mut openers: BTreeMap<u64, Result<BatchOpener, OpenError>> = BTreeMap::new();
+    let mut verifier = ProofVerifier::new(key);
     let mut parser = Parser::new();
-    let mut out = Vec::with_capacity(message.records.len());
-    for (index, sent) in records.iter().zip(&message.records) {
-        let header = message.headers.get(&sent.block).and_then(|h| from_base64(h));
+    let mut out = Vec::with_capacity(pairs.len());
+    for (index, sent) in pairs {
+        let header = headers.get(&sent.block).and_then(|h| from_base64(h));
         let header = header.ok_or_else(|| malformed("a header is missing"))?;
         let bytes = from_base64(&sent.bytes).ok_or_else(|| malformed("record is not base64"))?;
         let proof = Proof::parse(sent.proof.as_bytes())?;
-        let place = check_place(&header, &bytes, &proof, key, None, *index)?;
+        let place = check_place(&header, &bytes, &proof, &mut verifier, None, *index)?;
+        if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
+            out.push((None, proof));
+            continue;
+        }
         let block = place.verified.block_height;
         let own;
         let opener = if sent.grants.is_empty() {
@@ -186,10 +207,6 @@ pub fn open_proven(
             own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
             &own
         };
-        if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
-            out.push((None, proof));
-            continue;
-        }
         let record = AuditRecord {
             index: *index,
             block,

@@ -1,16 +1,15 @@
 //! Searching by blind tags: the auditor makes the tags of the wanted values for every search epoch it holds the secret of, asks where they stand, and
 //! believes only what it then verifies and opens itself. Works on a server without downloading the ledger, and on a vault.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::api::message::SearchRequest;
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
 use crate::base::hash::from_base64;
-use crate::base::limits::{
-    MAX_EPOCH_PAGES, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_PAGES, MAX_SEARCH_TAGS,
-};
+use crate::base::limits::{MAX_EPOCH_PAGES, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_HITS, MAX_SEARCH_PAGES};
 use crate::base::record::Tag;
+use crate::base::threads::in_parts;
 use crate::chain::batch::header_hash;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
@@ -20,17 +19,15 @@ use crate::client::{Client, ClientError};
 use crate::event::error::EventError;
 use crate::event::json::Parser;
 use crate::event::normalise::{REFERENCE_TYPES, normalise_into, normalise_text};
-use crate::ledger::{LedgerError, epoch_of, epochs, find_tagged};
-use crate::seal::open::OpenError;
+use crate::ledger::{LedgerError, epochs, find_tagged};
 use crate::seal::reader_key::Identity;
-use crate::seal::tag::blind_tag;
 use crate::store::{Store, StoreError};
 
-use super::batch::BatchOpener;
 use super::facts::Facts;
 use super::granted::Granted;
 use super::open::{OpenRecordError, open_proven};
 use super::paging::Pages;
+use super::plan::plan;
 use super::record::{AuditRecord, Content, RecordsError};
 use super::vault::{Vault, VaultError, VaultRecords, View};
 
@@ -104,7 +101,7 @@ pub struct Criteria {
 
 impl Criteria {
     /// Spellings under which a value may have been tagged, normalised: a bare id and FHIR references to it.
-    fn spellings(value: &str) -> Vec<String> {
+    pub(super) fn spellings(value: &str) -> Vec<String> {
         let Some(plain) = normalise_text(value) else { return Vec::new() };
         let types = REFERENCE_TYPES.map(str::to_ascii_lowercase);
         let (kind, id) = plain.split_once('/').unwrap_or(("", &plain));
@@ -190,121 +187,6 @@ pub struct Found {
     pub untagged: Vec<(String, String)>,
 }
 
-/// The tags to look for, clause by clause.
-struct Plan {
-    clauses: Vec<Vec<Tag>>,
-}
-
-/// One epoch: what its own header and grants of its batches give together.
-struct Epoch {
-    writer: String,
-    sections: Vec<String>,
-    /// Names of the sections whose secret is known.
-    known: BTreeSet<String>,
-    /// Its writer tags every field that is asked for.
-    tagged: bool,
-    clauses: Vec<BTreeSet<Tag>>,
-}
-
-/// Makes the tags of all criteria for every epoch. `headers` are batch headers with their blocks' heights; several may be of one
-/// epoch.
-fn plan(
-    criteria: &Criteria,
-    identities: &[Identity],
-    headers: impl Iterator<Item = Result<(u64, Header), SearchError>>,
-    granted: &Granted,
-    found: &mut Found,
-) -> Result<Vec<Plan>, SearchError> {
-    let mut epochs: Vec<Epoch> = Vec::new();
-    let (mut open, mut closed) = (BTreeMap::new(), BTreeSet::new());
-    let mut known_fields = BTreeSet::new();
-    let earliest = criteria.from.map(|t| month_before(&t));
-    for header in headers {
-        let (height, header) = header?;
-        // An event cannot be sealed before it happens; a month of leeway covers clocks and time zones.
-        if earliest.as_ref().is_some_and(|month| header.period.get(..7).is_some_and(|p| p < month.as_str())) {
-            continue;
-        }
-        let key = epoch_of(&header);
-        let opener = match BatchOpener::new(identities, &header, &granted.batch(height)) {
-            Ok(opener) => opener,
-            Err(OpenError::NotAReader(_)) => {
-                closed.insert(key);
-                continue;
-            }
-            // One writer's broken header must not end all searching.
-            Err(e) => {
-                found.unsearchable.push((header.writer.clone(), e.to_string()));
-                continue;
-            }
-        };
-        known_fields.extend(header.tag_fields.iter().cloned());
-        let place = *open.entry(key).or_insert(epochs.len());
-        if place == epochs.len() {
-            let clauses = criteria.fields.iter().map(|_| BTreeSet::new()).collect();
-            let (writer, sections) = (header.writer.clone(), opener.section_names().to_vec());
-            let tagged = criteria.fields.iter().all(|(f, _)| header.tag_fields.contains(f));
-            epochs.push(Epoch { writer, sections, known: BTreeSet::new(), tagged, clauses });
-        }
-        let missing: Vec<_> =
-            criteria.fields.iter().filter(|(f, _)| !header.tag_fields.contains(f)).collect();
-        let Some(epoch) = epochs.get_mut(place).filter(|e| e.tagged) else {
-            found.untagged.extend(missing.iter().map(|(f, _)| (header.writer.clone(), f.clone())));
-            continue;
-        };
-        let secrets = match opener.search_secrets() {
-            Ok(secrets) => secrets,
-            Err(e) => {
-                found.unsearchable.push((header.writer.clone(), e.to_string()));
-                continue;
-            }
-        };
-        for (section, secret) in secrets {
-            epoch.known.insert(section.to_owned());
-            for ((field, value), clause) in criteria.fields.iter().zip(&mut epoch.clauses) {
-                let spellings = Criteria::spellings(value);
-                clause.extend(spellings.iter().map(|s| blind_tag(secret, field, s.as_bytes())));
-            }
-        }
-    }
-    closed.retain(|key| !open.contains_key(key));
-    found.epochs_not_for_you = closed.len();
-    let mut plans: Vec<Plan> = Vec::new();
-    for epoch in epochs.into_iter().filter(|e| e.tagged) {
-        let hidden = epoch.sections.iter().filter(|name| !epoch.known.contains(*name));
-        found.hidden.extend(hidden.map(|name| (epoch.writer.clone(), name.clone())));
-        let size = |p: &Plan| p.clauses.iter().map(Vec::len).sum::<usize>();
-        let more: usize = epoch.clauses.iter().map(BTreeSet::len).sum();
-        match plans.last_mut() {
-            Some(last) if size(last) + more <= MAX_SEARCH_TAGS => {
-                last.clauses.iter_mut().zip(epoch.clauses).for_each(|(old, new)| old.extend(new));
-            }
-            _ => plans
-                .push(Plan { clauses: epoch.clauses.into_iter().map(|c| c.into_iter().collect()).collect() }),
-        }
-    }
-    for list in [&mut found.untagged, &mut found.hidden, &mut found.unsearchable] {
-        list.sort();
-        list.dedup();
-    }
-    if plans.is_empty() && found.epochs_not_for_you > 0 && known_fields.is_empty() {
-        return Err(SearchError::NotAReader);
-    }
-    let unknown = criteria.fields.iter().find(|(f, _)| !known_fields.contains(f));
-    if let (Some((field, _)), false) = (unknown, known_fields.is_empty()) {
-        let names: Vec<String> = known_fields.into_iter().collect();
-        return Err(SearchError::UnknownField(field.clone(), names.join(", ")));
-    }
-    Ok(plans)
-}
-
-fn month_before(t: &Timestamp) -> String {
-    let date = t.date();
-    let year: i32 = date.get(..4).and_then(|y| y.parse().ok()).unwrap_or(0);
-    let month: i32 = date.get(5..7).and_then(|m| m.parse().ok()).unwrap_or(1);
-    if month > 1 { format!("{year:04}-{:02}", month - 1) } else { format!("{:04}-12", year - 1) }
-}
-
 /// The writers of the roster in force, which `admin` must have signed.
 fn trusted_writers(
     client: &Client,
@@ -337,6 +219,24 @@ fn is_signed(
     Ok(statement.header_hash == header_hash(header) && writers.iter().any(signed))
 }
 
+/// One of the headers that begin an epoch, and whether a trusted writer signed it.
+fn check_epoch(
+    client: &Client,
+    key: &VerifierKey,
+    writers: &[VerifierKey],
+    height: u64,
+    header: &str,
+) -> Result<(u64, Header, bool), SearchError> {
+    let bytes =
+        from_base64(header).ok_or_else(|| SearchError::Answer("a header is not base64".to_owned()))?;
+    let header = Header::decode(&bytes).map_err(|e| SearchError::Answer(e.to_string()))?;
+    if header.ledger != key.name() {
+        return Err(SearchError::Answer(format!("a header is of the ledger {}", header.ledger)));
+    }
+    let signed = is_signed(client, writers, height, &bytes)?;
+    Ok((height, header, signed))
+}
+
 /// Searches a ledger behind a server. The client must have a session, and `admin` must have signed the roster in force. What is found is
 /// proven; that the server named everything is not: for that, sync a vault. What was granted is searched in a vault only: the
 /// secrets of a grant are as honest as the granter.
@@ -365,15 +265,12 @@ pub fn search_server(
         }
     }
     let mut believed = Vec::new();
-    for (height, header) in headers {
-        let bytes = from_base64(&header).ok_or_else(|| answer("a header is not base64".into()))?;
-        let header = Header::decode(&bytes).map_err(|e| answer(e.to_string()))?;
-        if header.ledger != key.name() {
-            return Err(answer(format!("a header is of the ledger {}", header.ledger)));
-        }
-        match is_signed(client, &writers, height, &bytes)? {
-            true => believed.push(Ok((height, header))),
-            false => {
+    let check = |(height, header): &(u64, String)| check_epoch(client, key, &writers, *height, header);
+    for part in in_parts(&headers, |part| part.iter().map(check).collect::<Result<Vec<_>, _>>()) {
+        for (height, header, signed) in part? {
+            if signed {
+                believed.push(Ok((height, header)));
+            } else {
                 let why = "not signed by a writer of the roster in force".to_owned();
                 found.unsearchable.push((header.writer, why));
             }

@@ -64,6 +64,13 @@ pub const MAX_SIGNATURES: usize = 32;
 pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 /// Most hashes of an inclusion or consistency path: a tree of 2^63 leaves has 63 levels.
 pub const MAX_PATH_HASHES: usize = 64;
+/// Records from which on the nodes of a block's tree are stored with it. Below, hashing all leaves for a proof takes some 75 µs,
+/// and the rows would cost small blocks more than they save.
+pub const MIN_STORED_NODES_RECORDS: usize = 257;
+/// Most tiles of the log that are kept at hand for proofs, 16 KB each.
+pub const MAX_TILES_AT_HAND: usize = 256;
+/// Most blocks whose tree nodes are kept at hand for proofs, at most 40 KB each.
+pub const MAX_BLOCK_NODES_AT_HAND: usize = 256;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
 /// Largest evidence file, in bytes.
@@ -112,6 +119,10 @@ pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 160 * 1024 * 1024;
 pub const HEADER_SECONDS: u64 = 15;
 /// What `Retry-After` says when the ledger is overloaded or cannot store, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
+/// How often the client library tries a reader's request that the server has no room for.
+pub const MAX_TRIES: u32 = 5;
+/// Longest `Retry-After` the client library heeds, in seconds; a longer one counts as this.
+pub const MAX_RETRY_AFTER_SECONDS: u64 = 10;
 /// Largest answer the client library reads into memory, in bytes.
 pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
 /// Most clauses of one search: fields that must all match.
@@ -123,8 +134,12 @@ pub const MAX_SEARCH_TAGS: usize = 4096;
 pub const MAX_SEARCH_STEPS: u64 = 1_000_000;
 /// What reading a page of a tag's records counts, in steps.
 pub const SEARCH_READ_STEPS: u64 = 256;
-/// Most searches at a time; beyond that they are answered "overloaded".
+/// Most searches at a time; others wait for their turn.
 pub const MAX_CONCURRENT_SEARCHES: usize = 2;
+/// Most searches that wait for their turn; beyond that they are answered "overloaded".
+pub const MAX_WAITING_SEARCHES: usize = 32;
+/// How long a search waits for its turn before it is answered "overloaded", in seconds: well below [`REQUEST_SECONDS`].
+pub const SEARCH_WAIT_SECONDS: u64 = 10;
 /// Most records one answer to a search names.
 pub const MAX_SEARCH_HITS: usize = 10_000;
 /// Most records fetched by one request with a list.
@@ -135,6 +150,10 @@ pub const MAX_EPOCHS_PER_REQUEST: u64 = 256;
 pub const MAX_EPOCH_PAGES: usize = 4096;
 /// Most pages of one search an auditor follows a server through: five million records that carry the tags.
 pub const MAX_SEARCH_PAGES: usize = 10_000;
+/// Fewest records, epochs or the like for which a further thread is started: below, starting it takes longer than the work.
+pub const MIN_PART_ITEMS: usize = 16;
+/// Most threads that work on one request or one answer.
+pub const MAX_PART_THREADS: usize = 4;
 /// Largest request body of a search or of a list of records, in bytes.
 pub const MAX_SEARCH_REQUEST_BYTES: usize = 256 * 1024;
 

@@ -6,6 +6,7 @@ use super::merkle::{empty_root, node_hash};
 use super::recipient::recipient_key;
 use super::roster::Roster;
 use super::statement::RecordsStatement;
+use super::tree;
 use crate::base::batch::{Body, Header, KEM_X25519};
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_HEADER_BYTES, MAX_SECTIONS};
@@ -89,6 +90,8 @@ pub struct BatchCommitment {
     pub leaf_inputs: Vec<LeafInputs>,
     /// Root over the record leaves.
     pub records_root: Hash,
+    /// The [`tree::nodes`] of the record leaves, from which proofs are made.
+    pub nodes: Vec<Hash>,
     /// Root over the sorted tags; `None` if a record is erased, since its tags are gone.
     pub tags_root: Option<Hash>,
     /// Every tag, as a big-endian number, with the position of its record, sorted.
@@ -163,11 +166,13 @@ pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
         leaf_inputs.push(inputs);
     }
     let tags = sort_tags(tags);
+    let nodes = tree::nodes(&leaves);
     Ok(BatchCommitment {
         header,
         header_hash: header_hash(body.header),
         leaf_inputs,
-        records_root: root_of(leaves),
+        records_root: root_of(nodes.clone()),
+        nodes,
         tags_root: (erased == 0).then(|| tags_root(&tags)),
         tags,
         bytes,

@@ -1,13 +1,14 @@
 //! The log over all blocks: an RFC 6962 tree kept as C2SP tlog-tiles. `docs/FORMAT.md` §9.
 //!
-//! In memory is only the right edge: per level the hashes of the tile that is not full yet, at most
-//! 8 KB each. Full tiles are handed to the caller once, to be stored, and read back through
+//! In memory is only the right edge: per level the tile that is not full yet, with the roots inside it, at most
+//! 16 KB each. Full tiles are handed to the caller once, to be stored, and read back through
 //! [`TileReader`]. What is read back is trusted: who restores a log compares [`Log::root`] with the
 //! last signed checkpoint.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::merkle::{empty_root, node_hash};
+use super::subtree::{Subtrees, fold_peaks};
 pub use super::tile::{TILE_WIDTH, TileId};
 use crate::base::hash::{HASH_LEN, Hash};
 
@@ -20,6 +21,11 @@ const TILE_HEIGHT: u32 = 8;
 pub trait TileReader {
     /// The 8,192 bytes of a full tile; `None` if it is not stored.
     fn full_tile(&self, id: TileId) -> Result<Option<Vec<u8>>, String>;
+
+    /// A full tile with the roots inside it; a reader may keep it, since full tiles never change.
+    fn full_tree(&self, id: TileId) -> Result<Arc<Subtrees>, LogError> {
+        Ok(Arc::new(Subtrees::of_bytes(&full_bytes(self, id)?)))
+    }
 }
 
 /// Why a tile or proof could not be given.
@@ -63,8 +69,8 @@ pub enum LogError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
     size: u64,
-    /// `edge[l]` holds the hashes of the partial tile of level l: `size / 256^l mod 256` of them.
-    edge: Vec<Vec<Hash>>,
+    /// `edge[l]` is the partial tile of level l: `size / 256^l mod 256` hashes.
+    edge: Vec<Arc<Subtrees>>,
 }
 
 impl Log {
@@ -83,16 +89,17 @@ impl Log {
         if size == 0 {
             return Ok(Log::new());
         }
-        let mut edge = vec![tail.to_vec()];
+        let tree = |hashes: &[Hash]| Arc::new(Subtrees::new(hashes.iter().copied()));
+        let mut edge = vec![tree(tail)];
         let mut level = 0u8;
         // Number of full tiles of `level`, which is the number of hashes at the level above.
         let mut full = size / WIDTH;
         while full > 0 {
             let partial = full - full % WIDTH..full;
             let hashes = partial
-                .map(|index| Ok(subtree_root(&read_tile(reader, TileId { level, index })?)))
+                .map(|index| root_of_full(reader, TileId { level, index }))
                 .collect::<Result<Vec<_>, LogError>>()?;
-            edge.push(hashes);
+            edge.push(tree(&hashes));
             level += 1;
             full /= WIDTH;
         }
@@ -113,17 +120,15 @@ impl Log {
         loop {
             let at = usize::from(level);
             if self.edge.len() <= at {
-                self.edge.push(Vec::with_capacity(WIDTH as usize));
+                self.edge.push(Arc::default());
             }
             let Some(tile) = self.edge.get_mut(at) else { return done };
-            tile.push(hash);
-            if (tile.len() as u64) < WIDTH {
-                return done;
-            }
-            hash = subtree_root(tile);
+            Arc::make_mut(tile).push(hash);
+            let Some(root) = tile.root(TILE_HEIGHT, 0) else { return done };
+            hash = root;
             count /= WIDTH;
-            done.push((TileId { level, index: count - 1 }, to_bytes(tile)));
-            tile.clear();
+            done.push((TileId { level, index: count - 1 }, tile.to_bytes()));
+            *tile = Arc::default();
             level += 1;
         }
     }
@@ -131,7 +136,7 @@ impl Log {
     /// RFC 6962 root over all entries.
     pub fn root(&self) -> Hash {
         // Peaks, largest subtree first: high levels stand before low ones.
-        let peaks = self.edge.iter().rev().flat_map(|tile| peaks(tile));
+        let peaks = self.edge.iter().rev().flat_map(|tile| tile.peaks());
         fold_peaks(&peaks.collect::<Vec<_>>())
     }
 
@@ -143,9 +148,9 @@ impl Log {
             return Ok(None);
         }
         let mut bytes = if exists == WIDTH {
-            read_bytes(reader, id)?
+            full_bytes(reader, id)?
         } else {
-            self.edge.get(usize::from(id.level)).map(|t| to_bytes(t)).unwrap_or_default()
+            self.edge.get(usize::from(id.level)).map(|t| t.to_bytes()).unwrap_or_default()
         };
         bytes.truncate(usize::from(width) * HASH_LEN);
         Ok(Some(bytes))
@@ -231,7 +236,7 @@ fn split(n: u64) -> u64 {
 struct Nodes<'a> {
     log: &'a Log,
     reader: &'a dyn TileReader,
-    tiles: HashMap<TileId, Vec<Hash>>,
+    tiles: HashMap<TileId, Arc<Subtrees>>,
 }
 
 impl Nodes<'_> {
@@ -253,20 +258,19 @@ impl Nodes<'_> {
         let at = start >> (TILE_HEIGHT * level);
         let id = TileId { level: level as u8, index: at / WIDTH };
         if !self.tiles.contains_key(&id) {
-            let hashes = if self.log.tile_width(id) == WIDTH {
-                read_tile(self.reader, id)?
+            let tree = if self.log.tile_width(id) == WIDTH {
+                self.reader.full_tree(id)?
             } else {
                 self.log.edge.get(usize::from(id.level)).cloned().unwrap_or_default()
             };
-            self.tiles.insert(id, hashes);
+            self.tiles.insert(id, tree);
         }
-        let from = (at % WIDTH) as usize;
-        let hashes = self.tiles.get(&id).and_then(|t| t.get(from..from + (1usize << inner)));
-        hashes.map(subtree_root).ok_or(LogError::Missing(id))
+        let index = (at % WIDTH) as usize >> inner;
+        self.tiles.get(&id).and_then(|t| t.root(inner, index)).ok_or(LogError::Missing(id))
     }
 }
 
-fn read_bytes(reader: &dyn TileReader, id: TileId) -> Result<Vec<u8>, LogError> {
+fn full_bytes<R: TileReader + ?Sized>(reader: &R, id: TileId) -> Result<Vec<u8>, LogError> {
     let bytes = reader.full_tile(id).map_err(LogError::Store)?.ok_or(LogError::Missing(id))?;
     if bytes.len() == WIDTH as usize * HASH_LEN {
         Ok(bytes)
@@ -275,43 +279,8 @@ fn read_bytes(reader: &dyn TileReader, id: TileId) -> Result<Vec<u8>, LogError> 
     }
 }
 
-fn read_tile(reader: &dyn TileReader, id: TileId) -> Result<Vec<Hash>, LogError> {
-    let bytes = read_bytes(reader, id)?;
-    Ok(bytes.as_chunks::<HASH_LEN>().0.iter().map(|h| Hash(*h)).collect())
-}
-
-fn to_bytes(tile: &[Hash]) -> Vec<u8> {
-    tile.iter().flat_map(|h| h.0).collect()
-}
-
-/// Root over hashes whose number is a power of two.
-fn subtree_root(hashes: &[Hash]) -> Hash {
-    let mut layer = hashes.to_vec();
-    while layer.len() > 1 {
-        let half = layer.len() / 2;
-        for i in 0..half {
-            layer[i] = node_hash(&layer[2 * i], &layer[2 * i + 1]);
-        }
-        layer.truncate(half);
-    }
-    layer.first().copied().unwrap_or_else(empty_root)
-}
-
-/// Roots of the perfect subtrees a partial tile consists of, largest first.
-fn peaks(tile: &[Hash]) -> Vec<Hash> {
-    let (mut rest, mut peaks) = (tile, Vec::new());
-    while !rest.is_empty() {
-        let (head, tail) = rest.split_at(1 << rest.len().ilog2());
-        peaks.push(subtree_root(head));
-        rest = tail;
-    }
-    peaks
-}
-
-/// Joins the roots of perfect subtrees, largest first, to the root over all of them.
-fn fold_peaks(peaks: &[Hash]) -> Hash {
-    let joined = peaks.iter().copied().rev().reduce(|right, left| node_hash(&left, &right));
-    joined.unwrap_or_else(empty_root)
+fn root_of_full(reader: &dyn TileReader, id: TileId) -> Result<Hash, LogError> {
+    reader.full_tree(id)?.root(TILE_HEIGHT, 0).ok_or(LogError::Missing(id))
 }
 
 #[cfg(test)]

@@ -20,10 +20,12 @@ pub mod replay;
 pub mod retention;
 pub mod roster;
 pub mod statement;
+pub mod subtree;
 pub mod text;
 pub mod tile;
 pub mod tlog_proof;
 pub mod tree;
+pub mod verifier;
 
 mod error;
 mod snapshot;

@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::batch::{leaf_inputs_of, record_leaf};
+use super::batch::leaf_inputs_of;
 use super::block::{Block, BlockError};
 use super::checkpoint::{CheckpointError, SignedCheckpoint};
 use super::key::VerifierKey;
 use super::merkle::{MerkleError, verify_inclusion};
-use super::statement::Statement;
 use super::text::{TextError, parse_number};
 use super::tlog_proof::TlogProof;
+use super::verifier::ProofVerifier;
 use crate::base::bounded::HashPath;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
@@ -234,49 +234,13 @@ impl Proof {
     }
 
     /// Verifies everything against the ledger's key. With `writer_key`, the writer's signature too: then
-    /// even the ledger could not have made the statement up.
+    /// even the ledger could not have made the statement up. Many proofs are verified faster by one [`ProofVerifier`].
     pub fn verify(
         &self,
         ledger_key: &VerifierKey,
         writer_key: Option<&VerifierKey>,
     ) -> Result<Verified, ProofError> {
-        let is_ledger = |found: &str| {
-            if found == ledger_key.name() {
-                return Ok(());
-            }
-            let expected = ledger_key.name().to_owned();
-            Err(ProofError::Ledger { expected, found: found.to_owned() })
-        };
-        is_ledger(&self.ledger)?;
-        let (block, checkpoint) = verify_block(&self.block, &self.log_proof, ledger_key)?;
-        // The record is in the block. Index and size come from the block, which the log vouches for.
-        let statement = Statement::parse(&block.statement.text).map_err(BlockError::Head)?;
-        let Statement::Records(statement) = statement else { return Err(ProofError::NoRecords) };
-        is_ledger(&statement.ledger)?;
-        let (first, records) = (block.first_record, statement.records);
-        let position = self.record.checked_sub(first).filter(|p| *p < records);
-        let position = position.ok_or(ProofError::Range { record: self.record, first, records })?;
-        let leaf = record_leaf(&self.leaf_inputs);
-        verify_inclusion(leaf, position, records, &self.record_path, statement.records_root)
-            .map_err(ProofError::RecordInclusion)?;
-        // The writer.
-        let [signature] = &block.statement.signatures[..] else { return Err(ProofError::Signatures) };
-        if let Some(key) = writer_key {
-            let writer =
-                |_| ProofError::Writer { expected: key.name().to_owned(), found: signature.name.clone() };
-            block.statement.verify_signature(signature, key).map_err(writer)?;
-        }
-        Ok(Verified {
-            ledger: self.ledger.clone(),
-            record: self.record,
-            block_height: block.height,
-            committed: block.committed,
-            sealed: statement.sealed,
-            writer: signature.name.clone(),
-            writer_checked: writer_key.is_some(),
-            checkpoint,
-            leaf_inputs: self.leaf_inputs,
-        })
+        ProofVerifier::new(ledger_key).verify(self, writer_key).map(|(verified, _)| verified)
     }
 
     /// Whether `record`, the encoded bytes, is the record this proof is about. Meaningful only together
@@ -303,11 +267,20 @@ pub fn verify_block(
     log_proof: &str,
     ledger_key: &VerifierKey,
 ) -> Result<(Block, SignedCheckpoint), ProofError> {
+    verify_block_with(text, log_proof, |checkpoint| SignedCheckpoint::parse(checkpoint, ledger_key))
+}
+
+/// [`verify_block`] with the check of the checkpoint's text given.
+pub(super) fn verify_block_with(
+    text: &str,
+    log_proof: &str,
+    checkpoint: impl FnOnce(&str) -> Result<SignedCheckpoint, CheckpointError>,
+) -> Result<(Block, SignedCheckpoint), ProofError> {
     let log_proof = TlogProof::parse(log_proof).map_err(ProofError::LogProof)?;
     if log_proof.extra.is_some() {
         return Err(ProofError::Member("log_proof"));
     }
-    let checkpoint = SignedCheckpoint::parse(&log_proof.checkpoint, ledger_key)?;
+    let checkpoint = checkpoint(&log_proof.checkpoint)?;
     let block = Block::parse(text)?;
     if block.height != log_proof.index {
         return Err(ProofError::Height { block: block.height, log: log_proof.index });

@@ -1,5 +1,7 @@
 //! A typed client for the HTTP interface. It checks lengths and forms; what is signed is verified by the caller.
 
+mod retry;
+
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use crate::api::problem::Problem;
 use crate::api::route;
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_RESPONSE_BYTES, REQUEST_SECONDS};
+
+use retry::{Tried, patiently};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -151,6 +155,28 @@ impl Client {
         url: String,
         result: Result<Response<ureq::Body>, ureq::Error>,
     ) -> Result<Vec<u8>, ClientError> {
+        match self.tried(url, result) {
+            Tried::Done(answer) => answer,
+            Tried::Busy(refusal, _) => Err(refusal),
+        }
+    }
+
+    fn tried(&self, url: String, result: Result<Response<ureq::Body>, ureq::Error>) -> Tried<Vec<u8>> {
+        let header = result.as_ref().ok().and_then(|r| r.headers().get("retry-after")?.to_str().ok());
+        let after = header.and_then(|seconds| seconds.trim().parse().ok());
+        match (self.read(url, result), after) {
+            (Err(ClientError::Problem(p)), Some(after)) if p.status == 503 => {
+                Tried::Busy(ClientError::Problem(p), after)
+            }
+            (answer, _) => Tried::Done(answer),
+        }
+    }
+
+    fn read(
+        &self,
+        url: String,
+        result: Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Vec<u8>, ClientError> {
         let response =
             result.map_err(|e| ClientError::Unreachable { url: url.clone(), source: Box::new(e) })?;
         let status = response.status();
@@ -186,12 +212,16 @@ impl Client {
     /// `POST path` with a content type.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
         let url = self.url(path);
-        let mut request = self.agent.post(&url).header("content-type", content_type);
+        let result = self.send(&url, content_type, body);
+        self.finish(url, result)
+    }
+
+    fn send(&self, url: &str, content_type: &str, body: &[u8]) -> Result<Response<ureq::Body>, ureq::Error> {
+        let mut request = self.agent.post(url).header("content-type", content_type);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let result = request.send(body);
-        self.finish(url, result)
+        request.send(body)
     }
 
     fn json<T: DeserializeOwned>(&self, path: &str, body: &[u8]) -> Result<T, ClientError> {
@@ -319,13 +349,16 @@ impl Client {
         self.json(&path, &self.get(&path)?)
     }
 
+    /// Asks for what a reader may have; again, after a pause, while the server has no room for it.
     fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
         request: &impl serde::Serialize,
     ) -> Result<T, ClientError> {
         let request = serde_json::to_vec(request).unwrap_or_default();
-        self.json(path, &self.post(path, "application/json", &request)?)
+        let url = self.url(path);
+        let attempt = || self.tried(url.clone(), self.send(&url, "application/json", &request));
+        self.json(path, &patiently(attempt, std::thread::sleep)?)
     }
 
     /// Block bodies from `from` on, as many as the server gives at once; needs a session.

@@ -28,6 +28,7 @@ use crate::chain::statement::Statement;
 use crate::store::{Head, NewBlock, Store, StoreError};
 
 use super::erase::{Erasures, Order, Step, done_value};
+use super::prove::nodes_row;
 use super::recover::{recover, seal_state, tile_key};
 use super::search::epoch_rows;
 use super::{Guard, Job, LedgerError, Payload, Receipt, Shared, Submission, View};
@@ -90,6 +91,17 @@ impl Committer {
         self.erasures = Erasures::outstanding(&*self.store, &self.state)?;
         self.tell_erasures(None);
         Ok(())
+    }
+
+    /// Notes how far all orders are carried out, so that no start reads the whole authority sequence.
+    pub(super) fn note_examined(&mut self) {
+        // It only saves time: a store that cannot take it says so at the first write cycle.
+        if let Ok(Some(end)) = self.erasures.worth_noting(&*self.store, &self.state)
+            && let Some(last) = end.checked_sub(1)
+            && let Ok(Some(head)) = self.store.head()
+        {
+            let _ = self.store.append(head.size, &[], &[done_value(last)], &head);
+        }
     }
 
     /// Runs until every sender is gone and the queue is empty. Between cycles, and after each, records are erased; the rest
@@ -233,7 +245,7 @@ impl Committer {
             Ok(s) => s,
             Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
         };
-        let mut epoch = Vec::new();
+        let mut derived = Vec::new();
         let (leaf_inputs, body, tags) = match (&statement, body) {
             (Statement::Records(records), Some(Payload::Batch(bytes, commitment))) => {
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
@@ -242,7 +254,9 @@ impl Committer {
                 for l in &commitment.leaf_inputs {
                     inputs.extend_from_slice(&l.to_bytes());
                 }
-                epoch = epoch_rows(&*self.store, &cycle.derived, cycle.state.height(), &commitment.header)?;
+                let height = cycle.state.height();
+                derived = epoch_rows(&*self.store, &cycle.derived, height, &commitment.header)?;
+                derived.extend(nodes_row(height, commitment.leaf_inputs.len(), &commitment.nodes));
                 (inputs, Some(bytes), commitment.tags)
             }
             (Statement::Grant(_), Some(Payload::Grant(bytes))) => (Vec::new(), Some(bytes), Vec::new()),
@@ -267,7 +281,7 @@ impl Committer {
         for (id, tile) in cycle.log.append(block.hash()) {
             cycle.derived.push((tile_key(id), tile));
         }
-        cycle.derived.extend(epoch);
+        cycle.derived.extend(derived);
         cycle.held.insert((signer.clone(), sequence), (note_hash, Receipt { repeated: true, ..receipt }));
         cycle.blocks.push(NewBlock {
             height: block.height,

@@ -27,6 +27,8 @@ const DONE_KEY: &str = "erased-up-to";
 const STEP_RECORDS: u64 = 4096;
 /// Pause after a step that failed.
 const RETRY: Duration = Duration::from_secs(1);
+/// Authority statements after which a start notes that they hold no outstanding order, so that the next one need not read them.
+const NOTE_AFTER: u64 = 64;
 /// Block texts read at once.
 const BLOCKS_AT_ONCE: usize = 256;
 
@@ -68,14 +70,21 @@ pub(super) enum Step {
 impl Erasures {
     /// The orders of the chain that are not known to be carried out.
     pub(super) fn outstanding(store: &dyn Store, state: &State) -> Result<Erasures, LedgerError> {
-        let done = store.derived(DONE_KEY)?.and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)));
         let mut erasures = Erasures::default();
-        for sequence in done.unwrap_or_default()..state.authority().next_sequence {
+        for sequence in noted(store)?..state.authority().next_sequence {
             if let (_, Statement::Erasure(e)) = authority_statement(store, sequence)? {
                 erasures.orders.push_back(Order::new(&e));
             }
         }
         Ok(erasures)
+    }
+
+    /// How far the authority sequence is known to be carried out, if that is worth noting: the statements before this number hold no
+    /// outstanding order, and there are at least [`NOTE_AFTER`] of them after what is noted.
+    pub(super) fn worth_noting(&self, store: &dyn Store, state: &State) -> Result<Option<u64>, StoreError> {
+        let end = self.orders.front().map_or(state.authority().next_sequence, |o| o.sequence);
+        let since = end.saturating_sub(noted(store)?);
+        Ok((since >= NOTE_AFTER).then_some(end))
     }
 
     pub(super) fn add(&mut self, orders: Vec<Order>) {
@@ -122,6 +131,12 @@ impl Erasures {
     pub(super) fn set_failed(&mut self) {
         self.failed = Some(clock::monotonic());
     }
+}
+
+/// How many authority statements are noted as carried out.
+fn noted(store: &dyn Store) -> Result<u64, StoreError> {
+    let done = store.derived(DONE_KEY)?.and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)));
+    Ok(done.unwrap_or_default())
 }
 
 /// The derived value that says that the order with this sequence number, and all before it, are carried out.

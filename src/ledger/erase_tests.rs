@@ -4,7 +4,9 @@ use super::*;
 use crate::base::batch::Body;
 use crate::base::grant::{GrantBody, GrantBuilder, GrantEntry, GrantHead, blank, put_entry};
 use crate::base::record::Record;
-use crate::chain::authority::{ErasureStatement, GrantStatement, RETENTION_EXPIRED, RecordRange};
+use crate::chain::authority::{
+    ErasureStatement, GrantStatement, HoldAction, HoldStatement, RETENTION_EXPIRED, RecordRange,
+};
 use crate::chain::grant::{GrantError, slots_hash};
 use crate::chain::replay::ChainError;
 
@@ -188,6 +190,55 @@ fn a_start_finishes_what_a_crash_left() {
     // Nothing is left to do at the next start.
     b.reopen().unwrap();
     assert_eq!(b.ledger().health().erasures_pending, 0);
+}
+
+/// A start reads the authority sequence from the first order on that is not carried out, not from its beginning.
+#[test]
+fn a_start_does_not_read_the_whole_authority_sequence() {
+    let hold = |b: &Bench, action| {
+        let Head { next_sequence: sequence, previous } = b.ledger().view().state.authority();
+        let (hold, reason) = ("a".to_owned(), "litigation".to_owned());
+        let hold = HoldStatement {
+            ledger: ORIGIN.into(),
+            sequence,
+            previous,
+            issued: Timestamp::now(),
+            hold,
+            action,
+            reason,
+        };
+        let note = Statement::Hold(hold).sign(&b.officer).unwrap();
+        b.ledger().submit(Submission::statement(note)).unwrap().wait().unwrap();
+    };
+    let holds = |b: &Bench| {
+        for _ in 0..40 {
+            hold(b, HoldAction::Place(vec![RecordRange { first: 0, last: 0 }]));
+            hold(b, HoldAction::Release);
+        }
+    };
+    let opened = |b: &mut Bench| {
+        drop(b.ledger.take());
+        b.store.texts_read.store(0, Ordering::Relaxed);
+        b.reopen().unwrap();
+        b.store.texts_read.load(Ordering::Relaxed)
+    };
+    let noted = |b: &Bench| b.store.inner.derived("erased-up-to").unwrap().map(|v| v[7]);
+    let mut b = filled(6);
+    holds(&b);
+    assert_eq!((noted(&b), opened(&mut b) > 80), (None, true));
+    assert_eq!((noted(&b), opened(&mut b) < 5), (Some(81), true));
+    // Nothing is noted beyond an order that is not carried out.
+    b.store.unerasable.store(true, Ordering::Relaxed);
+    holds(&b);
+    b.erase(&[(2, 3)], "gdpr-17").unwrap();
+    holds(&b);
+    opened(&mut b);
+    assert_eq!((noted(&b), b.ledger().health().erasures_pending), (Some(161), 1));
+    opened(&mut b);
+    assert_eq!((noted(&b), b.is_erased(2)), (Some(161), (true, false)));
+    b.store.unerasable.store(false, Ordering::Relaxed);
+    b.wait_erased();
+    assert_eq!((b.is_erased(2), b.is_erased(3), noted(&b)), (GONE, GONE, Some(162)));
 }
 
 #[test]

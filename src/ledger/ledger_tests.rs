@@ -38,7 +38,7 @@ enum Fault {
 }
 
 /// A memory store whose appends fail on demand, and whose head can be made unreadable.
-struct Faulty {
+pub(super) struct Faulty {
     inner: MemoryStore,
     fault: Mutex<Fault>,
     unreadable: AtomicBool,
@@ -46,13 +46,16 @@ struct Faulty {
     unerasable: AtomicBool,
     /// How often a run of block texts was read.
     runs_read: AtomicUsize,
+    /// How often a single one was.
+    texts_read: AtomicUsize,
 }
 
 impl Faulty {
     fn new() -> Arc<Faulty> {
         let fault = Mutex::new(Fault::None);
-        let (unreadable, unerasable, runs_read) = Default::default();
-        Arc::new(Faulty { inner: MemoryStore::new(ORIGIN), fault, unreadable, unerasable, runs_read })
+        let (unreadable, unerasable, runs_read, texts_read) = Default::default();
+        let inner = MemoryStore::new(ORIGIN);
+        Arc::new(Faulty { inner, fault, unreadable, unerasable, runs_read, texts_read })
     }
 
     fn set(&self, fault: Fault) {
@@ -102,6 +105,7 @@ impl Store for Faulty {
         self.inner.scrub()
     }
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.texts_read.fetch_add(1, Ordering::Relaxed);
         self.inner.block_text(height)
     }
     fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
@@ -144,13 +148,13 @@ impl Store for Faulty {
 }
 
 /// A ledger on a faulty store, and a writer for it.
-struct Bench {
-    store: Arc<Faulty>,
+pub(super) struct Bench {
+    pub(super) store: Arc<Faulty>,
     ledger: Option<Ledger>,
     writer: Writer,
     readers: Vec<RosterReader>,
     key_text: String,
-    officer: SigningKey,
+    pub(super) officer: SigningKey,
     admin: SigningKey,
     dir: tempfile::TempDir,
 }
@@ -160,7 +164,7 @@ fn signer(name: &str) -> SigningKey {
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
         Bench::keeping(6)
     }
 
@@ -209,7 +213,7 @@ impl Bench {
         bench
     }
 
-    fn key(&self) -> SigningKey {
+    pub(super) fn key(&self) -> SigningKey {
         SigningKey::parse(&self.key_text).unwrap()
     }
 
@@ -221,26 +225,26 @@ impl Bench {
         Options { key: self.key(), guard: self.guard_path(), accept_database_head }
     }
 
-    fn ledger(&self) -> &Ledger {
+    pub(super) fn ledger(&self) -> &Ledger {
         self.ledger.as_ref().unwrap()
     }
 
     /// Stops the ledger and opens it again.
-    fn reopen(&mut self) -> Result<(), LedgerError> {
+    pub(super) fn reopen(&mut self) -> Result<(), LedgerError> {
         drop(self.ledger.take());
         self.ledger = Some(Ledger::open(self.store.clone(), self.options(false))?);
         Ok(())
     }
 
     /// A signed batch of `n` events; the writer moves on.
-    fn batch(&mut self, n: usize) -> (Note, Vec<u8>) {
+    pub(super) fn batch(&mut self, n: usize) -> (Note, Vec<u8>) {
         let now = Timestamp::now();
         let events: Vec<String> = (0..n).map(|i| format!(r#"{{"action":"read","n":{i}}}"#)).collect();
         let sealed = self.writer.seal_events(Purpose::Events, &self.readers, &events, now).unwrap();
         (sealed.note, sealed.body)
     }
 
-    fn submit(&self, (note, body): (Note, Vec<u8>)) -> Result<Receipt, LedgerError> {
+    pub(super) fn submit(&self, (note, body): (Note, Vec<u8>)) -> Result<Receipt, LedgerError> {
         self.ledger().submit(Submission::batch(note, body)?)?.wait()
     }
 

@@ -10,7 +10,9 @@ mod erase;
 mod error;
 mod grants;
 mod guard;
+mod prove;
 mod read;
+mod recent;
 mod recover;
 mod search;
 
@@ -40,7 +42,8 @@ pub use erase::blank_grants;
 pub use error::LedgerError;
 pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
 pub use guard::{Guard, GuardError};
-pub use read::{BlockBody, Prover, RecordBytes};
+pub use prove::{AtHand, Prover, TilesAtHand, nodes_row};
+pub use read::{BlockBody, RecordBytes};
 pub use recover::{StoredTiles, restore_log, tile_key};
 pub use search::{TagPage, TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
 
@@ -151,6 +154,7 @@ struct Shared {
     /// Records ordered to be erased that may still be in the store: nobody gets them any more.
     erasing: RwLock<Arc<Vec<RecordRange>>>,
     authority: grants::AuthorityIndex,
+    at_hand: Arc<AtHand>,
 }
 
 impl Shared {
@@ -258,11 +262,13 @@ impl Ledger {
             queued_bytes: AtomicUsize::new(0),
             erasing: RwLock::default(),
             authority: grants::AuthorityIndex::default(),
+            at_hand: Arc::default(),
         });
         let mut committer =
             commit::Committer::new(store.clone(), options.key, guard, state, log, shared.clone());
         committer.align_guard()?;
         committer.find_erasures()?;
+        committer.note_examined();
         let (queue, jobs) = sync_channel(MAX_QUEUED_SUBMISSIONS);
         let thread = std::thread::Builder::new()
             .name("commit".into())

@@ -4,16 +4,14 @@
 
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_BATCH_BYTES;
-use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
-use crate::chain::batch::record_leaf;
-use crate::chain::log::Log;
+use crate::base::record::Record;
 use crate::chain::proof::Proof;
 use crate::chain::replay::Head as SequenceHead;
 use crate::chain::tile::TileId;
 use crate::chain::tlog_proof::TlogProof;
-use crate::chain::tree::BlockTree;
-use crate::store::{BlockInfo, Store, StoreStats};
+use crate::store::StoreStats;
 
+use super::prove::{Prover, TilesAtHand};
 use super::recover::StoredTiles;
 use super::{Ledger, LedgerError, View};
 
@@ -114,7 +112,8 @@ impl Ledger {
 
     /// Makes existence proofs of several records as they are asked for, all against the checkpoint of `view`.
     pub fn prover<'a>(&'a self, view: &'a View) -> Prover<'a> {
-        Prover::new(&*self.store, &view.log, &view.checkpoint, view.state.next_record())
+        let at_hand = self.shared.at_hand.clone();
+        Prover::with(&*self.store, &view.log, &view.checkpoint, view.state.next_record(), at_hand)
     }
 
     /// The proof that a block is in the log of the current checkpoint.
@@ -129,7 +128,7 @@ impl Ledger {
     fn log_proof(&self, view: &View, height: u64) -> Result<TlogProof, LedgerError> {
         let path = view
             .log
-            .inclusion_path(&StoredTiles(&*self.store), height, view.log.size())
+            .inclusion_path(&TilesAtHand(&*self.store, &self.shared.at_hand), height, view.log.size())
             .map_err(|e| LedgerError::Damaged { what: e.to_string() })?;
         Ok(TlogProof { extra: None, index: height, path, checkpoint: view.checkpoint.clone() })
     }
@@ -185,81 +184,5 @@ impl Ledger {
     /// Bytes and rows of the store's parts.
     pub fn stats(&self) -> Result<StoreStats, LedgerError> {
         Ok(self.store.stats()?)
-    }
-}
-
-/// Makes existence proofs from stored blocks, for a ledger or a verified copy of one.
-pub struct Prover<'a> {
-    store: &'a dyn Store,
-    log: &'a Log,
-    checkpoint: &'a str,
-    records: u64,
-    /// The block of the last proof: its text, log proof, leaf inputs and tree.
-    last: Option<ProvenBlock>,
-}
-
-struct ProvenBlock {
-    info: BlockInfo,
-    text: String,
-    log_proof: String,
-    inputs: Vec<LeafInputs>,
-    tree: BlockTree,
-}
-
-impl<'a> Prover<'a> {
-    /// For one store, its log, the checkpoint over that log, and the number of records the checkpoint covers.
-    pub fn new(store: &'a dyn Store, log: &'a Log, checkpoint: &'a str, records: u64) -> Prover<'a> {
-        Prover { store, log, checkpoint, records, last: None }
-    }
-
-    /// The proof of one record. Cheapest if the one before was of the same block.
-    pub fn proof(&mut self, record: u64) -> Result<Proof, LedgerError> {
-        let count = self.records;
-        let missing = || LedgerError::NotFound { what: "record", index: record, count };
-        if record >= count {
-            return Err(missing());
-        }
-        let is_in = |b: &ProvenBlock| {
-            (b.info.first_record..b.info.first_record + u64::from(b.info.records)).contains(&record)
-        };
-        if !self.last.as_ref().is_some_and(is_in) {
-            let info = self.store.block_of_record(record)?.ok_or_else(missing)?;
-            self.last = Some(self.block(info)?);
-        }
-        let block = self.last.as_ref().ok_or_else(missing)?;
-        let damaged =
-            |what: &str| LedgerError::Damaged { what: format!("block {}: {what}", block.info.height) };
-        let position = (record - block.info.first_record) as usize;
-        let own = block.inputs.get(position).ok_or_else(|| damaged("it has fewer leaves than records"))?;
-        let record_path = block.tree.path(position).ok_or_else(|| damaged("no path for the record"))?;
-        Ok(Proof {
-            ledger: self.store.origin().to_owned(),
-            record,
-            leaf_inputs: *own,
-            record_path,
-            block: block.text.clone(),
-            log_proof: block.log_proof.clone(),
-        })
-    }
-
-    fn block(&self, info: BlockInfo) -> Result<ProvenBlock, LedgerError> {
-        let height = info.height;
-        let damaged = |what: String| LedgerError::Damaged { what: format!("block {height}: {what}") };
-        let bytes = self.store.leaf_inputs(height)?.unwrap_or_default();
-        let inputs = bytes
-            .chunks(LEAF_INPUTS_LEN)
-            .map(LeafInputs::from_bytes)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| damaged("its leaf inputs are cut short".into()))?;
-        let tree = BlockTree::new(&inputs.iter().map(record_leaf).collect::<Vec<_>>());
-        let text = self.store.block_text(height)?.ok_or_else(|| damaged("it is missing".into()))?;
-        let text = String::from_utf8(text).map_err(|_| damaged("it is not text".into()))?;
-        let path = self
-            .log
-            .inclusion_path(&StoredTiles(self.store), height, self.log.size())
-            .map_err(|e| damaged(e.to_string()))?;
-        let checkpoint = self.checkpoint.to_owned();
-        let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
-        Ok(ProvenBlock { info, text, log_proof, inputs, tree })
     }
 }

@@ -10,6 +10,7 @@ mod reading;
 mod search;
 mod session;
 mod state;
+mod turns;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -40,9 +41,12 @@ pub use gateway::{Events, Gateway, IntakeError, Logged};
 use problem::Failure;
 use session::Sessions;
 use state::{App, Counters};
+use turns::Turns;
 
 /// How long requests under way may take to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long a search waits for its turn.
+const SEARCH_WAIT: Duration = Duration::from_secs(SEARCH_WAIT_SECONDS);
 
 /// Why the server could not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +129,7 @@ impl Server {
             ingest_tokens: options.ingest_tokens,
             counters: Counters::default(),
             body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
-            searches: Semaphore::new(MAX_CONCURRENT_SEARCHES),
+            searches: Turns::new(MAX_CONCURRENT_SEARCHES, MAX_WAITING_SEARCHES, SEARCH_WAIT),
         });
         Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new(), gateway: thread })
     }

@@ -26,12 +26,14 @@ use crate::base::limits::{
     MAX_SEARCH_REQUEST_BYTES, MAX_SEARCH_TAGS,
 };
 use crate::base::record::Tag;
+use crate::base::threads::in_parts;
 use crate::chain::proof::record_id;
-use crate::ledger::TagPage;
+use crate::ledger::{TagPage, View};
 
 use super::problem::Failure;
 use super::reading::{granted_message, log_event};
 use super::state::{App, Counters};
+use super::turns::NoTurn;
 
 /// Before a byte of the body is read: the session, and room for the body.
 pub(super) async fn session_first(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -115,8 +117,12 @@ pub(super) async fn search(
         .ok_or_else(|| invalid("a tag is 16 lower-case hexadecimal digits"))?;
     let limit = request.limit.clamp(1, MAX_SEARCH_HITS);
     let found = {
-        let _turn = app.searches.try_acquire().map_err(|_| {
-            Failure::new(Code::Overloaded, "other searches are under way; send this again in a moment")
+        let _turn = app.searches.take().await.map_err(|why| {
+            let others = match why {
+                NoTurn::Full => "too many searches are waiting already",
+                NoTurn::TooLong => "other searches take too long",
+            };
+            Failure::new(Code::Overloaded, format!("{others}; send this again in a moment"))
         })?;
         block_in_place(|| app.ledger.find_tagged(&query, request.from, limit))?
     };
@@ -158,7 +164,32 @@ pub(super) async fn records(
 
 fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, Failure> {
     let view = app.ledger.view();
-    let mut prover = app.ledger.prover(&view);
+    // Together the parts are no longer than one answer may be.
+    let parts = in_parts(asked, |part| {
+        collect_part(app, &view, recipient, part, MAX_BULK_BYTES * part.len() / asked.len())
+    });
+    let mut all = RecordsMessage { headers: BTreeMap::new(), records: Vec::with_capacity(asked.len()) };
+    for part in parts {
+        let (part, whole) = part?;
+        all.headers.extend(part.headers);
+        all.records.extend(part.records);
+        if !whole {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Some records, ending early before there are more than `most` bytes, and whether it is all of them. The first record asked for is
+/// there whatever its length.
+fn collect_part(
+    app: &App,
+    view: &View,
+    recipient: &str,
+    asked: &[u64],
+    most: usize,
+) -> Result<(RecordsMessage, bool), Failure> {
+    let mut prover = app.ledger.prover(view);
     let mut headers = BTreeMap::new();
     let mut records = Vec::with_capacity(asked.len());
     let mut bytes = 0;
@@ -167,8 +198,8 @@ fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, 
         let proof = prover.proof(*index)?.to_json();
         let header = if headers.contains_key(&found.block) { 0 } else { found.header.len() };
         bytes += (found.record.len() + header) * 4 / 3 + proof.len();
-        if bytes > MAX_BULK_BYTES && !records.is_empty() {
-            break;
+        if bytes > most && Some(index) != asked.first() {
+            return Ok((RecordsMessage { headers, records }, false));
         }
         headers.entry(found.block).or_insert_with(|| to_base64(&found.header));
         records.push(ProvenRecord {
@@ -179,5 +210,5 @@ fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, 
             grants: app.ledger.granted(*index, recipient)?.into_iter().map(granted_message).collect(),
         });
     }
-    Ok(RecordsMessage { headers, records })
+    Ok((RecordsMessage { headers, records }, true))
 }

@@ -17,6 +17,7 @@ use crate::seal::reader_key::Recipient;
 use super::gateway::Gateway;
 use super::problem::Failure;
 use super::session::Sessions;
+use super::turns::Turns;
 
 /// Counters for `/metrics`.
 #[derive(Default)]
@@ -49,8 +50,8 @@ pub struct App {
     pub(super) counters: Counters,
     /// One permit a KiB of request body being taken in.
     pub(super) body_room: Arc<Semaphore>,
-    /// One permit a search.
-    pub(super) searches: Semaphore,
+    /// For searches.
+    pub(super) searches: Turns,
 }
 
 /// A reader with a session, still in the roster.

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::hash::Hash;
-use crate::base::record::Tag;
+use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 pub use erase::{ErasedBody, erase_from_body};
 pub use error::StoreError;
@@ -170,6 +170,14 @@ pub trait Store: Send + Sync {
 
     /// The leaf inputs of a block's records; empty for a block without records.
     fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The leaf inputs of `count` records of a block from position `first` on, without reading all of the block's if that can be
+    /// avoided: fewer if the block ends before, none if there is no block.
+    fn leaf_range(&self, height: u64, first: usize, count: usize) -> Result<Vec<u8>, StoreError> {
+        let all = self.leaf_inputs(height)?.unwrap_or_default();
+        let bytes = |records: usize| records.saturating_mul(LEAF_INPUTS_LEN);
+        Ok(all.into_iter().skip(bytes(first)).take(bytes(count)).collect())
+    }
 
     /// The body of a block; `None` too for a block without one.
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError>;

@@ -30,6 +30,7 @@ use super::{BlockInfo, BlockTag, Head, NewBlock, Store, StoreError, StoreStats, 
 use crate::base::batch::Body;
 use crate::base::clock;
 use crate::base::hash::{HASH_LEN, Hash};
+use crate::base::limits::MAX_BATCH_BYTES;
 use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A ledger's database file.
@@ -116,15 +117,22 @@ fn block_of_record(conn: &Connection, record: i64) -> SqlResult<Option<BlockInfo
     Ok(block.filter(|b| (record as u64) - b.first_record < u64::from(b.records)))
 }
 
+/// Most batch headers are not longer, in bytes: some ten readers.
+const USUAL_HEADER_BYTES: usize = 2048;
+
 /// Everything before the records of a body; empty if the body is gone.
 fn body_front(conn: &Connection, block: &BlockInfo) -> SqlResult<Vec<u8>> {
     let height = block.height as i64;
     let mut front = Vec::new();
-    BODIES.read(conn, height, 0, Body::front_len(0, 0), &mut front)?;
+    // A row is read whole, however little of it is wanted: once, if the header is not unusually long.
+    BODIES.read(conn, height, 0, Body::front_len(USUAL_HEADER_BYTES, block.records as usize), &mut front)?;
     let header_len = front.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
     let len = Body::front_len(header_len as usize, block.records as usize);
-    front.clear();
-    BODIES.read(conn, height, 0, len, &mut front)?;
+    if let Some(rest) = len.checked_sub(front.len()) {
+        let at = front.len();
+        BODIES.read(conn, height, at, rest, &mut front)?;
+    }
+    front.truncate(len);
     Ok(front)
 }
 
@@ -251,6 +259,18 @@ impl Store for SqliteStore {
             }
             found => Ok(found.map(|(_, bytes)| bytes)),
         }
+    }
+
+    fn leaf_range(&self, height: u64, first: usize, count: usize) -> Result<Vec<u8>, StoreError> {
+        let Some(height) = key(height) else { return Ok(Vec::new()) };
+        let bytes = |records: usize| records.saturating_mul(LEAF_INPUTS_LEN).min(MAX_BATCH_BYTES);
+        self.pool.read(|tx| {
+            let mut out = Vec::new();
+            // Beyond the longest block another one's rows would follow.
+            let len = bytes(count).min(MAX_BATCH_BYTES - bytes(first));
+            LEAVES.read(tx, height, bytes(first), len, &mut out)?;
+            Ok(out)
+        })
     }
 
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {

@@ -1,0 +1,236 @@
+//! Existence proofs from stored blocks, for a ledger or a verified copy of one.
+//!
+//! A proof reads 64 leaf inputs of its block and the roots over each 64 leaves, the block's **nodes**: 0.5 bytes a record, stored
+//! as a derived value with blocks of some size and computed for all others. They depend on leaf inputs alone, which an
+//! erasure leaves in place. Nothing stored is believed: nodes that do not lead to the root the writer signed are computed
+//! again, and leaf inputs that do not are damage.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::hash::{HASH_LEN, Hash};
+use crate::base::limits::{MAX_BLOCK_NODES_AT_HAND, MAX_TILES_AT_HAND, MIN_STORED_NODES_RECORDS};
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
+use crate::chain::batch::record_leaf;
+use crate::chain::block::Block;
+use crate::chain::log::{Log, LogError, TileReader};
+use crate::chain::proof::Proof;
+use crate::chain::statement::Statement;
+use crate::chain::subtree::Subtrees;
+use crate::chain::tile::TileId;
+use crate::chain::tlog_proof::TlogProof;
+use crate::chain::tree::{BlockTree, LEAVES_PER_NODE, nodes, path_through};
+use crate::store::{BlockInfo, Store};
+
+use super::LedgerError;
+use super::recent::Recent;
+use super::recover::StoredTiles;
+
+/// The derived value to write with a block: its [`nodes`], unless it has too few records for them to be worth it.
+pub fn nodes_row(height: u64, records: usize, nodes: &[Hash]) -> Option<(String, Vec<u8>)> {
+    (records >= MIN_STORED_NODES_RECORDS)
+        .then(|| (nodes_key(height), nodes.iter().flat_map(|n| n.0).collect()))
+}
+
+fn nodes_key(height: u64) -> String {
+    format!("nodes/{height}")
+}
+
+/// What proofs are made from and never changes, kept for the next proof. Bounded.
+pub struct AtHand {
+    tiles: Mutex<Recent<TileId, Arc<Subtrees>>>,
+    blocks: Mutex<Recent<u64, Arc<BlockNodes>>>,
+}
+
+impl Default for AtHand {
+    fn default() -> AtHand {
+        AtHand {
+            tiles: Mutex::new(Recent::new(MAX_TILES_AT_HAND)),
+            blocks: Mutex::new(Recent::new(MAX_BLOCK_NODES_AT_HAND)),
+        }
+    }
+}
+
+/// [`StoredTiles`] that are kept once read.
+pub struct TilesAtHand<'a>(pub &'a dyn Store, pub &'a AtHand);
+
+impl TileReader for TilesAtHand<'_> {
+    fn full_tile(&self, id: TileId) -> Result<Option<Vec<u8>>, String> {
+        StoredTiles(self.0).full_tile(id)
+    }
+
+    fn full_tree(&self, id: TileId) -> Result<Arc<Subtrees>, LogError> {
+        let tiles = || self.1.tiles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tree) = tiles().get(&id) {
+            return Ok(tree);
+        }
+        let tree = StoredTiles(self.0).full_tree(id)?;
+        tiles().put(id, tree.clone());
+        Ok(tree)
+    }
+}
+
+/// The nodes of one block, which lead to the records root of its statement.
+struct BlockNodes {
+    nodes: Vec<Hash>,
+    tree: BlockTree,
+}
+
+/// Makes existence proofs against one checkpoint. Cheapest if one proof after the other is of the same block.
+pub struct Prover<'a> {
+    store: &'a dyn Store,
+    log: &'a Log,
+    checkpoint: &'a str,
+    records: u64,
+    at_hand: Arc<AtHand>,
+    /// The block of the last proof.
+    last: Option<ProvenBlock>,
+}
+
+struct ProvenBlock {
+    info: BlockInfo,
+    text: String,
+    log_proof: String,
+    nodes: Arc<BlockNodes>,
+    /// The group of leaves of the last proof.
+    group: Option<Group>,
+}
+
+/// The leaves under one node.
+struct Group {
+    number: usize,
+    inputs: Vec<LeafInputs>,
+    tree: BlockTree,
+}
+
+impl<'a> Prover<'a> {
+    /// For one store, its log, the checkpoint over that log, and the number of records the checkpoint covers.
+    pub fn new(store: &'a dyn Store, log: &'a Log, checkpoint: &'a str, records: u64) -> Prover<'a> {
+        Prover::with(store, log, checkpoint, records, Arc::default())
+    }
+
+    /// [`Prover::new`] with what other provers of the same store have at hand.
+    pub fn with(
+        store: &'a dyn Store,
+        log: &'a Log,
+        checkpoint: &'a str,
+        records: u64,
+        at_hand: Arc<AtHand>,
+    ) -> Prover<'a> {
+        Prover { store, log, checkpoint, records, at_hand, last: None }
+    }
+
+    /// The proof of one record.
+    pub fn proof(&mut self, record: u64) -> Result<Proof, LedgerError> {
+        let count = self.records;
+        let missing = || LedgerError::NotFound { what: "record", index: record, count };
+        if record >= count {
+            return Err(missing());
+        }
+        let is_in = |b: &ProvenBlock| {
+            (b.info.first_record..b.info.first_record + u64::from(b.info.records)).contains(&record)
+        };
+        let mut block = match self.last.take().filter(is_in) {
+            Some(block) => block,
+            None => self.block(self.store.block_of_record(record)?.ok_or_else(missing)?)?,
+        };
+        let height = block.info.height;
+        let position = (record - block.info.first_record) as usize;
+        let number = position / LEAVES_PER_NODE;
+        let group = match block.group.take().filter(|g| g.number == number) {
+            Some(group) => group,
+            None => self.group(&block, number)?,
+        };
+        let own = group.inputs.get(position % LEAVES_PER_NODE);
+        let path = path_through(&group.tree, &block.nodes.tree, position);
+        let (Some(own), Some(record_path)) = (own, path) else {
+            return Err(damaged(height, "it has fewer leaves than records"));
+        };
+        let proof = Proof {
+            ledger: self.store.origin().to_owned(),
+            record,
+            leaf_inputs: *own,
+            record_path,
+            block: block.text.clone(),
+            log_proof: block.log_proof.clone(),
+        };
+        block.group = Some(group);
+        self.last = Some(block);
+        Ok(proof)
+    }
+
+    fn block(&self, info: BlockInfo) -> Result<ProvenBlock, LedgerError> {
+        let height = info.height;
+        let text = self.store.block_text(height)?.ok_or_else(|| damaged(height, "it is missing"))?;
+        let text = String::from_utf8(text).map_err(|_| damaged(height, "it is not text"))?;
+        let nodes = self.nodes(&info, &text)?;
+        let path = self
+            .log
+            .inclusion_path(&TilesAtHand(self.store, &self.at_hand), height, self.log.size())
+            .map_err(|e| damaged(height, e))?;
+        let checkpoint = self.checkpoint.to_owned();
+        let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
+        Ok(ProvenBlock { info, text, log_proof, nodes, group: None })
+    }
+
+    /// The nodes of a block, from what is at hand, as stored, or from all its leaves.
+    fn nodes(&self, info: &BlockInfo, text: &str) -> Result<Arc<BlockNodes>, LedgerError> {
+        let height = info.height;
+        let blocks = || self.at_hand.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(nodes) = blocks().get(&height) {
+            return Ok(nodes);
+        }
+        let statement = Block::parse(text).ok().and_then(|b| Statement::parse(&b.statement.text).ok());
+        let Some(Statement::Records(signed)) = statement else {
+            return Err(damaged(height, "its statement is not one of records"));
+        };
+        let lead_to_root = |nodes: Vec<Hash>| {
+            let tree = BlockTree::new(&nodes);
+            (tree.root() == signed.records_root).then_some(BlockNodes { nodes, tree })
+        };
+        let stored = match info.records as usize >= MIN_STORED_NODES_RECORDS {
+            true => self.store.derived(&nodes_key(height))?,
+            false => None,
+        };
+        let stored = stored.and_then(|bytes| {
+            let (hashes, rest) = bytes.as_chunks::<HASH_LEN>();
+            lead_to_root(hashes.iter().map(|h| Hash(*h)).collect()).filter(|_| rest.is_empty())
+        });
+        let found = match stored {
+            Some(found) => found,
+            None => {
+                let inputs = leaf_inputs(height, &self.store.leaf_inputs(height)?.unwrap_or_default())?;
+                let leaves: Vec<Hash> = inputs.iter().map(record_leaf).collect();
+                lead_to_root(nodes(&leaves)).ok_or_else(|| {
+                    damaged(height, "its leaf inputs do not have the root that its writer signed")
+                })?
+            }
+        };
+        let found = Arc::new(found);
+        blocks().put(height, found.clone());
+        Ok(found)
+    }
+
+    fn group(&self, block: &ProvenBlock, number: usize) -> Result<Group, LedgerError> {
+        let height = block.info.height;
+        let bytes = self.store.leaf_range(height, number * LEAVES_PER_NODE, LEAVES_PER_NODE)?;
+        let inputs = leaf_inputs(height, &bytes)?;
+        let tree = BlockTree::new(&inputs.iter().map(record_leaf).collect::<Vec<_>>());
+        if block.nodes.nodes.get(number) != Some(&tree.root()) {
+            return Err(damaged(height, "its leaf inputs do not have the root that its writer signed"));
+        }
+        Ok(Group { number, inputs, tree })
+    }
+}
+
+fn damaged(height: u64, what: impl std::fmt::Display) -> LedgerError {
+    LedgerError::Damaged { what: format!("block {height}: {what}") }
+}
+
+fn leaf_inputs(height: u64, bytes: &[u8]) -> Result<Vec<LeafInputs>, LedgerError> {
+    let all = bytes.chunks(LEAF_INPUTS_LEN).map(LeafInputs::from_bytes).collect::<Result<_, _>>();
+    all.map_err(|_| damaged(height, "its leaf inputs are cut short"))
+}
+
+#[cfg(test)]
+#[path = "prove_tests.rs"]
+mod tests;

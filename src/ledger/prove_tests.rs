@@ -1,0 +1,151 @@
+//! Proofs from parts of a block's tree are those from the whole tree, whatever has become of the stored nodes.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::super::tests::Bench;
+use super::*;
+use crate::base::clock::Timestamp;
+use crate::chain::authority::{ErasureStatement, RecordRange};
+use crate::ledger::{Submission, View};
+use crate::store::{MemoryStore, NewBlock};
+
+/// A ledger with one block of each of these sizes, from block 1 on.
+fn ledger(sizes: &[usize]) -> Bench {
+    let mut b = Bench::new();
+    for n in sizes {
+        let batch = b.batch(*n);
+        b.submit(batch).unwrap();
+    }
+    b
+}
+
+/// The proof made from all leaves of a block.
+fn whole(b: &Bench, view: &View, height: u64, position: usize) -> Proof {
+    let info = b.store.block_info(height).unwrap().unwrap();
+    let inputs = leaf_inputs(height, &b.store.leaf_inputs(height).unwrap().unwrap()).unwrap();
+    let tree = BlockTree::new(&inputs.iter().map(record_leaf).collect::<Vec<_>>());
+    let path = view.log.inclusion_path(&StoredTiles(&*b.store), height, view.log.size()).unwrap();
+    let log_proof = TlogProof { extra: None, index: height, path, checkpoint: view.checkpoint.clone() };
+    Proof {
+        ledger: b.store.origin().to_owned(),
+        record: info.first_record + position as u64,
+        leaf_inputs: inputs[position],
+        record_path: tree.path(position).unwrap(),
+        block: String::from_utf8(b.store.block_text(height).unwrap().unwrap()).unwrap(),
+        log_proof: log_proof.to_string(),
+    }
+}
+
+/// Every proof of the blocks 1 to `blocks`, by one prover and by one each, is the whole tree's and verifies.
+fn check(b: &Bench, blocks: u64) {
+    let (view, key) = (b.ledger().view(), b.key().verifier());
+    let mut prover = b.ledger().prover(&view);
+    for height in 1..=blocks {
+        let info = b.store.block_info(height).unwrap().unwrap();
+        for position in (0..info.records as usize).step_by(1 + info.records as usize / 40) {
+            let record = info.first_record + position as u64;
+            let proof = prover.proof(record).unwrap();
+            assert_eq!(proof, whole(b, &view, height, position), "{height} {position}");
+            assert_eq!(proof, b.ledger().proof(record).unwrap());
+            proof.verify(&key, None).unwrap();
+        }
+    }
+}
+
+fn set(b: &Bench, height: u64, value: &[u8]) {
+    let head = b.store.head().unwrap().unwrap();
+    b.store.append(head.size, &[], &[(nodes_key(height), value.to_vec())], &head).unwrap();
+}
+
+#[test]
+fn proofs_are_those_of_the_whole_tree() {
+    let sizes = [1, 63, 64, 65, 256, 257, 300, 1000];
+    let b = ledger(&sizes);
+    for (height, n) in (1..).zip(sizes) {
+        let row = b.store.derived(&nodes_key(height)).unwrap();
+        assert_eq!(row.map(|r| r.len()), (n > 256).then_some(n.div_ceil(64) * 32), "{n}");
+    }
+    check(&b, 8);
+}
+
+#[test]
+fn nodes_that_are_wrong_or_missing_are_computed_again() {
+    let mut b = ledger(&[300, 500]);
+    let good = b.store.derived(&nodes_key(1)).unwrap().unwrap();
+    let mut flipped = good.clone();
+    flipped[70] ^= 1;
+    let other = b.store.derived(&nodes_key(2)).unwrap().unwrap();
+    let longer = [&good[..], &[0]].concat();
+    for bad in [&[][..], &good[..good.len() - 1], &good[..good.len() - 32], &longer, &flipped, &other] {
+        set(&b, 1, bad);
+        // What the running ledger has at hand is forgotten.
+        b.reopen().unwrap();
+        check(&b, 2);
+    }
+}
+
+#[test]
+fn an_erasure_leaves_all_proofs_as_they_are() {
+    let mut b = ledger(&[300, 70]);
+    let before: Vec<Proof> = (0..370).map(|r| b.ledger().proof(r).unwrap()).collect();
+    let authority = b.ledger().view().state.authority();
+    let order = Statement::Erasure(ErasureStatement {
+        ledger: b.store.origin().to_owned(),
+        sequence: authority.next_sequence,
+        previous: authority.previous,
+        issued: Timestamp::now(),
+        reason: "subject-request".into(),
+        legal_basis: "gdpr-art-17".into(),
+        records: vec![RecordRange { first: 5, last: 320 }],
+    });
+    b.ledger().submit(Submission::statement(order.sign(&b.officer).unwrap())).unwrap().wait().unwrap();
+    b.reopen().unwrap();
+    assert!(b.ledger().record(64).unwrap().is_erased() && !b.ledger().record(321).unwrap().is_erased());
+    check(&b, 2);
+    for (record, before) in (0..).zip(before) {
+        let now = b.ledger().proof(record).unwrap();
+        assert_eq!((now.leaf_inputs, now.record_path), (before.leaf_inputs, before.record_path), "{record}");
+    }
+}
+
+#[test]
+fn damaged_leaf_inputs_give_no_proof() {
+    let b = ledger(&[300]);
+    let view = b.ledger().view();
+    let inputs = b.store.leaf_inputs(1).unwrap().unwrap();
+    let copy = |inputs: Vec<u8>, nodes: bool| {
+        let store = MemoryStore::new(b.store.origin());
+        let blocks: Vec<NewBlock> = (0..2)
+            .map(|height| {
+                let info = b.store.block_info(height).unwrap().unwrap();
+                let text = b.store.block_text(height).unwrap().unwrap();
+                NewBlock {
+                    height,
+                    first_record: info.first_record,
+                    records: info.records,
+                    text,
+                    leaf_inputs: if height == 1 { inputs.clone() } else { Vec::new() },
+                    signer: info.signer,
+                    sequence: info.sequence,
+                    body: b.store.body(height).unwrap(),
+                    tags: Vec::new(),
+                }
+            })
+            .collect();
+        let row = (nodes_key(1), b.store.derived(&nodes_key(1)).unwrap().unwrap());
+        let derived = if nodes { vec![row] } else { Vec::new() };
+        store.append(0, &blocks, &derived, &b.store.head().unwrap().unwrap()).unwrap();
+        store
+    };
+    let prove = |store: &MemoryStore, record| {
+        Prover::new(store, &view.log, &view.checkpoint, 300).proof(record).map_err(|e| e.to_string())
+    };
+    assert_eq!(prove(&copy(inputs.clone(), true), 70).unwrap(), b.ledger().proof(70).unwrap());
+    let mut changed = inputs.clone();
+    changed[70 * 96 + 33] ^= 1;
+    let with_nodes = copy(changed.clone(), true);
+    assert!(prove(&with_nodes, 70).unwrap_err().contains("block 1: its leaf inputs"));
+    assert!(prove(&with_nodes, 100).unwrap_err().contains("block 1: its leaf inputs"));
+    // What is not touched can still be proved with the nodes, and without them nothing.
+    assert_eq!(prove(&with_nodes, 128).unwrap(), b.ledger().proof(128).unwrap());
+    assert!(prove(&copy(changed, false), 128).unwrap_err().contains("the root that its writer signed"));
+}

@@ -600,7 +600,7 @@ fn memory_store_conforms() {
 fn sqlite_store_conforms() {
     let dir = tempfile::tempdir().unwrap();
     let count = std::cell::Cell::new(0);
-    for shape in [IndexShape::default(), SHAPE, IndexShape { segment_records: 1, ..SHAPE }] {
+    for shape in [IndexShape::default(), SHAPE, IndexShape { segment_records: 20, ..SHAPE }] {
         conformance(|| {
             count.set(count.get() + 1);
             let path = dir.path().join(format!("{}.db", count.get()));

@@ -14,8 +14,8 @@ use super::runs_codec::Entry;
 use super::stored;
 use super::tail::tag_entries;
 use super::writer::{Writer, read_size};
-use crate::base::wire::WireError;
 use super::{block_info, block_of_record, body, index, key};
+use crate::base::wire::WireError;
 
 impl Writer {
     /// One durable transaction.
@@ -38,8 +38,7 @@ impl Writer {
                     let erased = erase_from_body(&old, &leaves, |p| here.contains(&u64::from(p)))
                         .map_err(|e| self.corrupt(format!("body of block {height}: {e}")))?;
                     if erased.records > 0 {
-                        let damaged =
-                            |e: WireError| self.corrupt(format!("body of block {height}: {e}"));
+                        let damaged = |e: WireError| self.corrupt(format!("body of block {height}: {e}"));
                         let before = stored::pack(&old, &leaves).map_err(damaged)?.len();
                         let after = stored::pack(&erased.body, &leaves).map_err(damaged)?;
                         BODIES.overwrite(tx, height, &after).map_err(sql)?;
@@ -85,8 +84,7 @@ struct Freed {
 
 impl Freed {
     fn count(&self, tx: &Transaction<'_>) -> Result<(), rusqlite::Error> {
-        let sql =
-            "UPDATE head SET body_bytes = body_bytes - ?1, stored_body_bytes = stored_body_bytes - ?2";
+        let sql = "UPDATE head SET body_bytes = body_bytes - ?1, stored_body_bytes = stored_body_bytes - ?2";
         tx.prepare_cached(sql)?.execute([self.whole, self.stored]).map(drop)
     }
 }

@@ -484,11 +484,11 @@ fn keys_in_pages(path: &Path) -> BTreeSet<u64> {
     let mut keys = BTreeSet::new();
     let file = std::fs::read(path).unwrap();
     for page in file.chunks(PAGE_BYTES) {
-        let row = &page[page.len() - ROW_BYTES + 8..];
+        let row = &page[page.len() - ROW_BYTES..];
         for cell in row.chunks_exact(CELL_BYTES) {
             for width in 1..=3 {
                 let mut key = 0u64;
-                let mut at = 2;
+                let mut at = 6;
                 while let Some(head) = cell.get(at).map(|b| usize::from(*b)).filter(|head| *head > 0) {
                     let bytes = (head & 7) + 1;
                     let Some(delta) = cell.get(at + 1..at + 1 + bytes) else { break };

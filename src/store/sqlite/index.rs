@@ -93,7 +93,8 @@ pub(super) fn state(conn: &Connection) -> Result<State> {
         let shape = IndexShape { segment_records: r.get(2)?, segment_tags: r.get(3)?, fanout: r.get(4)? };
         Ok(State { covered: r.get(0)?, records: 0, erasures: r.get(1)?, shape })
     });
-    let state = found.optional()?.ok_or_else(|| runs::damaged("the state of the look-up index is missing"))?;
+    let state =
+        found.optional()?.ok_or_else(|| runs::damaged("the state of the look-up index is missing"))?;
     let records = writer::read_size(conn)?.1;
     if state.covered > records || !state.shape.is_valid() {
         return Err(runs::damaged("the state of the look-up index makes no sense"));
@@ -155,7 +156,9 @@ fn load(conn: &Connection, known: Option<&Tail>) -> Result<Loaded> {
         return Ok(Loaded::Gap(state));
     }
     let usable = |t: &&Tail| {
-        t.erasures == state.erasures && t.from <= state.covered && (state.covered..=state.records).contains(&t.to)
+        t.erasures == state.erasures
+            && t.from <= state.covered
+            && (state.covered..=state.records).contains(&t.to)
     };
     let mut tail = known.filter(usable).cloned().unwrap_or_else(|| Tail::at(state.covered, state.erasures));
     tail.trim(state.covered);

@@ -27,9 +27,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::chunks::{BODIES, LEAVES};
+use self::index::Index;
 use self::open::{ReadMode, beside};
 use self::pool::Pool;
-use self::index::Index;
 use self::runs::{KIND_CIPHERTEXT, KIND_TAG, KINDS};
 use self::writer::{Append, Writer};
 use super::check::{MAX_INDEX, check_append};
@@ -116,7 +116,9 @@ impl SqliteStore {
         };
         match changed {
             1 => Ok(store),
-            _ => Err(StoreError::Invalid { why: "an index shape is for new databases, and small".to_owned() }),
+            _ => {
+                Err(StoreError::Invalid { why: "an index shape is for new databases, and small".to_owned() })
+            }
         }
     }
 

@@ -315,7 +315,7 @@ fn remove_from(conn: &Connection, run: &mut Run, gone: &[Entry]) -> Result<()> {
             // At least the one looked for, whether it is there or not.
             let here = rest.partition_point(|e| Some(*e) <= last).max(1);
             let among = rest.get(..here).unwrap_or(rest);
-            Ok((here, c.without(id, |e| among.binary_search(&e).is_ok())?))
+            Ok((here, c.without(|e| among.binary_search(&e).is_ok())?))
         })?;
         if let Some((row, left)) = changed {
             update.execute(params![id, row])?;

@@ -1,11 +1,11 @@
 //! How the entries of a run lie in its rows.
 //!
-//! A row fills a page of the database alone (`runs.rs` says why) and is a **chunk**: a checksum and sixteen **cells** of a fixed
-//! size. A cell is coded by itself, so that a look-up decodes one kilobyte, and so that taking an entry out means coding one
-//! cell anew, which then never needs more room than before:
+//! A row fills a page of the database alone (`runs.rs` says why) and is a **chunk**: sixteen **cells** of a fixed size. A cell is
+//! checked and coded by itself, so that a look-up reads few kilobytes, and so that taking an entry out means coding one cell
+//! anew, which then never needs more room than before:
 //!
-//!     chunk = u64(checksum) ‖ 16 × cell[1021]
-//!     cell  = u16(number of entries) ‖ entries ‖ zero bytes
+//!     chunk = 16 × cell[1021] ‖ 8 zero bytes
+//!     cell  = u32(checksum) ‖ u16(number of entries) ‖ entries ‖ zero bytes
 //!
 //! Entries ascend by key, then record. Records are numbers within the run, in `width` bytes. Keys are differences to the key
 //! before, the first to 0. Ciphertext entries stand one by one, tags in groups of one key:
@@ -22,14 +22,14 @@ pub(super) const ROW_BYTES: usize = PAGE_BYTES - 35 - 5;
 /// Length of a cell in bytes.
 pub(super) const CELL_BYTES: usize = 1021;
 /// Cells of a chunk.
-const CELLS: usize = (ROW_BYTES - CHECK_BYTES) / CELL_BYTES;
-/// Length of the checksum.
-const CHECK_BYTES: usize = 8;
+const CELLS: usize = ROW_BYTES / CELL_BYTES;
+/// Length of a cell's checksum.
+const CHECK_BYTES: usize = 4;
 /// Length of a cell's number of entries.
 const COUNT_BYTES: usize = 2;
-// What is left of a page, 8 bytes of its header and 13 of this row's cell taken off, must not hold another row: no row of this
-// table is shorter.
-const _: () = assert!(CELLS * CELL_BYTES + CHECK_BYTES == ROW_BYTES);
+/// Where the entries of a cell begin.
+const FRONT_BYTES: usize = CHECK_BYTES + COUNT_BYTES;
+const _: () = assert!(CELLS == 16);
 /// Number of records from which a group has its number in two further bytes.
 const MANY: usize = 31;
 
@@ -144,6 +144,7 @@ impl Cursor<'_> {
 /// Codes `entries`, which are sorted, as one cell; `None` if they do not fit.
 fn encode_cell(layout: Layout, entries: &[Entry]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(CELL_BYTES);
+    out.resize(CHECK_BYTES, 0);
     out.extend_from_slice(&(entries.len() as u16).to_be_bytes());
     let mut before = 0;
     for group in entries.chunk_by(|a, b| layout.grouped && key_of(*a) == key_of(*b)) {
@@ -177,7 +178,7 @@ fn encode_cell(layout: Layout, entries: &[Entry]) -> Option<Vec<u8>> {
 
 /// Appends the entries of a cell to `out`.
 fn decode_cell(layout: Layout, cell: &[u8], out: &mut Vec<Entry>) -> Result<(), Damaged> {
-    let mut c = Cursor(cell);
+    let mut c = Cursor(cell.get(CHECK_BYTES..).unwrap_or_default());
     let mut left = c.bytes(COUNT_BYTES)? as usize;
     let mut key = 0u64;
     while left > 0 {
@@ -203,7 +204,7 @@ fn decode_cell(layout: Layout, cell: &[u8], out: &mut Vec<Entry>) -> Result<(), 
 
 /// The first entry of a cell; `None` if it is empty.
 fn first_of_cell(layout: Layout, cell: &[u8]) -> Result<Option<Entry>, Damaged> {
-    let mut c = Cursor(cell);
+    let mut c = Cursor(cell.get(CHECK_BYTES..).unwrap_or_default());
     if c.bytes(COUNT_BYTES)? == 0 {
         return Ok(None);
     }
@@ -220,47 +221,47 @@ fn first_of_cell(layout: Layout, cell: &[u8]) -> Result<Option<Entry>, Damaged> 
     Ok(Some(entry(key, layout.base.wrapping_add(c.bytes(layout.width)?))))
 }
 
-/// A checksum against damage, not against malice: whoever can forge an index can also drop it. Four lanes, so that it costs a
-/// microsecond a chunk; changing one word always changes it.
-fn checksum(id: i64, cells: &[u8]) -> u64 {
-    const PRIMES: [u64; 4] =
-        [0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb, 0xd6e8_feb8_6659_fd93];
-    let mut lanes = PRIMES.map(|p| p ^ id as u64);
-    let (blocks, rest) = cells.as_chunks::<32>();
+/// The checksum of a cell that is number `at` of the chunk `id`, over all behind the checksum itself. Against damage, not against
+/// malice: whoever can forge an index can also drop it. Two lanes, so that it costs some 100 ns.
+fn checksum(id: i64, at: usize, cell: &[u8]) -> u32 {
+    const A: u64 = 0x9e37_79b9_7f4a_7c15;
+    const B: u64 = 0xbf58_476d_1ce4_e5b9;
+    let (blocks, rest) = cell.get(CHECK_BYTES..).unwrap_or_default().as_chunks::<16>();
+    let (mut a, mut b) = (A ^ id as u64, B ^ at as u64);
     for block in blocks {
-        let (words, _) = block.as_chunks::<8>();
-        for ((lane, word), prime) in lanes.iter_mut().zip(words).zip(PRIMES) {
-            *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(prime).rotate_left(29);
-        }
+        let words = u128::from_le_bytes(*block);
+        a = (a ^ words as u64).wrapping_mul(A).rotate_left(29);
+        b = (b ^ (words >> 64) as u64).wrapping_mul(B).rotate_left(31);
     }
-    let mut sum = cells.len() as u64;
-    for word in rest.chunks(8) {
-        let word = word.iter().fold(0, |n, b| n << 8 | u64::from(*b));
-        sum = (sum ^ word).wrapping_mul(PRIMES[0]).rotate_left(29);
-    }
-    for (lane, prime) in lanes.iter().zip(PRIMES) {
-        sum = (sum ^ lane).wrapping_mul(prime);
-        sum ^= sum >> 31;
-    }
-    sum
+    let rest = rest.iter().fold(0u128, |n, byte| n << 8 | u128::from(*byte));
+    a = (a ^ rest as u64).wrapping_mul(A);
+    b = (b ^ (rest >> 64) as u64 ^ (a >> 32)).wrapping_mul(B);
+    let sum = (a ^ b.rotate_left(32)).wrapping_mul(A);
+    (sum >> 32) as u32 ^ sum as u32
 }
 
-/// A row whose checksum is right.
+/// A row as it was read. Each cell is checked when it is looked at.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk<'a> {
     layout: Layout,
+    id: i64,
     cells: &'a [[u8; CELL_BYTES]],
 }
 
 impl<'a> Chunk<'a> {
-    /// Checks a row read from under `id`.
+    /// A row read from under `id`.
     pub(super) fn open(layout: Layout, id: i64, row: &'a [u8]) -> Result<Chunk<'a>, Damaged> {
-        let (sum, rest) = row.split_first_chunk().ok_or(Damaged)?;
-        let (cells, odd) = rest.as_chunks();
-        if row.len() != ROW_BYTES || !odd.is_empty() || u64::from_be_bytes(*sum) != checksum(id, rest) {
-            return Err(Damaged);
+        let (cells, _) = row.as_chunks();
+        if row.len() == ROW_BYTES { Ok(Chunk { layout, id, cells }) } else { Err(Damaged) }
+    }
+
+    /// A cell whose checksum is right; `None` beyond the last one.
+    fn cell(&self, at: usize) -> Result<Option<&'a [u8]>, Damaged> {
+        let Some(cell) = self.cells.get(at) else { return Ok(None) };
+        match cell.first_chunk() {
+            Some(sum) if u32::from_be_bytes(*sum) == checksum(self.id, at, cell) => Ok(Some(cell)),
+            _ => Err(Damaged),
         }
-        Ok(Chunk { layout, cells })
     }
 
     /// The first entry; `None` if all were erased.
@@ -270,7 +271,8 @@ impl<'a> Chunk<'a> {
 
     /// The first cell in `from..to` that is not empty, and its first entry.
     fn first_from(&self, from: usize, to: usize) -> Result<Option<(usize, Entry)>, Damaged> {
-        for (at, cell) in self.cells.iter().enumerate().take(to).skip(from) {
+        for at in from..to {
+            let Some(cell) = self.cell(at)? else { break };
             if let Some(e) = first_of_cell(self.layout, cell)? {
                 return Ok(Some((at, e)));
             }
@@ -293,7 +295,7 @@ impl<'a> Chunk<'a> {
 
     /// Appends the entries of one cell to `out`; false beyond the last cell.
     pub(super) fn decode(&self, cell: usize, out: &mut Vec<Entry>) -> Result<bool, Damaged> {
-        let Some(cell) = self.cells.get(cell) else { return Ok(false) };
+        let Some(cell) = self.cell(cell)? else { return Ok(false) };
         decode_cell(self.layout, cell, out)?;
         Ok(true)
     }
@@ -301,8 +303,8 @@ impl<'a> Chunk<'a> {
     /// The last entry.
     pub(super) fn last(&self) -> Result<Option<Entry>, Damaged> {
         let mut entries = Vec::new();
-        for cell in self.cells.iter().rev() {
-            decode_cell(self.layout, cell, &mut entries)?;
+        for at in (0..self.cells.len()).rev() {
+            self.decode(at, &mut entries)?;
             if let Some(e) = entries.last() {
                 return Ok(Some(*e));
             }
@@ -312,17 +314,13 @@ impl<'a> Chunk<'a> {
 
     /// The row without the entries for which `gone` holds, of the same length; `None` if there are none. Says too whether
     /// anything is left.
-    pub(super) fn without(
-        &self,
-        id: i64,
-        gone: impl Fn(Entry) -> bool,
-    ) -> Result<Option<(Vec<u8>, bool)>, Damaged> {
+    pub(super) fn without(&self, gone: impl Fn(Entry) -> bool) -> Result<Option<(Vec<u8>, bool)>, Damaged> {
         let (mut changed, mut left) = (false, false);
-        let mut row = vec![0; CHECK_BYTES];
+        let mut row = Vec::with_capacity(ROW_BYTES);
         let mut entries = Vec::new();
-        for cell in self.cells {
+        for (at, cell) in self.cells.iter().enumerate() {
             entries.clear();
-            decode_cell(self.layout, cell, &mut entries)?;
+            self.decode(at, &mut entries)?;
             let before = entries.len();
             entries.retain(|e| !gone(*e));
             left |= !entries.is_empty();
@@ -332,15 +330,20 @@ impl<'a> Chunk<'a> {
             }
             changed |= before != entries.len();
         }
-        seal(&mut row, id);
+        row.resize(ROW_BYTES, 0);
+        seal(&mut row, self.id);
         Ok(changed.then_some((row, left)))
     }
 }
 
-/// Writes the checksum of a row that will stand under `id`.
+/// Writes the checksums of a row that will stand under `id`.
 pub(super) fn seal(row: &mut [u8], id: i64) {
-    if let Some((sum, cells)) = row.split_first_chunk_mut() {
-        *sum = checksum(id, cells).to_be_bytes();
+    let (cells, _) = row.as_chunks_mut::<CELL_BYTES>();
+    for (at, cell) in cells.iter_mut().enumerate() {
+        let sum = checksum(id, at, cell).to_be_bytes();
+        if let Some(place) = cell.first_chunk_mut() {
+            *place = sum;
+        }
     }
 }
 
@@ -357,7 +360,7 @@ pub(super) struct Packer {
 
 impl Packer {
     pub(super) fn new(layout: Layout) -> Packer {
-        Packer { layout, row: vec![0; CHECK_BYTES], cell: Vec::new(), size: COUNT_BYTES, group: 0 }
+        Packer { layout, row: Vec::new(), cell: Vec::new(), size: FRONT_BYTES, group: 0 }
     }
 
     /// Takes the next entry; false, and it is not taken, if the chunk is full: [`Packer::take`] it then.
@@ -365,7 +368,7 @@ impl Packer {
         let mut last = self.cell.last().copied();
         let mut cost = self.layout.cost(last, self.group, e);
         if self.size + cost > CELL_BYTES {
-            if self.row.len() + 2 * CELL_BYTES > ROW_BYTES {
+            if self.row.len() + 2 * CELL_BYTES > CELLS * CELL_BYTES {
                 return false;
             }
             self.close();
@@ -382,16 +385,16 @@ impl Packer {
         // The sizes were added up: this always fits.
         self.row.extend(encode_cell(self.layout, &self.cell).unwrap_or_default());
         self.cell.clear();
-        (self.size, self.group) = (COUNT_BYTES, 0);
+        (self.size, self.group) = (FRONT_BYTES, 0);
     }
 
-    /// The chunk as it is, without its checksum; `None` if it is empty.
+    /// The chunk as it is, without its checksums; `None` if it is empty.
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
         if !self.cell.is_empty() {
             self.close();
         }
-        let mut row = std::mem::replace(&mut self.row, vec![0; CHECK_BYTES]);
-        let filled = row.len() > CHECK_BYTES;
+        let mut row = std::mem::take(&mut self.row);
+        let filled = !row.is_empty();
         row.resize(ROW_BYTES, 0);
         filled.then_some(row)
     }

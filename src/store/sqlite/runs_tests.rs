@@ -41,7 +41,13 @@ fn mix(n: u64) -> u64 {
 }
 
 /// Runs over neighbouring stretches of `each` records, with the keys that `keys` gives them.
-fn fill(conn: &Connection, kind: i64, runs: u64, each: u64, keys: fn(u64) -> Vec<u64>) -> BTreeSet<(u64, u64)> {
+fn fill(
+    conn: &Connection,
+    kind: i64,
+    runs: u64,
+    each: u64,
+    keys: fn(u64) -> Vec<u64>,
+) -> BTreeSet<(u64, u64)> {
     let mut wanted = BTreeSet::new();
     for run in 0..runs {
         let (first, end) = (run * each, (run + 1) * each);
@@ -70,7 +76,8 @@ fn image(conn: &Connection, kind: i64) -> Vec<(u64, u64, i64, Vec<Entry>)> {
     for run in list(conn, kind).unwrap() {
         let mut entries = Vec::new();
         for chunk in run.start..run.chunks {
-            read_chunk(conn, &run, chunk, |c| (0..16).try_for_each(|n| c.decode(n, &mut entries).map(drop))).unwrap();
+            read_chunk(conn, &run, chunk, |c| (0..16).try_for_each(|n| c.decode(n, &mut entries).map(drop)))
+                .unwrap();
         }
         all.push((run.first, run.end, run.tier, entries));
     }
@@ -89,7 +96,7 @@ fn finds_exactly_what_was_added_before_during_and_after_merging() {
     ];
     for (kind, keys) in shapes {
         let conn = database();
-        let (runs, each) = (18, 2500);
+        let (runs, each) = (18, 1500);
         let wanted = fill(&conn, kind, runs, each, keys);
         let covered = runs * each;
         check(&conn, kind, &wanted, covered, 20);
@@ -97,11 +104,11 @@ fn finds_exactly_what_was_added_before_during_and_after_merging() {
         let mut steps = 0;
         while step(&conn, FANOUT, LEAST).unwrap() > 0 {
             steps += 1;
-            check(&conn, kind, &wanted, covered, if steps % 8 == 0 { 10 } else { 1 });
+            check(&conn, kind, &wanted, covered, if steps % 8 == 0 { 5 } else { 1 });
         }
         // 18 runs: one of sixteen, and two that wait for two more.
         assert_eq!(totals(&conn, kind).unwrap().0, 3);
-        check(&conn, kind, &wanted, covered, 200);
+        check(&conn, kind, &wanted, covered, 50);
         let rows: i64 = conn.query_row("SELECT count(*) FROM run_chunk", [], |r| r.get(0)).unwrap();
         assert_eq!(totals(&conn, kind).unwrap().1, rows as u64, "no row is left over");
         assert!(steps > 5 && find(&conn, kind, 12, 0, 9, covered + 1).is_err(), "a run is missing");
@@ -121,7 +128,7 @@ fn finds_exactly_what_was_added_before_during_and_after_merging() {
 /// Entries erased between the steps of a merge, wherever they are just then.
 #[test]
 fn what_is_erased_during_a_merge_stays_erased() {
-    for seed in 0..6 {
+    for seed in 0..3 {
         let conn = database();
         let keys: fn(u64) -> Vec<u64> = |n| vec![mix(n % 7), mix(n % 999), mix(n / 3 + 5000), mix(n), 12];
         let (runs, each) = (16, 900);
@@ -137,15 +144,19 @@ fn what_is_erased_during_a_merge_stays_erased() {
             gone.push(entry(mix(n + 7), first));
             gone.sort_unstable();
             remove(&conn, KIND_TAG, &gone).unwrap();
-            check(&conn, KIND_TAG, &wanted, covered, 5);
+            check(&conn, KIND_TAG, &wanted, covered, 2);
             if step(&conn, FANOUT, LEAST).unwrap() == 0 {
                 break;
             }
         }
-        check(&conn, KIND_TAG, &wanted, covered, 300);
+        check(&conn, KIND_TAG, &wanted, covered, 100);
         let rest: Vec<Entry> = wanted.iter().map(|(k, r)| entry(*k, *r)).collect();
         remove(&conn, KIND_TAG, &rest).unwrap();
-        assert_eq!(totals(&conn, KIND_TAG).unwrap(), (1, 0), "rows without entries go, the run says what it covers");
+        assert_eq!(
+            totals(&conn, KIND_TAG).unwrap(),
+            (1, 0),
+            "rows without entries go, the run says what it covers"
+        );
         check(&conn, KIND_TAG, &BTreeSet::new(), covered, 1);
     }
 }
@@ -176,11 +187,12 @@ fn damage_is_an_error_and_not_a_missing_answer() {
         "DELETE FROM run WHERE id = 2",
         "UPDATE run SET end_record = end_record + 1",
         "UPDATE run_chunk SET data = (SELECT data FROM run_chunk ORDER BY id LIMIT 1)",
+        "UPDATE run_chunk SET data = CAST(substr(data, 1022, 15315) || substr(data, 1, 1021) || zeroblob(8) AS BLOB)",
     ] {
         let conn = database();
-        let wanted = fill(&conn, KIND_TAG, 3, 9000, |n| vec![mix(n % 50), mix(n)]);
+        let wanted = fill(&conn, KIND_TAG, 3, 4000, |n| vec![mix(n % 50), mix(n)]);
         conn.execute_batch(sql).unwrap();
-        let ask = |key| find(&conn, KIND_TAG, key, 0, usize::MAX, 27_000);
+        let ask = |key| find(&conn, KIND_TAG, key, 0, usize::MAX, 12_000);
         let failed = wanted.iter().step_by(600).filter(|(k, _)| ask(*k).is_err()).count();
         assert!(failed * 2 > wanted.len() / 600, "{sql}: {failed}");
         for (key, record) in wanted.iter().step_by(600) {

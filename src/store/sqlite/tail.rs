@@ -44,7 +44,8 @@ pub(super) fn ciphertext_key(hash: &[u8]) -> u64 {
 /// Index entries of consecutive records, from their leaf inputs.
 fn ciphertext_entries(first_record: u64, leaf_inputs: &[u8]) -> Vec<Entry> {
     let inputs = leaf_inputs.chunks_exact(LEAF_INPUTS_LEN);
-    let mut out: Vec<Entry> = (first_record..).zip(inputs).map(|(r, i)| entry(ciphertext_key(i), r)).collect();
+    let mut out: Vec<Entry> =
+        (first_record..).zip(inputs).map(|(r, i)| entry(ciphertext_key(i), r)).collect();
     out.sort_unstable();
     out
 }
@@ -153,7 +154,8 @@ fn find(pieces: &Pieces, key: u64, records: Range<u64>, limit: usize) -> Vec<u64
     let mut found = Vec::new();
     for piece in pieces {
         let below = piece.partition_point(|e| *e < bound);
-        let equal = piece.iter().skip(below).take_while(|e| key_of(**e) == key && record_of(**e) < records.end);
+        let equal =
+            piece.iter().skip(below).take_while(|e| key_of(**e) == key && record_of(**e) < records.end);
         found.extend(equal.take(limit).map(|e| record_of(*e)));
     }
     found.sort_unstable();

@@ -32,8 +32,11 @@ fn finds_what_was_pushed_until_it_is_cut_trimmed_or_erased() {
     let check = |tail: &Tail, wanted: &BTreeSet<(u64, u64)>| {
         for tag in (0..6).chain(9990..9000 + next + 5) {
             for records in [0..next, 1100..1300, next - 1..next + 9] {
-                let of: Vec<u64> =
-                    wanted.iter().filter(|(t, r)| *t == tag && records.contains(r)).map(|(_, r)| *r).collect();
+                let of: Vec<u64> = wanted
+                    .iter()
+                    .filter(|(t, r)| *t == tag && records.contains(r))
+                    .map(|(_, r)| *r)
+                    .collect();
                 assert_eq!(tail.find_tag(tag, records.clone(), usize::MAX), of);
                 assert_eq!(tail.find_tag(tag, records, 2), of[..of.len().min(2)]);
             }

@@ -11,8 +11,8 @@ use super::super::check::check_continues;
 use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
-use super::open::{BUSY_TIMEOUT, beside, writer};
 use super::index::IndexStep;
+use super::open::{BUSY_TIMEOUT, beside, writer};
 use super::stored;
 
 /// Size of the write-ahead log at which appends wait for readers to let go of it, in bytes. Readers that
@@ -249,7 +249,15 @@ fn write_block(tx: &Transaction<'_>, b: &NewBlock) -> Result<usize, rusqlite::Er
         "INSERT INTO block (height, first_record, records, sequence, signer, tags, text)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![b.height, b.first_record, b.records, b.sequence, b.signer, b.tags.len(), b.text])?;
+    .execute(params![
+        b.height,
+        b.first_record,
+        b.records,
+        b.sequence,
+        b.signer,
+        b.tags.len(),
+        b.text
+    ])?;
     let height = b.height as i64;
     LEAVES.write(tx, height, &b.leaf_inputs)?;
     let body = b.body.as_deref().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Fills a SQLite store and times it: `cargo run --release --example store_load -- DIR [RECORDS] [PER_BLOCK]`. Records are as those
-//! of 800-byte events with three readers and five tags. Rate, longest commit and bytes on disk are told for each million, then
+//! Fills a SQLite store and times it: `cargo run --release --example store_load -- DIR [RECORDS] [PER_BLOCK] [CIPHERTEXT]`. Records are as those
+//! of 800-byte events with three readers and five tags, or have shorter ciphertexts, to see the index grow on a small disk. Rate, longest commit and bytes on disk are told for each million, then
 //! look-ups. The database stays in DIR for inspection.
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use sealtrail::base::record::{LEAF_INPUTS_LEN, NewSection, SectionRoot, Tag, enc
 use sealtrail::store::{BlockTag, Head, NewBlock, SqliteStore, Store};
 
 /// Length of the ciphertext of an 800-byte event (`docs/FORMAT.md` §5: Padmé, and an authentication tag).
-const CIPHERTEXT: usize = 832 + 16;
+const CIPHERTEXT: u64 = 832 + 16;
 /// Every leaf's disclosure root.
 const ROOT: Hash = Hash([7; 32]);
 
@@ -42,26 +42,27 @@ fn block_tags(first_record: u64, records: u64) -> Vec<BlockTag> {
 }
 
 /// A record that starts with what is its own: tags and the first bytes of the ciphertext.
-fn record(r: u64, out: &mut Vec<u8>) {
+fn record(r: u64, ciphertext: u64, out: &mut Vec<u8>) {
     let section = NewSection {
-        ciphertext_len: CIPHERTEXT as u32,
+        ciphertext_len: ciphertext as u32,
         commitment: [9; 32],
         root: SectionRoot { fields: 20, root: ROOT },
         slots: &[5; 96],
     };
     encode_sealed_head(&ROOT, &[section], &tags_of(r), out);
     out.extend_from_slice(&r.to_be_bytes());
-    out.resize(out.len() + CIPHERTEXT - 8, 0x5a);
+    out.resize(out.len() + ciphertext as usize - 8, 0x5a);
 }
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let number = |i: usize, default: u64| args.get(i).map_or(default, |a| a.parse().unwrap());
     let dir = args.first().map(Path::new).filter(|d| d.is_dir()).unwrap_or_else(|| {
-        eprintln!("usage: store_load DIR [RECORDS] [PER_BLOCK]");
+        eprintln!("usage: store_load DIR [RECORDS] [PER_BLOCK] [CIPHERTEXT]");
         std::process::exit(2)
     });
     let (wanted, per_block) = (number(1, 1_000_000), number(2, 4096));
+    let ciphertext = number(3, CIPHERTEXT).max(8);
     let path = dir.join("load.db");
     let store = SqliteStore::open(&path, "example.org/load", true).unwrap();
     let blocks = wanted.div_ceil(per_block);
@@ -74,7 +75,7 @@ fn main() {
         let records: Vec<Vec<u8>> = (0..per_block)
             .map(|p| {
                 data.clear();
-                record(first_record + p, &mut data);
+                record(first_record + p, ciphertext, &mut data);
                 data.clone()
             })
             .collect();
@@ -130,7 +131,7 @@ fn main() {
         each(stats.index_tag_bytes),
         each(stats.index_bytes - stats.index_tag_bytes),
     );
-    look_up(&store, records, blocks);
+    look_up(&store, records, blocks, ciphertext);
     drop(store);
     let start = Instant::now();
     let store = SqliteStore::open(&path, "example.org/load", false).unwrap();
@@ -140,13 +141,13 @@ fn main() {
     let start = Instant::now();
     while store.maintain(Duration::from_millis(100)).unwrap() {}
     println!("maintain to the end: {:.2?}, {} runs", start.elapsed(), store.stats().unwrap().index_runs);
-    look_up(&store, records, blocks);
+    look_up(&store, records, blocks, ciphertext);
     let start = Instant::now();
     store.rebuild_index(&mut |_, _| ()).unwrap();
     println!("rebuild_index: {:.2?}, {} runs", start.elapsed(), store.stats().unwrap().index_runs);
 }
 
-fn look_up(store: &SqliteStore, records: u64, blocks: u64) {
+fn look_up(store: &SqliteStore, records: u64, blocks: u64, ciphertext: u64) {
     let some = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % records;
     time("find_ciphertext, present", 2000, |n| {
         assert_eq!(store.find_ciphertext(&hash(some(n))).unwrap(), Some(some(n)));
@@ -169,7 +170,7 @@ fn look_up(store: &SqliteStore, records: u64, blocks: u64) {
     }
     time("record", 5000, |n| {
         let mut wanted = Vec::new();
-        record(some(n), &mut wanted);
+        record(some(n), ciphertext, &mut wanted);
         assert!(store.record(some(n)).unwrap().unwrap().record == wanted);
     });
     time("block_of_record", 20_000, |n| assert!(store.block_of_record(some(n)).unwrap().is_some()));

@@ -12,7 +12,7 @@ use sealtrail::base::batch::Body;
 use sealtrail::base::hash::Hash;
 use sealtrail::base::limits::MAX_BATCH_BYTES;
 use sealtrail::base::record::Tag;
-use sealtrail::store::{BlockInfo, Head, MemoryStore, NewBlock, SqliteStore, Store, StoreError};
+use sealtrail::store::{BlockInfo, Head, IndexShape, MemoryStore, NewBlock, SqliteStore, Store, StoreError};
 use store_support::{Chain, ORIGIN, ciphertext_hash, record_bytes, record_tags};
 
 /// Runs every rule on stores made by `make`, each fresh and empty and of the ledger [`ORIGIN`].
@@ -466,6 +466,9 @@ fn readers_see_whole_appends(store: Arc<dyn Store>) {
     }
 }
 
+/// An index with runs after few records.
+const SHAPE: IndexShape = IndexShape { segment_records: 150, segment_tags: 300, fanout: 2 };
+
 /// One step of the random test.
 #[derive(Clone, Debug)]
 enum Op {
@@ -526,6 +529,9 @@ fn assert_same(a: &dyn Store, b: &dyn Store) {
     }
     let (mut x, mut y) = (a.stats().unwrap(), b.stats().unwrap());
     for s in [&mut x, &mut y] {
+        assert!(s.stored_body_bytes <= s.body_bytes && s.index_tag_bytes <= s.index_bytes);
+        assert!(s.tail_records <= s.records);
+        (s.stored_body_bytes, s.index_tag_bytes, s.tail_records) = (0, 0, 0);
         (s.index_runs, s.index_bytes, s.file_bytes, s.wal_bytes) = (0, 0, 0, 0);
     }
     assert_eq!(x, y);
@@ -538,7 +544,7 @@ proptest! {
     fn sqlite_answers_as_the_reference_does(ops in proptest::collection::vec(op(), 1..25)) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.db");
-        let mut sqlite = SqliteStore::open(&path, ORIGIN, true).unwrap();
+        let mut sqlite = SqliteStore::create_shaped(&path, ORIGIN, SHAPE).unwrap();
         let memory = MemoryStore::new(ORIGIN);
         let mut chain = Chain::new();
         for op in ops {
@@ -602,13 +608,25 @@ fn memory_store_conforms() {
     conformance(|| Box::new(MemoryStore::new(ORIGIN)));
 }
 
+/// With the index in memory, and with most of it in runs.
 #[test]
 fn sqlite_store_conforms() {
     let dir = tempfile::tempdir().unwrap();
     let count = std::cell::Cell::new(0);
-    conformance(|| {
-        count.set(count.get() + 1);
-        let path = dir.path().join(format!("{}.db", count.get()));
-        Box::new(SqliteStore::open(&path, ORIGIN, true).unwrap())
-    });
+    for shape in [IndexShape::default(), SHAPE, IndexShape { segment_records: 20, ..SHAPE }] {
+        conformance(|| {
+            count.set(count.get() + 1);
+            let path = dir.path().join(format!("{}.db", count.get()));
+            Box::new(SqliteStore::create_shaped(&path, ORIGIN, shape).unwrap())
+        });
+    }
+    let path = dir.path().join("1.db");
+    for wrong in [
+        IndexShape { fanout: 1, ..SHAPE },
+        IndexShape { segment_records: 0, ..SHAPE },
+        IndexShape { segment_records: 50_000, ..SHAPE },
+    ] {
+        let refused = SqliteStore::create_shaped(&path, ORIGIN, wrong).map(drop);
+        assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
+    }
 }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
-use sealtrail::store::{SqliteStore, Store, StoreError};
-use store_support::{Chain, ORIGIN, ciphertext_hash, record_bytes};
+use sealtrail::store::{IndexShape, SqliteStore, Store, StoreError};
+use store_support::{Chain, ORIGIN, ciphertext_hash, record_bytes, record_tags};
 
 /// Page size of the database.
 const PAGE_BYTES: usize = 16384;
@@ -34,6 +34,19 @@ fn append(store: &dyn Store, chain: &mut Chain, records: u32) -> Result<(), Stor
 /// A database with `blocks` blocks of 50 records.
 fn filled(path: &Path, blocks: u64) -> (SqliteStore, Chain) {
     let store = SqliteStore::open(path, ORIGIN, true).unwrap();
+    let mut chain = Chain::new();
+    for _ in 0..blocks {
+        append(&store, &mut chain, 50).unwrap();
+    }
+    (store, chain)
+}
+
+/// Runs small enough to have many.
+const SHAPE: IndexShape = IndexShape { segment_records: 100, segment_tags: 1000, fanout: 3 };
+
+/// As [`filled`], with many runs.
+fn shaped(path: &Path, blocks: u64) -> (SqliteStore, Chain) {
+    let store = SqliteStore::create_shaped(path, ORIGIN, SHAPE).unwrap();
     let mut chain = Chain::new();
     for _ in 0..blocks {
         append(&store, &mut chain, 50).unwrap();
@@ -132,9 +145,12 @@ fn other_files_are_refused_by_name() {
     assert_eq!(tables, 1);
     SqliteStore::open(&path("empty.db"), ORIGIN, true).unwrap();
 
-    Connection::open(path("ours.db")).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(path("ours.db")).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let newer = open(&path("ours.db")).unwrap_err();
-    assert!(matches!(newer, StoreError::WrongVersion { found: 2, known: 1, .. }));
+    assert!(matches!(newer, StoreError::WrongVersion { found: 3, known: 2, .. }));
+    Connection::open(path("ours.db")).unwrap().pragma_update(None, "user_version", 1).unwrap();
+    let older = open(&path("ours.db")).unwrap_err();
+    assert!(matches!(older, StoreError::WrongVersion { found: 1, known: 2, .. }));
 }
 
 #[test]
@@ -195,9 +211,9 @@ fn permanent_tables_refuse_direct_changes() {
         ("UPDATE block SET records = 0", "blocks are permanent"),
         ("DELETE FROM block WHERE height = 2", "blocks are permanent"),
         ("DELETE FROM block", "blocks are permanent"),
-        ("INSERT OR REPLACE INTO block SELECT 1, 0, 0, 99, 'x', x'00'", "blocks are permanent"),
-        ("INSERT OR REPLACE INTO block SELECT 3, 150, 0, 1, 'w', x'00'", "blocks are permanent"),
-        ("INSERT INTO block SELECT 7, 150, 0, 99, 'x', x'00'", "blocks are permanent"),
+        ("INSERT OR REPLACE INTO block SELECT 1, 0, 0, 99, 'x', 0, x'00'", "blocks are permanent"),
+        ("INSERT OR REPLACE INTO block SELECT 3, 150, 0, 1, 'w', 0, x'00'", "blocks are permanent"),
+        ("INSERT INTO block SELECT 7, 150, 0, 99, 'x', 0, x'00'", "blocks are permanent"),
         ("UPDATE leaf_chunk SET data = x''", "leaf inputs are permanent"),
         ("DELETE FROM leaf_chunk", "leaf inputs are permanent"),
         ("INSERT OR REPLACE INTO leaf_chunk SELECT id, x'' FROM leaf_chunk", "leaf inputs are permanent"),
@@ -216,19 +232,120 @@ fn permanent_tables_refuse_direct_changes() {
 fn an_interrupted_rebuild_is_noticed_and_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
-    let (store, mut chain) = filled(&path, 3);
+    let (store, mut chain) = shaped(&path, 9);
+    drop(store);
+    // As a rebuild leaves it that ends after its first run: the other ones are to be deleted.
     Connection::open(&path)
         .unwrap()
-        .execute_batch("UPDATE index_state SET records = 50; DELETE FROM run; DELETE FROM run_chunk")
+        .execute_batch("UPDATE index_state SET records = 100; UPDATE run SET tier = -1 WHERE first_record > 0 OR tier > 0")
         .unwrap();
+    let store = open(&path).unwrap();
     let incomplete =
-        |records| StoreError::IndexIncomplete { place: path.display().to_string(), covered: 50, records };
-    assert_eq!(store.find_ciphertext(&ciphertext_hash(1)), Err(incomplete(150)));
+        |records| StoreError::IndexIncomplete { place: path.display().to_string(), covered: 100, records };
+    assert_eq!(store.find_ciphertext(&ciphertext_hash(1)), Err(incomplete(450)));
     append(&store, &mut chain, 50).unwrap();
-    assert_eq!(store.find_ciphertext(&ciphertext_hash(151)), Err(incomplete(200)));
+    assert_eq!(store.find_ciphertext(&ciphertext_hash(151)), Err(incomplete(500)));
+    assert_eq!(store.find_tag(&1u64.to_be_bytes(), 0, 9), Err(incomplete(500)));
     store.rebuild_index(&mut |_, _| ()).unwrap();
-    assert_holds(&store, 4);
+    assert_holds(&store, 10);
     assert_eq!(store.find_ciphertext(&ciphertext_hash(1)).unwrap(), Some(1));
+}
+
+/// What the index is on disk.
+fn index_image(path: &Path) -> Vec<(i64, i64, i64, i64, Vec<u8>)> {
+    let db = Connection::open(path).unwrap();
+    let sql = "SELECT kind, tier, first_record, end_record, data FROM run JOIN run_chunk ON run_chunk.id >> 24 = run.id
+        ORDER BY kind, first_record, tier, run_chunk.id";
+    let mut select = db.prepare(sql).unwrap();
+    let rows = select.query_map([], |r| {
+        // Not the checksums: they are made with the number of the run.
+        let mut data: Vec<u8> = r.get(4)?;
+        data.chunks_exact_mut(1021).for_each(|cell| cell[..4].fill(0));
+        Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, data))
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// Blocks of different sizes, stored one by one, many at once, with restarts, or indexed anew: the same runs.
+#[test]
+fn the_same_blocks_give_the_same_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths: Vec<PathBuf> = (0..4).map(|n| dir.path().join(format!("{n}.db"))).collect();
+    for (way, path) in paths.iter().enumerate() {
+        let mut store = SqliteStore::create_shaped(path, ORIGIN, SHAPE).unwrap();
+        let mut chain = Chain::new();
+        let blocks: Vec<_> =
+            (0..90u32).map(|n| chain.block("w", [0, 1, 1, 9, 60, 230][(n * 7 % 6) as usize])).collect();
+        for part in blocks.chunks(if way == 1 { 17 } else { 1 }) {
+            let before = part[0].height;
+            let head = chain.head_after(&blocks[..before as usize + part.len()]);
+            store.append(before, part, &[], &head).unwrap();
+            if way == 2 && before % 5 == 0 {
+                drop(store);
+                store = open(path).unwrap();
+            }
+        }
+        if way == 3 {
+            store.rebuild_index(&mut |_, _| ()).unwrap();
+        }
+        while store.maintain(std::time::Duration::from_secs(1)).unwrap() {}
+        assert!(store.stats().unwrap().tail_records < 100);
+    }
+    let images: Vec<_> = paths.iter().map(|p| index_image(p)).collect();
+    assert!(images[0].len() > 5 && images[0].iter().any(|row| row.1 == 2));
+    assert!(images.iter().all(|image| *image == images[0]));
+}
+
+#[test]
+fn damage_of_the_index_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let (store, mut chain) = shaped(&path, 9);
+    let shell = Connection::open(&path).unwrap();
+    shell
+        .execute_batch(
+            "UPDATE run_chunk SET data = CAST(substr(data, 1, 900) || x'5a5a' || substr(data, 903) AS BLOB)",
+        )
+        .unwrap();
+    let corrupt = |r: Result<(), StoreError>| assert!(matches!(r, Err(StoreError::Corrupt { .. })), "{r:?}");
+    corrupt(store.find_ciphertext(&ciphertext_hash(1)).map(drop));
+    corrupt(store.find_tag(&1u64.to_be_bytes(), 0, 9).map(drop));
+    // It holds up nothing else, and making it anew repairs it.
+    for _ in 0..9 {
+        append(&store, &mut chain, 50).unwrap();
+    }
+    assert_eq!(store.record(7).unwrap().unwrap().record, record_bytes(7));
+    store.rebuild_index(&mut |_, _| ()).unwrap();
+    assert_holds(&store, 18);
+    for sql in ["DELETE FROM run WHERE kind = 2", "DELETE FROM run_chunk", "DELETE FROM index_state"] {
+        shell.execute_batch(sql).unwrap();
+        corrupt(store.find_tag(&1u64.to_be_bytes(), 0, 9).map(drop));
+    }
+}
+
+/// A store opened to read follows appends, runs that are cut off, and erasures, in what it has in memory too.
+#[test]
+fn a_reader_beside_the_server_finds_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.db");
+    let (store, mut chain) = shaped(&path, 1);
+    let reader = SqliteStore::open_read_only(&path).unwrap();
+    for n in 0..30 {
+        append(&store, &mut chain, 13).unwrap();
+        let records = chain.head().records;
+        let erased = records - 2..records;
+        if n % 3 == 0 {
+            store.erase(std::slice::from_ref(&erased)).unwrap();
+        }
+        for record in (0..records).rev().take(40) {
+            assert_eq!(reader.find_ciphertext(&ciphertext_hash(record)).unwrap(), Some(record));
+            for tag in record_tags(record) {
+                let found = reader.find_tag(&tag, record, 1).unwrap();
+                assert_eq!(found, store.find_tag(&tag, record, 1).unwrap());
+                assert!(!(n % 3 == 0 && erased.contains(&record) && found == [record]));
+            }
+        }
+    }
 }
 
 #[test]

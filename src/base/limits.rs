@@ -90,6 +90,14 @@ pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 /// Largest settings file, in bytes.
 pub const MAX_SETTINGS_BYTES: usize = 1024 * 1024;
 
+/// Records after which a stretch of the look-up index is cut off as a run; with the block that reaches it, at most 65,535 are held
+/// in memory.
+pub const INDEX_SEGMENT_RECORDS: u32 = 49_152;
+/// Tags after which it is cut off too: 8 MiB of them in memory, and those of one more block.
+pub const INDEX_SEGMENT_TAGS: u32 = 524_288;
+/// Runs of the look-up index that are merged into one.
+pub const INDEX_FANOUT: u32 = 16;
+
 /// Most bytes of sealed batches waiting for the commit thread; beyond that the ledger answers "overloaded".
 pub const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// Most submissions waiting for the commit thread.

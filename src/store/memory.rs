@@ -243,6 +243,7 @@ impl Store for MemoryStore {
             text_bytes: sum(|b| b.text.len()),
             leaf_bytes: sum(|b| b.leaf_inputs.len()),
             body_bytes: sum(|b| b.body.as_ref().map_or(0, Vec::len)),
+            stored_body_bytes: sum(|b| b.body.as_ref().map_or(0, Vec::len)),
             derived_rows: inner.derived.len() as u64,
             derived_bytes: inner.derived.values().map(|v| v.len() as u64).sum(),
             ..StoreStats::default()

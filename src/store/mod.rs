@@ -23,7 +23,7 @@ pub use erase::{ErasedBody, erase_from_body};
 pub use error::StoreError;
 pub use lock::LockFile;
 pub use memory::MemoryStore;
-pub use sqlite::SqliteStore;
+pub use sqlite::{IndexShape, SqliteStore};
 pub use tags::body_tags;
 
 /// A blind tag as a big-endian number, and the position in its batch of a record that carries it.
@@ -105,8 +105,10 @@ pub struct StoreStats {
     pub text_bytes: u64,
     /// Bytes of leaf inputs.
     pub leaf_bytes: u64,
-    /// Bytes of batch bodies.
+    /// Bytes of batch bodies, as they are read.
     pub body_bytes: u64,
+    /// Bytes they take: less, if what the leaf inputs say already is not kept twice.
+    pub stored_body_bytes: u64,
     /// Values kept for the layers above.
     pub derived_rows: u64,
     /// Bytes of those values.
@@ -115,6 +117,10 @@ pub struct StoreStats {
     pub index_runs: u64,
     /// Bytes of those runs.
     pub index_bytes: u64,
+    /// How many of them are for tags; the others are for ciphertext hashes.
+    pub index_tag_bytes: u64,
+    /// Records whose index entries are in memory, because they are in no run yet.
+    pub tail_records: u64,
     /// Size of the database file in bytes; 0 in memory.
     pub file_bytes: u64,
     /// Size of its write-ahead log in bytes; 0 in memory.

@@ -9,9 +9,13 @@ use super::super::StoreError;
 use super::super::check::{NO_REPLACEMENT, check_erase, check_replace};
 use super::super::erase::erase_from_body;
 use super::chunks::{BODIES, LEAVES};
-use super::runs::{self, Entry, KIND_TAG};
+use super::runs::{self, KIND_TAG};
+use super::runs_codec::Entry;
+use super::stored;
+use super::tail::tag_entries;
 use super::writer::{Writer, read_size};
-use super::{block_info, block_of_record, body, key, tag_entries};
+use super::{block_info, block_of_record, body, index, key};
+use crate::base::wire::WireError;
 
 impl Writer {
     /// One durable transaction.
@@ -19,8 +23,9 @@ impl Writer {
         self.repeatable(|tx| {
             let sql = |e| self.fault(&e);
             check_erase(read_size(tx).map_err(sql)?.1, records)?;
-            let (mut count, mut freed) = (0, 0);
-            let mut gone: Vec<Vec<Entry>> = Vec::new();
+            let mut freed = Freed::default();
+            let mut count = 0;
+            let mut gone: Vec<Entry> = Vec::new();
             for range in records {
                 let mut next = range.start;
                 while next < range.end {
@@ -28,23 +33,29 @@ impl Writer {
                     let block = block.ok_or_else(|| self.corrupt(format!("record {next} is in no block")))?;
                     let height = block.height as i64;
                     let here = next - block.first_record..range.end - block.first_record;
-                    let old = body(tx, height).map_err(sql)?;
                     let leaves = LEAVES.read_all(tx, height).map_err(sql)?;
+                    let old = body(tx, height, u64::from(block.records), Some(&leaves)).map_err(sql)?;
                     let erased = erase_from_body(&old, &leaves, |p| here.contains(&u64::from(p)))
                         .map_err(|e| self.corrupt(format!("body of block {height}: {e}")))?;
                     if erased.records > 0 {
-                        BODIES.overwrite(tx, height, &erased.body).map_err(sql)?;
+                        let damaged = |e: WireError| self.corrupt(format!("body of block {height}: {e}"));
+                        let before = stored::pack(&old, &leaves).map_err(damaged)?.len();
+                        let after = stored::pack(&erased.body, &leaves).map_err(damaged)?;
+                        BODIES.overwrite(tx, height, &after).map_err(sql)?;
                         count += erased.records;
-                        freed += old.len() - erased.body.len();
-                        let mut entries = Vec::new();
-                        tag_entries(block.first_record, &erased.tags, &mut entries);
-                        gone.push(entries);
+                        freed.whole += old.len() - erased.body.len();
+                        freed.stored += before.saturating_sub(after.len());
+                        gone.extend(tag_entries(block.first_record, &erased.tags));
                     }
                     next = block.first_record + u64::from(block.records);
                 }
             }
+            gone.sort();
             runs::remove(tx, KIND_TAG, &gone).map_err(sql)?;
-            count_freed(tx, freed).map_err(sql)?;
+            if count > 0 {
+                index::count_erasure(tx).map_err(sql)?;
+                freed.count(tx).map_err(sql)?;
+            }
             Ok(count)
         })
     }
@@ -64,9 +75,18 @@ impl Writer {
     }
 }
 
-fn count_freed(tx: &Transaction<'_>, bytes: usize) -> Result<(), rusqlite::Error> {
-    tx.prepare_cached("UPDATE head SET body_bytes = body_bytes - ?1")?.execute([bytes])?;
-    Ok(())
+/// Bytes by which bodies got shorter: as they are read, and as they are stored.
+#[derive(Default)]
+struct Freed {
+    whole: usize,
+    stored: usize,
+}
+
+impl Freed {
+    fn count(&self, tx: &Transaction<'_>) -> Result<(), rusqlite::Error> {
+        let sql = "UPDATE head SET body_bytes = body_bytes - ?1, stored_body_bytes = stored_body_bytes - ?2";
+        tx.prepare_cached(sql)?.execute([self.whole, self.stored]).map(drop)
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
 //! The default store: one SQLite file.
 //!
 //! One connection writes, behind a mutex; a few read, each on a snapshot, and never wait for it. Blocks
-//! are written as long rows at the end of tables (`chunks`), the look-up index as sorted runs (`runs`).
+//! are written as long rows at the end of tables (`chunks`), the look-up index as sorted runs (`runs`) and, for the newest
+//! records, in memory (`tail`).
 
 mod chunks;
 mod erase;
 mod fault;
+mod index;
 mod open;
 mod pool;
 mod rebuild;
 mod runs;
+mod runs_codec;
+mod runs_merge;
 mod schema;
+mod stored;
+mod tail;
 mod writer;
 
 use std::ops::Range;
@@ -21,16 +27,17 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use self::chunks::{BODIES, LEAVES};
+use self::index::Index;
 use self::open::{ReadMode, beside};
 use self::pool::Pool;
-use self::runs::{Entry, KIND_CIPHERTEXT, KIND_TAG, KINDS};
+use self::runs::{KIND_CIPHERTEXT, KIND_TAG, KINDS};
 use self::writer::{Append, Writer};
 use super::check::{MAX_INDEX, check_append};
-use super::{BlockInfo, BlockTag, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
+use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
 use crate::base::batch::Body;
 use crate::base::clock;
 use crate::base::hash::{HASH_LEN, Hash};
-use crate::base::limits::MAX_BATCH_BYTES;
+use crate::base::limits::{INDEX_FANOUT, INDEX_SEGMENT_RECORDS, INDEX_SEGMENT_TAGS, MAX_BATCH_BYTES};
 use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A ledger's database file.
@@ -41,11 +48,47 @@ pub struct SqliteStore {
     // Before the writer: the connection closed last must be one that can put the log away.
     pool: Pool,
     writer: Option<Writer>,
-    /// Held while index runs are merged or rebuilt.
+    index: Index,
+    /// Held while the index is rebuilt or records are erased.
     maintenance: Mutex<()>,
 }
 
+/// How the look-up index is cut into runs. It is written into the file when that is made, because it decides, with the blocks,
+/// what the runs are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IndexShape {
+    /// Records after which a run ends, with the block that reaches their number.
+    pub segment_records: u32,
+    /// Tags after which it ends too.
+    pub segment_tags: u32,
+    /// Neighbouring runs that become one of the next tier.
+    pub fanout: u32,
+}
+
+impl Default for IndexShape {
+    fn default() -> IndexShape {
+        IndexShape {
+            segment_records: INDEX_SEGMENT_RECORDS,
+            segment_tags: INDEX_SEGMENT_TAGS,
+            fanout: INDEX_FANOUT,
+        }
+    }
+}
+
+impl IndexShape {
+    /// Within what memory and the format of runs allow.
+    fn is_valid(&self) -> bool {
+        let most = IndexShape::default();
+        (1..=most.segment_records).contains(&self.segment_records)
+            && (1..=most.segment_tags).contains(&self.segment_tags)
+            && (2..=most.fanout).contains(&self.fanout)
+    }
+}
+
 type SqlResult<T> = Result<T, rusqlite::Error>;
+
+/// Entries merged by one step of maintenance: a few milliseconds, for which appends wait.
+const MAINTAIN_ENTRIES: usize = 1 << 17;
 
 impl SqliteStore {
     /// Opens the database at `path` for the ledger `origin`; with `create`, makes it if there is none. Take
@@ -63,9 +106,26 @@ impl SqliteStore {
         Ok(SqliteStore::new(path, origin, mode, None))
     }
 
+    /// As [`SqliteStore::open`], and gives a database without blocks an index with other, smaller, runs: so that tests need few
+    /// records to have many. An error if the shape is larger than usual or there are blocks already.
+    pub fn create_shaped(path: &Path, origin: &str, shape: IndexShape) -> Result<SqliteStore, StoreError> {
+        let store = SqliteStore::open(path, origin, true)?;
+        let changed = match shape.is_valid() {
+            true => store.writer()?.disposable(|tx| index::set_shape(tx, shape))?,
+            false => 0,
+        };
+        match changed {
+            1 => Ok(store),
+            _ => {
+                Err(StoreError::Invalid { why: "an index shape is for new databases, and small".to_owned() })
+            }
+        }
+    }
+
     fn new(path: &Path, origin: String, mode: ReadMode, writer: Option<Writer>) -> SqliteStore {
         let pool = Pool::new(path.to_owned(), mode);
-        SqliteStore { path: path.to_owned(), origin, pool, writer, maintenance: Mutex::new(()) }
+        let (index, maintenance) = (Index::default(), Mutex::new(()));
+        SqliteStore { path: path.to_owned(), origin, pool, writer, index, maintenance }
     }
 
     /// The database file.
@@ -136,29 +196,19 @@ fn body_front(conn: &Connection, block: &BlockInfo) -> SqlResult<Vec<u8>> {
     Ok(front)
 }
 
-/// A block's body; empty if there is none. Erasing leaves some zero bytes behind it.
-fn body(conn: &Connection, height: i64) -> SqlResult<Vec<u8>> {
-    let mut bytes = BODIES.read_all(conn, height)?;
-    bytes.truncate(Body::encoded_len(&bytes).unwrap_or(bytes.len()));
-    Ok(bytes)
-}
-
-/// Whether an index covers every record; if not, how many it covers of how many.
-fn whole(conn: &Connection, kind: i64) -> SqlResult<Result<(), (u64, u64)>> {
-    let (covered, records) = (writer::index_covers(conn, kind)?, writer::read_size(conn)?.1);
-    Ok(if covered == records { Ok(()) } else { Err((covered, records)) })
-}
-
-/// Sorted index entries of consecutive records, from their leaf inputs.
-fn ciphertext_entries(first_record: u64, leaf_inputs: &[u8], out: &mut Vec<Entry>) {
-    for (record, inputs) in (first_record..).zip(leaf_inputs.chunks_exact(LEAF_INPUTS_LEN)) {
-        out.extend(inputs.first_chunk().map(|k| runs::entry(u64::from_be_bytes(*k), record)));
+/// The body of a block with so many records; empty if there is none. `leaf_inputs` are those of the block if they are known.
+///
+/// A damaged one that cannot be put together is given as it is stored: whoever reads it finds that it does not decode.
+fn body(conn: &Connection, height: i64, records: u64, leaf_inputs: Option<&[u8]>) -> SqlResult<Vec<u8>> {
+    let stored = BODIES.read_all(conn, height)?;
+    if records == 0 || stored.is_empty() {
+        return Ok(stored);
     }
-}
-
-/// Index entries of a block's tags.
-fn tag_entries(first_record: u64, tags: &[BlockTag], out: &mut Vec<Entry>) {
-    out.extend(tags.iter().map(|(tag, position)| runs::entry(*tag, first_record + u64::from(*position))));
+    let unpacked = match leaf_inputs {
+        Some(inputs) => stored::unpack(&stored, inputs),
+        None => stored::unpack(&stored, &LEAVES.read_all(conn, height)?),
+    };
+    Ok(unpacked.unwrap_or(stored))
 }
 
 impl Store for SqliteStore {
@@ -182,23 +232,29 @@ impl Store for SqliteStore {
     ) -> Result<(), StoreError> {
         let writer = self.writer()?;
         check_append(expected_size, blocks, head)?;
-        let (mut ciphertexts, mut tags) = (Vec::new(), Vec::new());
-        for b in blocks {
-            ciphertext_entries(b.first_record, &b.leaf_inputs, &mut ciphertexts);
-            tag_entries(b.first_record, &b.tags, &mut tags);
-        }
-        ciphertexts.sort_unstable();
-        // Each block's come sorted: the stable sort merges them.
-        tags.sort();
-        let entries = [(KIND_CIPHERTEXT, ciphertexts), (KIND_TAG, tags)];
-        writer.append(&Append { expected_size, blocks, derived, head, entries })
+        let mut pace = self.index.lock();
+        writer.settled()?;
+        let step = self.plan(&mut pace, blocks)?;
+        let index = step.as_ref();
+        let result = writer.append(&Append { expected_size, blocks, derived, head, index });
+        self.settle(&mut pace, step, &result);
+        result
     }
 
     fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError> {
         let writer = self.writer()?;
-        // A merge that was prepared before would bring the tags back.
+        // What a rebuild read before would bring the tags back.
         let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.erase(records)
+        let _pace = self.index.lock();
+        let changed = writer.erase(records);
+        let tail = self.index.tail().filter(|_| changed.is_ok());
+        self.index.set_tail(tail.map(|tail| {
+            let mut tail = tail::Tail::clone(&tail);
+            tail.erase(records);
+            tail.erasures += u64::from(changed.as_ref().is_ok_and(|n| *n > 0));
+            tail
+        }));
+        changed
     }
 
     fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
@@ -275,7 +331,10 @@ impl Store for SqliteStore {
 
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(height) = key(height) else { return Ok(None) };
-        let bytes = self.pool.read(|tx| body(tx, height))?;
+        let bytes = self.pool.read(|tx| match block_info(tx, height)? {
+            Some(block) => body(tx, height, u64::from(block.records), None),
+            None => Ok(Vec::new()),
+        })?;
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
@@ -283,7 +342,14 @@ impl Store for SqliteStore {
         let Some(height) = key(height) else { return Ok(Vec::new()) };
         self.pool.read(|tx| {
             let mut out = Vec::new();
-            BODIES.read(tx, height, offset, len, &mut out)?;
+            match block_info(tx, height)?.map(|b| u64::from(b.records)) {
+                Some(0) => BODIES.read(tx, height, offset, len, &mut out)?,
+                Some(records) => {
+                    let body = body(tx, height, records, None)?;
+                    out.extend(body.into_iter().skip(offset).take(len));
+                }
+                None => {}
+            }
             Ok(out)
         })
     }
@@ -294,50 +360,56 @@ impl Store for SqliteStore {
             let Some(info) = block_of_record(tx, index)? else { return Ok(None) };
             let front = body_front(tx, &info)?;
             let position = (record - info.first_record) as u32;
-            let place = Body::locate(&front, position as usize);
-            let mut bytes = Vec::new();
-            if let Ok((at, len)) = place {
-                BODIES.read(tx, info.height as i64, at, len, &mut bytes)?;
+            let place = stored::locate(&front, position as usize);
+            let (mut bytes, mut inputs) = (Vec::new(), Vec::new());
+            if let Ok(place) = place {
+                let height = info.height as i64;
+                BODIES.read(tx, height, place.at, place.stored_len(), &mut bytes)?;
+                if place.needs_inputs() {
+                    let offset = position as usize * LEAF_INPUTS_LEN;
+                    LEAVES.read(tx, height, offset, LEAF_INPUTS_LEN, &mut inputs)?;
+                }
             }
-            Ok(Some((info, position, front, place, bytes)))
+            Ok(Some((info, position, front, place, bytes, inputs)))
         })?;
-        let Some((info, position, mut front, place, bytes)) = found else { return Ok(None) };
-        let (_, len) = place.map_err(|e| self.corrupt(format!("body of block {}: {e}", info.height)))?;
-        if bytes.len() != len {
-            return Err(self.corrupt(format!("the body of block {} is cut short", info.height)));
-        }
+        let Some((info, position, mut front, place, stored, inputs)) = found else { return Ok(None) };
+        let mut bytes = Vec::new();
+        place
+            .and_then(|p| p.restore(&stored, &inputs, &mut bytes))
+            .map_err(|e| self.corrupt(format!("body of block {}: {e}", info.height)))?;
         let header_len = front.len() - Body::front_len(0, info.records as usize);
         front.truncate(8 + header_len);
         Ok(Some(StoredRecord { info, position, header: front.split_off(8), record: bytes }))
     }
 
     fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError> {
-        let prefix = hash.0.first_chunk().map_or(0, |k| u64::from_be_bytes(*k));
-        let found = self.pool.read(|tx| {
-            if let Err(gap) = whole(tx, KIND_CIPHERTEXT)? {
-                return Ok(Err(gap));
-            }
+        let key = tail::ciphertext_key(&hash.0);
+        self.look_up(|tx, tail, state| {
             let mut stored = Vec::with_capacity(HASH_LEN);
-            for record in runs::find(tx, KIND_CIPHERTEXT, prefix, 0, usize::MAX)? {
+            let in_runs = runs::find(tx, KIND_CIPHERTEXT, key, 0, usize::MAX, state.covered)?;
+            let in_tail = tail.find_ciphertext(key, state.covered..state.records);
+            for record in in_runs.into_iter().chain(in_tail) {
                 let Some(block) = block_of_record(tx, record as i64)? else { continue };
                 let offset = (record - block.first_record) as usize * LEAF_INPUTS_LEN;
                 stored.clear();
                 LEAVES.read(tx, block.height as i64, offset, HASH_LEN, &mut stored)?;
                 if stored == hash.0 {
-                    return Ok(Ok(Some(record)));
+                    return Ok(Some(record));
                 }
             }
-            Ok(Ok(None))
-        })?;
-        found.map_err(|gap| self.incomplete(gap))
+            Ok(None)
+        })
     }
 
     fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        let found = self.pool.read(|tx| match whole(tx, KIND_TAG)? {
-            Err(gap) => Ok(Err(gap)),
-            Ok(()) => Ok(Ok(runs::find(tx, KIND_TAG, u64::from_be_bytes(*tag), from, limit)?)),
-        })?;
-        found.map_err(|gap| self.incomplete(gap))
+        let key = u64::from_be_bytes(*tag);
+        self.look_up(|tx, tail, state| {
+            let mut found = runs::find(tx, KIND_TAG, key, from, limit, state.covered)?;
+            // All of them are behind those in runs.
+            let newest = state.covered.max(from)..state.records;
+            found.extend(tail.find_tag(key, newest, limit - found.len()));
+            Ok(found)
+        })
     }
 
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
@@ -357,21 +429,24 @@ impl Store for SqliteStore {
     fn stats(&self) -> Result<StoreStats, StoreError> {
         let mut stats = self.pool.read(|tx| {
             let mut s = StoreStats::default();
-            let sql = "SELECT size, records, text_bytes, body_bytes FROM head";
-            let sizes: Option<(u64, u64, u64, u64)> = tx
+            let sql = "SELECT size, records, text_bytes, body_bytes, stored_body_bytes FROM head";
+            let sizes: Option<(u64, u64, u64, u64, u64)> = tx
                 .prepare_cached(sql)?
-                .query_row([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+                .query_row([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
                 .optional()?;
-            (s.blocks, s.records, s.text_bytes, s.body_bytes) = sizes.unwrap_or_default();
+            (s.blocks, s.records, s.text_bytes, s.body_bytes, s.stored_body_bytes) =
+                sizes.unwrap_or_default();
             s.leaf_bytes = s.records * LEAF_INPUTS_LEN as u64;
             let sql = "SELECT count(*), ifnull(sum(length(value)), 0) FROM derived";
             (s.derived_rows, s.derived_bytes) =
                 tx.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
             for kind in KINDS {
-                let (runs, entries) = runs::totals(tx, kind)?;
+                let (runs, chunks) = runs::totals(tx, kind)?;
                 s.index_runs += runs;
-                s.index_bytes += entries * runs::ENTRY_BYTES as u64;
+                s.index_bytes += runs::bytes(chunks);
+                s.index_tag_bytes += if kind == KIND_TAG { runs::bytes(chunks) } else { 0 };
             }
+            s.tail_records = s.records.saturating_sub(index::state(tx)?.covered);
             Ok(s)
         })?;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
@@ -381,25 +456,18 @@ impl Store for SqliteStore {
     }
 
     fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
-        let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        self.writer()?.rebuild(progress)
+        self.rebuild(progress)
     }
 
     fn maintain(&self, budget: Duration) -> Result<bool, StoreError> {
         let writer = self.writer()?;
-        let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let start = clock::monotonic();
         loop {
             if start.elapsed() >= budget {
                 return Ok(true);
             }
-            // The reading and sorting is done beside the appends, only the writing takes their place.
-            let next = |tx: &Connection| {
-                KINDS.iter().find_map(|kind| runs::prepare_merge(tx, *kind).transpose()).transpose()
-            };
-            match self.pool.read(|tx| next(tx))? {
-                Some(merge) => writer.disposable(|tx| runs::finish_merge(tx, &merge))?,
-                None => break,
+            if self.merge_step(MAINTAIN_ENTRIES)? == 0 {
+                break;
             }
         }
         writer.checkpoint()?;

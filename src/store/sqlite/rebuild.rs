@@ -1,53 +1,65 @@
 //! Recomputing every index from the blocks.
 
-use super::super::StoreError;
-use super::super::tags::body_tags;
-use super::chunks::LEAVES;
-use super::runs::{self, Entry, KIND_CIPHERTEXT, KIND_TAG, KINDS, MERGE_MAX_ENTRIES};
-use super::writer::{Writer, index_covers, read_size, set_index_covers};
-use super::{block_of_record, body, ciphertext_entries, tag_entries};
+use std::sync::PoisonError;
 
-impl Writer {
-    /// In several transactions, or the log would grow by the size of the whole index. The first one says
-    /// that the indexes are incomplete, the last that they are whole again; appends may come between.
+use super::super::StoreError;
+use super::runs::{self, KIND_CIPHERTEXT, KIND_TAG, KINDS};
+use super::tail::Tail;
+use super::{SqliteStore, index, runs_merge};
+
+/// Entries merged by one transaction: appends wait for it.
+const MERGE_ENTRIES: usize = 1 << 18;
+
+impl SqliteStore {
+    /// In many transactions, or the log would grow by the size of the whole index. The first one says that the index covers
+    /// nothing; from then on it covers more and more. Appends may come between, erasures wait.
     pub(super) fn rebuild(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
-        self.disposable(|tx| {
-            tx.execute_batch("REINDEX block; REINDEX derived;")?;
-            for kind in KINDS {
-                runs::clear(tx, kind)?;
-                set_index_covers(tx, kind, 0)?;
-            }
-            Ok(())
-        })?;
-        loop {
-            let (covered, records) = self.disposable(|tx| {
-                let (covered, records) = (index_covers(tx, KIND_CIPHERTEXT)?, read_size(tx)?.1);
-                let (mut ciphertexts, mut tags): (Vec<Entry>, Vec<Entry>) = Default::default();
-                let mut next = covered;
-                while ciphertexts.len().max(tags.len()) < MERGE_MAX_ENTRIES && next < records {
-                    let Some(block) = block_of_record(tx, next as i64)? else {
-                        return Err(rusqlite::Error::QueryReturnedNoRows);
-                    };
-                    let leaves = LEAVES.read_all(tx, block.height as i64)?;
-                    ciphertext_entries(block.first_record, &leaves, &mut ciphertexts);
-                    let found = body_tags(&body(tx, block.height as i64)?).unwrap_or_default();
-                    tag_entries(block.first_record, &found, &mut tags);
-                    next = block.first_record + u64::from(block.records);
-                }
-                if covered + ciphertexts.len() as u64 != next {
-                    return Err(rusqlite::Error::QueryReturnedNoRows);
-                }
-                for (kind, mut entries) in [(KIND_CIPHERTEXT, ciphertexts), (KIND_TAG, tags)] {
-                    entries.sort_unstable();
-                    runs::add_final(tx, kind, &entries)?;
-                    set_index_covers(tx, kind, next)?;
-                }
-                Ok((next, records))
+        let writer = self.writer()?;
+        let _only = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut pace = self.index.lock();
+            writer.disposable(|tx| {
+                tx.execute_batch("REINDEX block; REINDEX derived;")?;
+                KINDS.iter().try_for_each(|kind| runs_merge::drop_all(tx, *kind))?;
+                index::set_covered(tx, 0)
             })?;
-            progress(covered, records);
-            if covered == records {
-                return Ok(());
-            }
+            self.index.set_tail(None);
+            pace.restart();
         }
+        loop {
+            // Read beside the appends; written only if none of them did the same meanwhile.
+            let (state, mut tail) = self.pool.read(|tx| {
+                let state = index::state(tx)?;
+                let mut tail = Tail::at(state.covered, state.erasures);
+                index::extend(tx, state, &mut tail)?;
+                Ok((state, tail))
+            })?;
+            if !tail.is_full(state.shape) {
+                progress(state.records, state.records);
+                break;
+            }
+            let cut = tail.cut();
+            let _pace = self.index.lock();
+            writer.disposable(|tx| {
+                if index::state(tx)?.covered == cut.first {
+                    runs::add(tx, KIND_CIPHERTEXT, cut.first, cut.end, &cut.ciphertexts)?;
+                    runs::add(tx, KIND_TAG, cut.first, cut.end, &cut.tags)?;
+                    index::set_covered(tx, cut.end)?;
+                }
+                Ok(())
+            })?;
+            self.index.set_tail(None);
+            progress(cut.end.min(state.records), state.records);
+        }
+        while self.merge_step(MERGE_ENTRIES)? > 0 {}
+        Ok(())
+    }
+
+    /// One step of merging in a transaction of its own; 0 if there is nothing to do.
+    pub(super) fn merge_step(&self, entries: usize) -> Result<usize, StoreError> {
+        self.writer()?.disposable(|tx| {
+            let fanout = index::state(tx)?.shape.fanout as usize;
+            runs_merge::step(tx, fanout, entries)
+        })
     }
 }

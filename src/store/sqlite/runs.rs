@@ -1,364 +1,345 @@
-//! A look-up index as sorted runs: every append writes its entries as one sorted run, and
-//! [`prepare_merge`] turns many small runs into few large ones when there is time. A B-tree with a
-//! row per record slows down twenty-fold within two million records, because every entry of an
-//! append lands on another page.
+//! A look-up index as sorted runs. A run holds the entries of a stretch of records, sorted by key; runs of neighbouring stretches
+//! are merged (`runs_merge.rs`), so that there are few. A B-tree with a row per entry slows down twenty-fold within two million
+//! records, because every entry of an append lands on another page.
 //!
-//! An entry is an 8-byte key and a record index. What the key is depends on the index kind; this module
-//! does not care. Entries of a run are packed into rows of about half a page; those of tags into rows of a whole one.
+//! An entry is a key and a record index. What the key is depends on the index kind; this module does not care. Which records
+//! a run covers follows from the blocks alone, never from timing: the same blocks give the same runs, byte for byte.
 //!
-//! A tag must be able to leave the file when its record is erased. Removing it means writing its run anew without it and
-//! deleting the old rows, which `secure_delete` overwrites. But deleting rows makes SQLite move others, from page to page and
-//! within a page, and copies of those stay behind in unused space. A row that fills its page alone is never moved within it,
-//! and when it goes to another page its old one is freed, and so overwritten, whole.
+//! A tag must be able to leave the file when its record is erased. Its row is then coded anew without it and written in place.
+//! Rows are deleted when runs are merged, and deleting makes SQLite move others, from page to page and within a page;
+//! copies of those stay behind in unused space. A row that fills its page alone is never moved within it, and when it goes to
+//! another page its old one is freed, and so overwritten, whole.
 
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, Error, OptionalExtension, Result, params};
 
-use super::schema::PAGE_BYTES;
+use super::runs_codec::{Chunk, Damaged, Entry, Layout, Packer, ROW_BYTES, entry, key_of, record_of, seal};
 
-/// Index kind: the first 8 bytes of the ciphertext hash.
+/// Index kind: the first 4 bytes of the ciphertext hash. More would only make the index larger: what is found is compared with
+/// the whole hash, and among 16 million records one in 250 look-ups reads one more than it needs.
 pub(super) const KIND_CIPHERTEXT: i64 = 1;
-/// Index kind: blind tags.
+/// Index kind: blind tags, all 8 bytes, so that a search need not read the records it finds.
 pub(super) const KIND_TAG: i64 = 2;
 /// Every index kind.
 pub(super) const KINDS: [i64; 2] = [KIND_CIPHERTEXT, KIND_TAG];
 
-/// Bytes per stored entry: 8 of key, 5 of record index.
-pub(super) const ENTRY_BYTES: usize = 13;
-/// Entries per row. Two rows fill a page: a row is what a look-up reads, an overflow page would be a second.
-const HALF_PAGE_ENTRIES: usize = (PAGE_BYTES / 2 - 20) / ENTRY_BYTES;
-/// Length of a row that leaves no room for another in its page, in bytes, and has no overflow page: the largest payload
-/// <https://sqlite.org/fileformat2.html#b_tree_pages> (X = U-35) less 5 bytes of record header.
-const PAGE_ROW_BYTES: usize = PAGE_BYTES - 35 - 5;
-/// Entries per such row.
-const PAGE_ENTRIES: usize = PAGE_ROW_BYTES / ENTRY_BYTES;
-// What is left of a page, 8 bytes of its header and 13 of this row's cell taken off, must not hold a cell of one entry: 4 bytes
-// of record header, at least 4 of cell, 2 of cell pointer.
-const _: () = assert!(PAGE_BYTES - 8 - PAGE_ROW_BYTES - 5 - 2 - 2 - 3 < ENTRY_BYTES + 4 + 4 + 2);
-/// Row key of a chunk: run number ‖ chunk number in this many bits.
-const CHUNK_BITS: u32 = 20;
-/// Runs of one tier that are merged into one of the next.
-const FANOUT: usize = 16;
-/// Most entries one merge writes, so that appends wait less than 50 ms for it (measured: 12 ms per 2^18). Runs too large to be merged
-/// within it stay as they are: each costs a look-up some 5 µs.
-pub(super) const MERGE_MAX_ENTRIES: usize = 1 << 19;
-/// Tier of runs that are never merged again.
-const FINAL_TIER: i64 = 99;
-
-/// Key ‖ record index, which sorts as the stored bytes do.
-pub(super) type Entry = u128;
-
-/// The entry for a key and a record index below 2^40.
-pub(super) fn entry(key: u64, record: u64) -> Entry {
-    (Entry::from(key) << 64) | Entry::from(record)
-}
-
-fn encode(entries: &[Entry], out: &mut Vec<u8>) {
-    out.clear();
-    for e in entries {
-        let b = e.to_be_bytes();
-        out.extend_from_slice(&b[..8]);
-        out.extend_from_slice(&b[11..]);
-    }
-}
-
-fn decode(bytes: &[u8]) -> impl Iterator<Item = Entry> + '_ {
-    bytes.as_chunks::<ENTRY_BYTES>().0.iter().map(decode_one)
-}
-
-fn decode_one(bytes: &[u8; ENTRY_BYTES]) -> Entry {
-    let mut b = [0; 16];
-    let (key, record) = bytes.split_at(8);
-    b[..8].copy_from_slice(key);
-    b[11..].copy_from_slice(record);
-    Entry::from_be_bytes(b)
-}
+/// Row key of a chunk: run number ‖ chunk number in this many bits. The largest run has 16 million records with 255 tags.
+const CHUNK_BITS: u32 = 24;
+/// Tier of runs that are to be deleted.
+pub(super) const DEAD_TIER: i64 = -1;
+/// Steps of a search around the guessed place before it halves what is left.
+const GALLOP_STEPS: u32 = 5;
 
 /// One stored run.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    id: i64,
-    kind: i64,
-    tier: i64,
-    entries: usize,
-}
-
-/// Entries per row of a kind.
-fn chunk_entries(kind: i64) -> usize {
-    if kind == KIND_TAG { PAGE_ENTRIES } else { HALF_PAGE_ENTRIES }
+    pub(super) id: i64,
+    pub(super) kind: i64,
+    pub(super) tier: i64,
+    /// The records it covers.
+    pub(super) first: u64,
+    pub(super) end: u64,
+    /// The chunks that are there: merging takes them away from the front.
+    pub(super) start: i64,
+    pub(super) chunks: i64,
+    /// How many of its chunks have entries.
+    pub(super) live: i64,
+    /// False while it is being merged from others, which hold what it lacks yet.
+    pub(super) done: bool,
 }
 
 impl Run {
-    fn chunks(&self) -> usize {
-        self.entries.div_ceil(chunk_entries(self.kind))
+    pub(super) fn layout(&self) -> Layout {
+        Layout::new(self.kind == KIND_TAG, self.first, self.end)
     }
 
-    /// Bytes of the entries in a chunk; what follows them is zero.
-    fn chunk_bytes(&self, chunk: usize) -> usize {
-        let each = chunk_entries(self.kind);
-        self.entries.saturating_sub(chunk * each).min(each) * ENTRY_BYTES
-    }
-
-    fn chunk_key(&self, chunk: usize) -> i64 {
-        (self.id << CHUNK_BITS) | chunk as i64
+    pub(super) fn key(&self, chunk: i64) -> i64 {
+        (self.id << CHUNK_BITS) | chunk
     }
 }
 
-/// The runs of a kind, oldest first.
-fn list(conn: &Connection, kind: i64) -> Result<Vec<Run>> {
-    conn.prepare_cached("SELECT id, tier, entries FROM run WHERE kind = ?1 ORDER BY id")?
-        .query_map([kind], |r| Ok(Run { id: r.get(0)?, kind, tier: r.get(1)?, entries: r.get(2)? }))?
+/// An index that is not as it must be: [`fault`](super::fault::fault) makes [`StoreError::Corrupt`](super::StoreError) of it.
+pub(super) fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::ToSqlConversionFailure(why.into())
+}
+
+impl From<Damaged> for Error {
+    fn from(e: Damaged) -> Error {
+        damaged(e)
+    }
+}
+
+/// The runs of a kind: by first record, a run before those it is merged from.
+pub(super) fn list(conn: &Connection, kind: i64) -> Result<Vec<Run>> {
+    let sql = "SELECT id, tier, first_record, end_record, start, chunks, live, done FROM run
+        WHERE kind = ?1 AND tier >= 0 ORDER BY first_record, tier DESC";
+    conn.prepare_cached(sql)?
+        .query_map([kind], |r| {
+            Ok(Run {
+                id: r.get(0)?,
+                kind,
+                tier: r.get(1)?,
+                first: r.get(2)?,
+                end: r.get(3)?,
+                start: r.get(4)?,
+                chunks: r.get(5)?,
+                live: r.get(6)?,
+                done: r.get(7)?,
+            })
+        })?
         .collect()
 }
 
-/// Number of runs of a kind and of entries in them.
+/// Number of runs of a kind and of rows in them, those still to be deleted included.
 pub(super) fn totals(conn: &Connection, kind: i64) -> Result<(u64, u64)> {
-    let sql = "SELECT count(*), ifnull(sum(entries), 0) FROM run WHERE kind = ?1";
+    let sql = "SELECT count(*), ifnull(sum(chunks - start), 0) FROM run WHERE kind = ?1";
     conn.prepare_cached(sql)?.query_row([kind], |r| Ok((r.get(0)?, r.get(1)?)))
 }
 
-/// Stores `entries`, which must be sorted, as a new run of the lowest tier.
-pub(super) fn add(conn: &Connection, kind: i64, entries: &[Entry]) -> Result<()> {
-    add_to_tier(conn, kind, 0, entries)
+/// Notes a new run without chunks.
+pub(super) fn insert_run(conn: &Connection, run: &Run) -> Result<Run> {
+    let sql = "INSERT INTO run (kind, tier, first_record, end_record, start, chunks, live, done)
+        VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5)";
+    conn.prepare_cached(sql)?.execute(params![run.kind, run.tier, run.first, run.end, run.done])?;
+    Ok(Run { id: conn.last_insert_rowid(), start: 0, chunks: 0, live: 0, ..run.clone() })
 }
 
-/// Stores a run made by a rebuild: as large as may be, never merged.
-pub(super) fn add_final(conn: &Connection, kind: i64, entries: &[Entry]) -> Result<()> {
-    add_to_tier(conn, kind, FINAL_TIER, entries)
-}
-
-fn add_to_tier(conn: &Connection, kind: i64, tier: i64, entries: &[Entry]) -> Result<()> {
-    debug_assert!(entries.is_sorted());
-    if entries.is_empty() {
-        return Ok(());
-    }
-    conn.prepare_cached("INSERT INTO run (kind, tier, entries) VALUES (?1, ?2, ?3)")?.execute(params![
-        kind,
-        tier,
-        entries.len()
-    ])?;
-    let run = Run { id: conn.last_insert_rowid(), kind, tier, entries: entries.len() };
+/// Appends chunks to a run.
+pub(super) fn push_chunks(conn: &Connection, run: &mut Run, rows: Vec<Vec<u8>>) -> Result<()> {
     let mut insert = conn.prepare_cached("INSERT INTO run_chunk (id, data) VALUES (?1, ?2)")?;
-    let mut bytes = Vec::with_capacity(PAGE_ROW_BYTES);
-    for (n, chunk) in entries.chunks(chunk_entries(kind)).enumerate() {
-        encode(chunk, &mut bytes);
-        if kind == KIND_TAG {
-            bytes.resize(PAGE_ROW_BYTES, 0);
+    for mut row in rows {
+        let id = run.key(run.chunks);
+        seal(&mut row, id);
+        insert.execute(params![id, row])?;
+        (run.chunks, run.live) = (run.chunks + 1, run.live + 1);
+    }
+    save(conn, run)
+}
+
+/// Writes down what of a run changes.
+pub(super) fn save(conn: &Connection, run: &Run) -> Result<()> {
+    let sql = "UPDATE run SET start = ?2, chunks = ?3, live = ?4, done = ?5, tier = ?6 WHERE id = ?1";
+    let values = params![run.id, run.start, run.chunks, run.live, run.done, run.tier];
+    conn.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+/// Deletes the chunks of a run before chunk `to`.
+pub(super) fn delete_chunks(conn: &Connection, run: &mut Run, to: i64) -> Result<()> {
+    if to > run.start {
+        conn.prepare_cached("DELETE FROM run_chunk WHERE id BETWEEN ?1 AND ?2")?
+            .execute([run.key(run.start), run.key(to - 1)])?;
+        run.start = to;
+        save(conn, run)?;
+    }
+    Ok(())
+}
+
+/// Stores `entries`, sorted and of the records `first..end`, as a run of the lowest tier. One without entries is noted too: the
+/// runs of a kind leave no record out.
+pub(super) fn add(conn: &Connection, kind: i64, first: u64, end: u64, entries: &[Entry]) -> Result<()> {
+    debug_assert!(entries.is_sorted());
+    let new = Run { id: 0, kind, tier: 0, first, end, start: 0, chunks: 0, live: 0, done: true };
+    let mut run = insert_run(conn, &new)?;
+    let mut packer = Packer::new(run.layout());
+    let mut rows = Vec::new();
+    for e in entries {
+        if !packer.push(*e) {
+            rows.extend(packer.take());
+            packer.push(*e);
         }
-        insert.execute(params![run.chunk_key(n), bytes])?;
     }
-    Ok(())
+    rows.extend(packer.take());
+    push_chunks(conn, &mut run, rows)
 }
 
-/// Deletes all runs of a kind.
-pub(super) fn clear(conn: &Connection, kind: i64) -> Result<()> {
-    for run in list(conn, kind)? {
-        delete(conn, &run)?;
-    }
-    Ok(())
+/// Reads one chunk.
+pub(super) fn read_chunk<T>(
+    conn: &Connection,
+    run: &Run,
+    chunk: i64,
+    f: impl FnOnce(Chunk<'_>) -> std::result::Result<T, Damaged>,
+) -> Result<T> {
+    let id = run.key(chunk);
+    let found = conn
+        .prepare_cached("SELECT data FROM run_chunk WHERE id = ?1")?
+        .query_row([id], |row| Ok(f(Chunk::open(run.layout(), id, row.get_ref(0)?.as_blob()?)?)?))
+        .optional()?;
+    found.ok_or_else(|| damaged("a chunk of the look-up index is missing"))
 }
 
-fn delete(conn: &Connection, run: &Run) -> Result<()> {
-    conn.prepare_cached("DELETE FROM run_chunk WHERE id BETWEEN ?1 AND ?2")?
-        .execute([run.chunk_key(0), run.chunk_key(run.chunks())])?;
-    conn.prepare_cached("DELETE FROM run WHERE id = ?1")?.execute([run.id])?;
-    Ok(())
-}
-
-/// Removes entries: for each block a list of its own. The runs that hold them are written anew without them. The entries of a
-/// block came in one run and are in one run still, so that the first of them tells which.
-pub(super) fn remove(conn: &Connection, kind: i64, blocks: &[Vec<Entry>]) -> Result<()> {
-    let runs = list(conn, kind)?;
-    let mut hits: Vec<Vec<Entry>> = vec![Vec::new(); runs.len()];
-    let mut last = 0;
-    for entries in blocks {
-        let Some(first) = entries.first() else { continue };
-        // Blocks that follow each other are mostly in the same run.
-        for at in std::iter::once(last).chain(0..runs.len()) {
-            let (Some(run), Some(hit)) = (runs.get(at), hits.get_mut(at)) else { continue };
-            if contains(conn, run, *first)? {
-                hit.extend_from_slice(entries);
-                last = at;
-                break;
+/// The chunk in which `bound`, or what follows it, begins: the last one whose first entry is not above it, or the first chunk.
+///
+/// Keys are hashes, so the place of one can be guessed from its value. From there the search goes on in growing steps, and after
+/// a few of those halves what is left, which bounds the number of steps for any keys.
+pub(super) fn locate(conn: &Connection, run: &Run, bound: Entry) -> Result<i64> {
+    // Chunk `low` does not begin above the bound, or is the first; chunk `high` does, or is beyond the last.
+    let (mut low, mut high) = (run.start, run.chunks);
+    let mut guess = Some(guess(run, bound));
+    let (mut step, mut steps) = (1i64, 0u32);
+    while high - low > 1 {
+        steps += 1;
+        let middle = guess.take().unwrap_or(low + (high - low) / 2).clamp(low + 1, high - 1);
+        match first_from(conn, run, middle, high)? {
+            Some((at, first)) if first <= bound => {
+                low = at;
+                guess = (steps <= GALLOP_STEPS).then(|| low.saturating_add(step));
+            }
+            _ => {
+                high = middle;
+                guess = (steps <= GALLOP_STEPS).then(|| high.saturating_sub(step));
             }
         }
+        step *= 2;
     }
-    for (run, mut gone) in runs.iter().zip(hits).filter(|(_, gone)| !gone.is_empty()) {
-        gone.sort_unstable();
-        let mut kept = read_sorted(conn, std::slice::from_ref(run))?;
-        kept.retain(|e| gone.binary_search(e).is_err());
-        delete(conn, run)?;
-        add_to_tier(conn, kind, run.tier, &kept)?;
+    Ok(low)
+}
+
+fn guess(run: &Run, bound: Entry) -> i64 {
+    let bits = if run.kind == KIND_TAG { 64 } else { 32 };
+    let part = (u128::from(key_of(bound)) * (run.chunks - run.start).max(0) as u128) >> bits;
+    run.start.saturating_add(part as i64)
+}
+
+/// The first chunk in `from..to` that is not empty, and its first entry.
+fn first_from(conn: &Connection, run: &Run, from: i64, to: i64) -> Result<Option<(i64, Entry)>> {
+    for chunk in from..to {
+        if let Some(first) = read_chunk(conn, run, chunk, |c| c.first())? {
+            return Ok(Some((chunk, first)));
+        }
+    }
+    Ok(None)
+}
+
+/// Appends to `out` the records of `key` in a run from record `from` on, ascending, at most `limit`.
+fn search(conn: &Connection, run: &Run, key: u64, from: u64, limit: usize, out: &mut Vec<u64>) -> Result<()> {
+    if run.start >= run.chunks || limit == 0 {
+        return Ok(());
+    }
+    let (bound, end) = (entry(key, from), out.len().saturating_add(limit));
+    let mut entries = Vec::new();
+    for chunk in locate(conn, run, bound)?..run.chunks {
+        let beyond = read_chunk(conn, run, chunk, |c| {
+            let mut cell = c.cell_of(bound)?;
+            entries.clear();
+            while c.decode(cell, &mut entries)? {
+                for e in entries.drain(..).filter(|e| *e >= bound) {
+                    if key_of(e) != key || out.len() >= end {
+                        return Ok(true);
+                    }
+                    out.push(record_of(e));
+                }
+                cell += 1;
+            }
+            Ok(false)
+        })?;
+        if beyond {
+            break;
+        }
     }
     Ok(())
 }
 
-fn contains(conn: &Connection, run: &Run, entry: Entry) -> Result<bool> {
-    let mut found = Vec::new();
-    Search { conn, run, bound: entry, limit: 1 }.run(&mut found)?;
-    Ok(found == [entry as u64])
-}
-
-/// The records of `key` from record `from` on, ascending: at most `limit`, and then the lowest ones.
-pub(super) fn find(conn: &Connection, kind: i64, key: u64, from: u64, limit: usize) -> Result<Vec<u64>> {
-    let mut records = Vec::new();
-    for run in list(conn, kind)? {
-        Search { conn, run: &run, bound: entry(key, from), limit }.run(&mut records)?;
+/// The records of `key` from record `from` on that are in runs, ascending: at most `limit`, and then the lowest ones. The runs
+/// must cover all records below `covered`.
+pub(super) fn find(
+    conn: &Connection,
+    kind: i64,
+    key: u64,
+    from: u64,
+    limit: usize,
+    covered: u64,
+) -> Result<Vec<u64>> {
+    let runs = list(conn, kind)?;
+    check_cover(&runs, covered)?;
+    let mut records: Vec<u64> = Vec::new();
+    let mut rest = runs.as_slice();
+    while let Some(first) = rest.first() {
+        // A run that is being merged stands before the ones it is made of: together they have all its entries.
+        let group = rest.iter().take_while(|r| r.first < first.end).count();
+        let (now, later) = rest.split_at(group);
+        rest = later;
+        let before = records.len();
+        for run in now.iter().filter(|r| r.end > from) {
+            search(conn, run, key, from, limit - before, &mut records)?;
+        }
+        if let Some(found) = records.get_mut(before..).filter(|_| group > 1) {
+            found.sort_unstable();
+            // What a merge has taken already may still stand where it came from.
+            records.dedup();
+        }
+        records.truncate(limit);
+        if records.len() == limit {
+            break;
+        }
     }
-    // Merged runs have newer numbers than the small ones of later records.
-    records.sort_unstable();
-    records.truncate(limit);
     Ok(records)
 }
 
-/// One look-up in one run.
-struct Search<'a> {
-    conn: &'a Connection,
-    run: &'a Run,
-    /// The key, and the lowest record wanted.
-    bound: Entry,
-    limit: usize,
-}
-
-impl Search<'_> {
-    /// Appends what is found.
-    ///
-    /// Keys are hashes, so the place of one can be guessed from its value; every second step halves the range
-    /// instead, which bounds the number of steps for any keys.
-    fn run(&self, out: &mut Vec<u64>) -> Result<()> {
-        let (mut start, mut end) = (0, self.run.chunks());
-        let (mut least, mut most) = (0, u64::MAX);
-        let (mut halve, key, empty) = (false, (self.bound >> 64) as u64, out.len());
-        while start < end {
-            let middle = match halve {
-                true => start + (end - start) / 2,
-                false => {
-                    let part = u128::from(key.saturating_sub(least)) * (end - start) as u128;
-                    start + (part / u128::from((most - least).max(1))) as usize
-                }
-            }
-            .min(end - 1);
-            halve = !halve;
-            match read_chunk(self.conn, self.run, middle, |data| self.matches(data, out, empty))? {
-                Matches::AllBelow(last) => (start, least) = (middle + 1, last),
-                // The chunk before may hold some too, unless it is known to be below.
-                Matches::FromStart(first) if middle > start => {
-                    out.truncate(empty);
-                    (end, most) = (middle, first);
-                }
-                Matches::FromStart(_) | Matches::Inside => return self.further(middle + 1, out, empty),
-            }
+/// That no record is left out.
+fn check_cover(runs: &[Run], covered: u64) -> Result<()> {
+    let mut end = 0;
+    for run in runs.iter().filter(|r| r.done) {
+        if run.first != end {
+            break;
         }
-        self.further(end, out, empty)
+        end = run.end;
     }
-
-    /// Appends what is found from chunk `chunk` on, as long as it reaches the start of a chunk.
-    fn further(&self, chunk: usize, out: &mut Vec<u64>, empty: usize) -> Result<()> {
-        for chunk in chunk..self.run.chunks() {
-            let before = out.len();
-            if before - empty >= self.limit {
-                break;
-            }
-            read_chunk(self.conn, self.run, chunk, |data| self.matches(data, out, empty))?;
-            if out.len() == before {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends the records of one chunk.
-    fn matches(&self, data: &[u8], out: &mut Vec<u64>, empty: usize) -> Matches {
-        let (entries, _) = data.as_chunks::<ENTRY_BYTES>();
-        let key_of = |e: &[u8; ENTRY_BYTES]| (decode_one(e) >> 64) as u64;
-        let key = (self.bound >> 64) as u64;
-        let below = entries.partition_point(|e| decode_one(e) < self.bound);
-        let equal = entries.iter().skip(below).take_while(|e| key_of(e) == key);
-        let room = self.limit.saturating_sub(out.len() - empty);
-        out.extend(equal.take(room).map(|e| decode_one(e) as u64));
-        match (entries.first(), entries.last()) {
-            (Some(first), Some(_)) if below == 0 => Matches::FromStart(key_of(first)),
-            (_, Some(last)) if below == entries.len() => Matches::AllBelow(key_of(last)),
-            _ => Matches::Inside,
-        }
+    match end == covered {
+        true => Ok(()),
+        false => Err(damaged(format!("runs of the look-up index are missing from record {end} on"))),
     }
 }
 
-/// How the entries of a chunk compare with what is looked for.
-enum Matches {
-    /// All are below; this is the last one's key.
-    AllBelow(u64),
-    /// None is below; this is the first one's key.
-    FromStart(u64),
-    /// Some are below, some not.
-    Inside,
-}
-
-fn read_chunk<T>(conn: &Connection, run: &Run, chunk: usize, f: impl FnOnce(&[u8]) -> T) -> Result<T> {
-    conn.prepare_cached("SELECT data FROM run_chunk WHERE id = ?1")?.query_row(
-        [run.chunk_key(chunk)],
-        |row| {
-            let data = row.get_ref(0)?.as_blob()?;
-            Ok(f(data.get(..run.chunk_bytes(chunk)).unwrap_or(data)))
-        },
-    )
-}
-
-/// The next step of merging, read and sorted but not written.
-pub(super) enum Merge {
-    /// Replace these runs of a kind by one of the next tier with these entries.
-    Replace { kind: i64, inputs: Vec<Run>, output: Vec<Entry> },
-    /// This run is too large to be merged with the next one.
-    Keep(Run),
-}
-
-/// Reads and sorts the next group of runs worth merging; `None` if there is none. Runs never change, so
-/// this needs no lock, only a connection; nobody else may merge until [`finish_merge`].
-pub(super) fn prepare_merge(conn: &Connection, kind: i64) -> Result<Option<Merge>> {
-    let runs = list(conn, kind)?;
-    let is_full = |tier: &i64| runs.iter().filter(|r| r.tier == *tier).count() >= FANOUT;
-    let tiers = runs.iter().map(|r| r.tier).filter(|t| *t < FINAL_TIER);
-    let Some(tier) = tiers.filter(is_full).min() else { return Ok(None) };
-    let mut total = 0;
-    let fits = |r: &Run| {
-        total += r.entries;
-        total <= MERGE_MAX_ENTRIES
-    };
-    let mut group = runs.into_iter().filter(|r| r.tier == tier).take(FANOUT).peekable();
-    let oldest = group.peek().cloned();
-    let inputs: Vec<Run> = group.take_while(fits).collect();
-    match oldest {
-        Some(run) if inputs.len() < 2 => Ok(Some(Merge::Keep(run))),
-        _ => Ok(Some(Merge::Replace { kind, output: read_sorted(conn, &inputs)?, inputs })),
+/// Removes entries wherever they are. `gone` must be sorted.
+pub(super) fn remove(conn: &Connection, kind: i64, gone: &[Entry]) -> Result<()> {
+    if gone.is_empty() {
+        return Ok(());
     }
-}
-
-fn read_sorted(conn: &Connection, runs: &[Run]) -> Result<Vec<Entry>> {
-    let mut all = Vec::with_capacity(runs.iter().map(|r| r.entries).sum());
-    for run in runs {
-        for chunk in 0..run.chunks() {
-            read_chunk(conn, run, chunk, |data| all.extend(decode(data)))?;
-        }
-    }
-    // The stable sort recognises sorted stretches and merges them.
-    all.sort();
-    Ok(all)
-}
-
-/// Writes the step down, inside the caller's transaction.
-pub(super) fn finish_merge(conn: &Connection, merge: &Merge) -> Result<()> {
-    match merge {
-        Merge::Keep(run) => {
-            let sql = "UPDATE run SET tier = ?2 WHERE id = ?1";
-            conn.prepare_cached(sql)?.execute([run.id, FINAL_TIER])?;
-        }
-        Merge::Replace { kind, inputs, output } => {
-            for run in inputs {
-                delete(conn, run)?;
-            }
-            add_to_tier(conn, *kind, inputs.first().map_or(FINAL_TIER, |r| r.tier + 1), output)?;
-        }
+    for mut run in list(conn, kind)? {
+        let covered = |e: &&Entry| (run.first..run.end).contains(&record_of(**e));
+        let here: Vec<Entry> = gone.iter().filter(covered).copied().collect();
+        remove_from(conn, &mut run, &here)?;
+        reclaim(conn, &mut run)?;
     }
     Ok(())
+}
+
+fn remove_from(conn: &Connection, run: &mut Run, gone: &[Entry]) -> Result<()> {
+    let mut update = conn.prepare_cached("UPDATE run_chunk SET data = ?2 WHERE id = ?1")?;
+    let mut rest = gone;
+    let live = run.live;
+    while let (Some(next), true) = (rest.first(), run.start < run.chunks) {
+        let chunk = locate(conn, run, *next)?;
+        let id = run.key(chunk);
+        let (here, changed) = read_chunk(conn, run, chunk, |c| {
+            let last = c.last()?;
+            // At least the one looked for, whether it is there or not.
+            let here = rest.partition_point(|e| Some(*e) <= last).max(1);
+            let among = rest.get(..here).unwrap_or(rest);
+            Ok((here, c.without(|e| among.binary_search(&e).is_ok())?))
+        })?;
+        if let Some((row, left)) = changed {
+            update.execute(params![id, row])?;
+            run.live -= i64::from(!left);
+        }
+        rest = rest.get(here..).unwrap_or_default();
+    }
+    if run.live != live {
+        save(conn, run)?;
+    }
+    Ok(())
+}
+
+/// Deletes the rows of a finished run of which all entries were erased. The run itself stays: it says which records it covers.
+pub(super) fn reclaim(conn: &Connection, run: &mut Run) -> Result<()> {
+    if run.done && run.live <= 0 {
+        delete_chunks(conn, run, run.chunks)?;
+    }
+    Ok(())
+}
+
+/// Bytes of the rows of a number of chunks.
+pub(super) fn bytes(chunks: u64) -> u64 {
+    chunks * ROW_BYTES as u64
 }
 
 #[cfg(test)]

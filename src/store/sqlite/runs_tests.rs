@@ -1,10 +1,15 @@
-//! Runs against a plain set, for uniform keys, for keys with many equal ones, and through merges.
+//! Runs against a plain set, for uniform keys, for keys with many equal ones, and at every step of merging.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 
+use super::super::runs_merge::{drop_all, step};
 use super::super::schema;
 use super::*;
+
+const FANOUT: usize = 4;
+/// So that each step moves one row.
+const LEAST: usize = 1;
 
 fn database() -> Connection {
     let mut conn = Connection::open_in_memory().unwrap();
@@ -12,14 +17,15 @@ fn database() -> Connection {
     conn
 }
 
-fn records_of(conn: &Connection, kind: i64, key: u64) -> BTreeSet<u64> {
-    let all = find(conn, kind, key, 0, usize::MAX).unwrap();
-    assert!(all.is_sorted());
+fn records_of(conn: &Connection, kind: i64, key: u64, covered: u64) -> BTreeSet<u64> {
+    let all = find(conn, kind, key, 0, usize::MAX, covered).unwrap();
+    assert!(all.is_sorted_by(|a, b| a < b), "ascending and each once");
     // In pages, each beginning after the last of the one before.
     let (mut paged, mut from) = (Vec::new(), 0);
+    let most = 1 + all.len() / 5;
     loop {
-        let page = find(conn, kind, key, from, 3).unwrap();
-        assert!(page.len() <= 3);
+        let page = find(conn, kind, key, from, most, covered).unwrap();
+        assert!(page.len() <= most);
         paged.extend_from_slice(&page);
         let Some(last) = page.last() else { break };
         from = last + 1;
@@ -34,91 +40,177 @@ fn mix(n: u64) -> u64 {
     z ^ (z >> 29)
 }
 
-fn merge_all(conn: &Connection, kind: i64) -> usize {
-    let mut steps = 0;
-    while let Some(merge) = prepare_merge(conn, kind).unwrap() {
-        finish_merge(conn, &merge).unwrap();
-        steps += 1;
-    }
-    steps
-}
-
-#[test]
-fn finds_exactly_what_was_added_before_and_after_merging() {
-    // Uniform keys; few distinct keys, each filling many chunks; keys crowded at one end.
-    let shapes: [fn(u64) -> u64; 3] = [mix, |n| mix(n % 3), |n| n % 5000];
-    for (kind, key_of) in (1..).zip(shapes) {
-        let conn = database();
-        let mut wanted = BTreeSet::new();
-        let mut record = 0;
-        for run in 0..40 {
-            let mut entries: Vec<Entry> = (0..if run % 7 == 0 { 3000 } else { 1 + run * 10 })
-                .map(|_| {
-                    record += 1;
-                    wanted.insert((key_of(record), record));
-                    entry(key_of(record), record)
-                })
-                .collect();
-            entries.sort_unstable();
-            add(&conn, kind, &entries).unwrap();
-        }
-        add(&conn, kind + 1, &[entry(key_of(1), 77)]).unwrap();
-        let check = || {
-            let keys: BTreeSet<u64> = wanted.iter().map(|(k, _)| *k).collect();
-            let absent = [0, 1, u64::MAX, mix(record + 9)];
-            for key in keys.iter().step_by(keys.len() / 50 + 1).chain(&absent) {
-                let of_key = wanted.range((*key, 0)..=(*key, u64::MAX)).map(|(_, r)| *r).collect();
-                assert_eq!(records_of(&conn, kind, *key), of_key, "key {key:x}");
-            }
-        };
-        check();
-        assert_eq!(totals(&conn, kind).unwrap(), (40, record));
-        assert_eq!(merge_all(&conn, kind), 2);
-        assert_eq!(totals(&conn, kind).unwrap(), (10, record));
-        check();
-        assert_eq!(totals(&conn, kind + 1).unwrap(), (1, 1));
-        clear(&conn, kind).unwrap();
-        assert_eq!(totals(&conn, kind).unwrap(), (0, 0));
-        let chunks: u64 = conn.query_row("SELECT count(*) FROM run_chunk", [], |r| r.get(0)).unwrap();
-        assert_eq!(chunks, 1, "only the other kind's");
-    }
-}
-
-#[test]
-fn a_merge_is_never_larger_than_its_limit_and_merging_ends() {
-    let conn = database();
-    let size = MERGE_MAX_ENTRIES / 3;
-    let runs = FANOUT + 2;
+/// Runs over neighbouring stretches of `each` records, with the keys that `keys` gives them.
+fn fill(
+    conn: &Connection,
+    kind: i64,
+    runs: u64,
+    each: u64,
+    keys: fn(u64) -> Vec<u64>,
+) -> BTreeSet<(u64, u64)> {
+    let mut wanted = BTreeSet::new();
     for run in 0..runs {
-        // One run beyond the limit of a merge, as a large append makes it.
-        let n = if run == 1 { MERGE_MAX_ENTRIES + 1 } else { size };
-        let mut entries: Vec<Entry> = (0..n as u64).map(|i| entry(mix(i), run as u64)).collect();
+        let (first, end) = (run * each, (run + 1) * each);
+        let mut entries: Vec<Entry> =
+            (first..end).flat_map(|r| keys(r).into_iter().map(move |k| entry(k, r))).collect();
         entries.sort_unstable();
-        add(&conn, 1, &entries).unwrap();
+        entries.dedup();
+        add(conn, kind, first, end, &entries).unwrap();
+        wanted.extend(entries.iter().map(|e| (key_of(*e), record_of(*e))));
     }
-    let mut steps = 0;
-    while let Some(merge) = prepare_merge(&conn, 1).unwrap() {
-        if let Merge::Replace { output, inputs, .. } = &merge {
-            assert!(output.len() <= MERGE_MAX_ENTRIES && inputs.len() > 1);
+    wanted
+}
+
+fn check(conn: &Connection, kind: i64, wanted: &BTreeSet<(u64, u64)>, covered: u64, keys: usize) {
+    let all: BTreeSet<u64> = wanted.iter().map(|(k, _)| *k).collect();
+    let absent = [0, 1, 77, u64::from(u32::MAX), u64::MAX, mix(covered + 9)];
+    for key in all.iter().step_by(all.len() / keys + 1).chain(&absent) {
+        let of_key = wanted.range((*key, 0)..=(*key, u64::MAX)).map(|(_, r)| *r).collect();
+        assert_eq!(records_of(conn, kind, *key, covered), of_key, "key {key:x}");
+    }
+}
+
+/// Everything about a kind's runs, chunk by chunk.
+fn image(conn: &Connection, kind: i64) -> Vec<(u64, u64, i64, Vec<Entry>)> {
+    let mut all = Vec::new();
+    for run in list(conn, kind).unwrap() {
+        let mut entries = Vec::new();
+        for chunk in run.start..run.chunks {
+            read_chunk(conn, &run, chunk, |c| (0..16).try_for_each(|n| c.decode(n, &mut entries).map(drop)))
+                .unwrap();
         }
-        finish_merge(&conn, &merge).unwrap();
-        steps += 1;
-        assert!(steps < 100);
+        all.push((run.first, run.end, run.tier, entries));
     }
-    assert!(steps > 1);
-    assert!(list(&conn, 1).unwrap().len() < runs);
-    assert_eq!(records_of(&conn, 1, mix(5)), (0..runs as u64).collect());
+    all
+}
+
+#[test]
+fn finds_exactly_what_was_added_before_during_and_after_merging() {
+    // Uniform keys; few distinct keys, each filling many chunks; keys crowded at one end; five of different kinds.
+    let shapes: [(i64, fn(u64) -> Vec<u64>); 5] = [
+        (KIND_CIPHERTEXT, |n| vec![mix(n) >> 32]),
+        (KIND_CIPHERTEXT, |n| vec![n % 3]),
+        (KIND_TAG, |n| vec![mix(n % 3)]),
+        (KIND_TAG, |n| vec![n % 5000]),
+        (KIND_TAG, |n| vec![mix(n % 7), mix(n % 999), mix(n / 3 + 5000), mix(n), 12]),
+    ];
+    for (kind, keys) in shapes {
+        let conn = database();
+        let (runs, each) = (18, 1500);
+        let wanted = fill(&conn, kind, runs, each, keys);
+        let covered = runs * each;
+        check(&conn, kind, &wanted, covered, 20);
+        assert_eq!(totals(&conn, kind).unwrap().0, runs);
+        let mut steps = 0;
+        while step(&conn, FANOUT, LEAST).unwrap() > 0 {
+            steps += 1;
+            check(&conn, kind, &wanted, covered, if steps % 8 == 0 { 5 } else { 1 });
+        }
+        // 18 runs: one of sixteen, and two that wait for two more.
+        assert_eq!(totals(&conn, kind).unwrap().0, 3);
+        check(&conn, kind, &wanted, covered, 50);
+        let rows: i64 = conn.query_row("SELECT count(*) FROM run_chunk", [], |r| r.get(0)).unwrap();
+        assert_eq!(totals(&conn, kind).unwrap().1, rows as u64, "no row is left over");
+        assert!(steps > 5 && find(&conn, kind, 12, 0, 9, covered + 1).is_err(), "a run is missing");
+        // The same runs in one go.
+        let other = database();
+        fill(&other, kind, runs, each, keys);
+        while step(&other, FANOUT, usize::MAX).unwrap() > 0 {}
+        assert_eq!(image(&conn, kind), image(&other, kind));
+        drop_all(&conn, kind).unwrap();
+        while step(&conn, FANOUT, LEAST).unwrap() > 0 {}
+        assert_eq!(totals(&conn, kind).unwrap(), (0, 0));
+        let rows: i64 = conn.query_row("SELECT count(*) FROM run_chunk", [], |r| r.get(0)).unwrap();
+        assert_eq!(rows, 0);
+    }
+}
+
+/// Entries erased between the steps of a merge, wherever they are just then.
+#[test]
+fn what_is_erased_during_a_merge_stays_erased() {
+    for seed in 0..3 {
+        let conn = database();
+        let keys: fn(u64) -> Vec<u64> = |n| vec![mix(n % 7), mix(n % 999), mix(n / 3 + 5000), mix(n), 12];
+        let (runs, each) = (16, 900);
+        let mut wanted = fill(&conn, KIND_TAG, runs, each, keys);
+        let (covered, mut n) = (runs * each, seed * 1000);
+        loop {
+            n += 1;
+            let first = mix(n) % covered;
+            let records = first..(first + [1, 30, 1500][(n % 3) as usize]).min(covered);
+            let mut gone: Vec<Entry> =
+                wanted.iter().filter(|(_, r)| records.contains(r)).map(|(k, r)| entry(*k, *r)).collect();
+            wanted.retain(|(_, r)| !records.contains(r));
+            gone.push(entry(mix(n + 7), first));
+            gone.sort_unstable();
+            remove(&conn, KIND_TAG, &gone).unwrap();
+            check(&conn, KIND_TAG, &wanted, covered, 2);
+            if step(&conn, FANOUT, LEAST).unwrap() == 0 {
+                break;
+            }
+        }
+        check(&conn, KIND_TAG, &wanted, covered, 100);
+        let rest: Vec<Entry> = wanted.iter().map(|(k, r)| entry(*k, *r)).collect();
+        remove(&conn, KIND_TAG, &rest).unwrap();
+        assert_eq!(
+            totals(&conn, KIND_TAG).unwrap(),
+            (1, 0),
+            "rows without entries go, the run says what it covers"
+        );
+        check(&conn, KIND_TAG, &BTreeSet::new(), covered, 1);
+    }
+}
+
+#[test]
+fn a_step_is_as_large_as_it_was_asked_to_be() {
+    let conn = database();
+    fill(&conn, KIND_CIPHERTEXT, FANOUT as u64, 40_000, |n| vec![mix(n) >> 32]);
+    let (mut total, mut steps) = (0, 0);
+    loop {
+        let moved = step(&conn, FANOUT, 20_000).unwrap();
+        total += moved;
+        if moved == 0 {
+            break;
+        }
+        steps += 1;
+        assert!(moved < 30_000, "{moved}");
+    }
+    assert_eq!((total, steps), (160_000, 8));
+}
+
+#[test]
+fn damage_is_an_error_and_not_a_missing_answer() {
+    for sql in [
+        "UPDATE run_chunk SET data = zeroblob(length(data))",
+        "UPDATE run_chunk SET data = substr(data, 1, 100)",
+        "DELETE FROM run_chunk",
+        "DELETE FROM run WHERE id = 2",
+        "UPDATE run SET end_record = end_record + 1",
+        "UPDATE run_chunk SET data = (SELECT data FROM run_chunk ORDER BY id LIMIT 1)",
+        "UPDATE run_chunk SET data = CAST(substr(data, 1022, 15315) || substr(data, 1, 1021) || zeroblob(8) AS BLOB)",
+    ] {
+        let conn = database();
+        let wanted = fill(&conn, KIND_TAG, 3, 4000, |n| vec![mix(n % 50), mix(n)]);
+        conn.execute_batch(sql).unwrap();
+        let ask = |key| find(&conn, KIND_TAG, key, 0, usize::MAX, 12_000);
+        let failed = wanted.iter().step_by(600).filter(|(k, _)| ask(*k).is_err()).count();
+        assert!(failed * 2 > wanted.len() / 600, "{sql}: {failed}");
+        for (key, record) in wanted.iter().step_by(600) {
+            assert!(ask(*key).is_ok_and(|f| f.contains(record)) || ask(*key).is_err());
+        }
+    }
 }
 
 #[test]
 fn find_gives_the_lowest_records_of_all_runs() {
     let conn = database();
-    // The run of the later records comes first.
-    add(&conn, 1, &(5000..9000).map(|r| entry(4, r)).collect::<Vec<_>>()).unwrap();
-    add(&conn, 1, &(0..5000).map(|r| entry(4, r)).collect::<Vec<_>>()).unwrap();
-    assert_eq!(find(&conn, 1, 4, 0, 3).unwrap(), [0, 1, 2]);
-    assert_eq!(find(&conn, 1, 4, 4998, 4).unwrap(), [4998, 4999, 5000, 5001]);
-    assert_eq!(find(&conn, 1, 4, 8999, 4).unwrap(), [8999]);
-    assert_eq!(find(&conn, 1, 4, 9000, 4).unwrap(), [] as [u64; 0]);
-    assert_eq!(find(&conn, 1, 4, 0, usize::MAX).unwrap().len(), 9000);
+    add(&conn, 1, 0, 5000, &(0..5000).map(|r| entry(4, r)).collect::<Vec<_>>()).unwrap();
+    add(&conn, 1, 5000, 9000, &(5000..9000).map(|r| entry(4, r)).collect::<Vec<_>>()).unwrap();
+    let find = |from, limit| find(&conn, 1, 4, from, limit, 9000).unwrap();
+    assert_eq!(find(0, 3), [0, 1, 2]);
+    assert_eq!(find(4998, 4), [4998, 4999, 5000, 5001]);
+    assert_eq!(find(8999, 4), [8999]);
+    assert_eq!(find(9000, 4), [] as [u64; 0]);
+    assert_eq!(find(0, 0), [] as [u64; 0]);
+    assert_eq!(find(0, usize::MAX).len(), 9000);
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::super::StoreError;
+use super::IndexShape;
 use super::fault::fault;
 use super::open::beside;
 
 /// `application_id`: "STrl".
 const APPLICATION_ID: i64 = 0x5354_726c;
 /// `user_version`: the layout below. A change of it needs a new number and a migration.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// Page size in bytes. Blocks of 4,096 records: 250,000 records/s with 4,096, 290,000 with 8,192, 370,000
 /// with 16,384; commits of one record: 0.23, 0.25 and 0.32 ms (`examples/store_load.rs`).
@@ -40,6 +41,7 @@ CREATE TABLE block (
     records INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
     signer TEXT NOT NULL,
+    tags INTEGER NOT NULL,
     text BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX block_statement ON block (signer, sequence);
@@ -76,6 +78,7 @@ CREATE TABLE head (
     records INTEGER NOT NULL,
     text_bytes INTEGER NOT NULL,
     body_bytes INTEGER NOT NULL,
+    stored_body_bytes INTEGER NOT NULL,
     checkpoint BLOB NOT NULL,
     state BLOB NOT NULL
 ) STRICT;
@@ -89,15 +92,24 @@ CREATE TABLE run (
     id INTEGER PRIMARY KEY,
     kind INTEGER NOT NULL,
     tier INTEGER NOT NULL,
-    entries INTEGER NOT NULL
+    first_record INTEGER NOT NULL,
+    end_record INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    live INTEGER NOT NULL,
+    done INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE run_chunk (
     id INTEGER PRIMARY KEY,
     data BLOB NOT NULL
 ) STRICT;
 CREATE TABLE index_state (
-    kind INTEGER PRIMARY KEY,
-    records INTEGER NOT NULL
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    records INTEGER NOT NULL,
+    erasures INTEGER NOT NULL,
+    segment_records INTEGER NOT NULL,
+    segment_tags INTEGER NOT NULL,
+    fanout INTEGER NOT NULL
 ) STRICT;
 ";
 
@@ -113,6 +125,11 @@ pub(super) fn create(conn: &mut Connection, origin: &str) -> Result<()> {
     if is_blank(&tx)? {
         tx.execute_batch(SCHEMA)?;
         tx.execute("INSERT INTO meta (origin) VALUES (?1)", [origin])?;
+        let shape = IndexShape::default();
+        tx.execute(
+            "INSERT INTO index_state VALUES (1, 0, 0, ?1, ?2, ?3)",
+            [shape.segment_records, shape.segment_tags, shape.fanout],
+        )?;
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }

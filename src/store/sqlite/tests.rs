@@ -1,6 +1,8 @@
 //! Failures that can only be made from inside.
 #![allow(clippy::unwrap_used)]
 
+use rusqlite::Transaction;
+
 use super::super::MemoryStore;
 use super::*;
 
@@ -94,4 +96,71 @@ fn the_largest_block_fits() {
         assert_eq!(store.statement(&b.signer, b.sequence).unwrap(), Some(0));
         assert_eq!(store.find_ciphertext(&Hash([3; 32])).unwrap(), Some(0));
     }
+}
+
+/// Copies of the files as they are between any two steps of merging, which is how a crash leaves them: everything is found in
+/// each, and merging goes on from it to the same runs.
+#[test]
+fn a_merge_that_a_crash_ends_at_any_step_goes_on() {
+    const SHAPE: IndexShape = IndexShape { segment_records: 500, segment_tags: 9999, fanout: 3 };
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
+    let store = SqliteStore::create_shaped(&path, "example.org/log", SHAPE).unwrap();
+    let hash = |record: u64| Hash::of(&[&record.to_be_bytes()]);
+    let own = |record: u64| u64::from_be_bytes(*hash(record).0.last_chunk().unwrap());
+    let records = 9 * 500u64;
+    for height in 0..9u64 {
+        let first = height * 500;
+        let mut tags: Vec<_> =
+            (0..500u32).flat_map(|p| [(u64::from(p % 3), p), (own(first + u64::from(p)), p)]).collect();
+        tags.sort_unstable();
+        let b = NewBlock {
+            height,
+            first_record: first,
+            records: 500,
+            text: vec![b'x'],
+            leaf_inputs: (first..first + 500).flat_map(|r| [hash(r).0, [1; 32], [2; 32]].concat()).collect(),
+            signer: "w".into(),
+            sequence: height,
+            body: Some(Body::encode(b"h", &vec![[3; 9]; 500])),
+            tags,
+        };
+        let head = Head { size: height + 1, records: first + 500, ..Head::default() };
+        store.append(height, &[b], &[], &head).unwrap();
+    }
+    assert_eq!(store.stats().unwrap().tail_records, 0);
+    let holds = |store: &SqliteStore, from: u64| {
+        for record in (from % 601..records).step_by(601) {
+            assert_eq!(store.find_ciphertext(&hash(record)).unwrap(), Some(record));
+            assert_eq!(store.find_tag(&own(record).to_be_bytes(), 0, 9).unwrap(), [record]);
+        }
+        let third = store.find_tag(&1u64.to_be_bytes(), 0, usize::MAX).unwrap();
+        assert!(third.iter().copied().eq((0..records).filter(|r| r % 500 % 3 == 1)));
+    };
+    // The runs, with the rows they have.
+    let image = |store: &SqliteStore| -> Vec<(i64, i64, i64, i64)> {
+        let sql = "SELECT kind, tier, first_record, chunks - start FROM run ORDER BY kind, first_record";
+        let read = |tx: &Transaction<'_>| {
+            tx.prepare(sql)?.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?.collect()
+        };
+        store.pool.read(read).unwrap()
+    };
+    let mut images = Vec::new();
+    for step in 0.. {
+        std::fs::copy(&path, &copy).unwrap();
+        std::fs::copy(dir.path().join("a.db-wal"), dir.path().join("copy.db-wal")).unwrap();
+        let crashed = SqliteStore::open(&copy, "example.org/log", false).unwrap();
+        holds(&crashed, step * 37);
+        while crashed.maintain(Duration::from_secs(9)).unwrap() {}
+        holds(&crashed, step * 41);
+        images.push(image(&crashed));
+        // A row at a time.
+        let writer = store.writer.as_ref().unwrap();
+        if writer.disposable(|tx| runs_merge::step(tx, 3, 1)).unwrap() == 0 {
+            assert!(step > 12, "{step}");
+            break;
+        }
+    }
+    assert_eq!(images[0].iter().map(|run| (run.0, run.1)).collect::<Vec<_>>(), [(1, 2), (2, 2)]);
+    assert!(images.iter().all(|i| *i == images[0]));
 }

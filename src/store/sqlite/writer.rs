@@ -11,8 +11,9 @@ use super::super::check::check_continues;
 use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
+use super::index::IndexStep;
 use super::open::{BUSY_TIMEOUT, beside, writer};
-use super::runs::{self, Entry};
+use super::stored;
 
 /// Size of the write-ahead log at which appends wait for readers to let go of it, in bytes. Readers that
 /// always overlap would else keep it growing for ever.
@@ -37,8 +38,8 @@ pub(super) struct Append<'a> {
     pub(super) blocks: &'a [NewBlock],
     pub(super) derived: &'a [(String, Vec<u8>)],
     pub(super) head: &'a Head,
-    /// Index entries of all blocks with their kind, each list sorted.
-    pub(super) entries: [(i64, Vec<Entry>); 2],
+    /// What it does for the index, if anything.
+    pub(super) index: Option<&'a IndexStep>,
 }
 
 impl Writer {
@@ -144,14 +145,15 @@ impl Writer {
             return Err(StoreError::Conflict { expected: a.expected_size, found });
         }
         check_continues(records, a.blocks, a.head)?;
+        let mut stored_bytes = 0;
         for b in a.blocks {
             if let Some(height) = statement_height(tx, &b.signer, b.sequence).map_err(sql)? {
                 let (signer, sequence) = (b.signer.clone(), b.sequence);
                 return Err(StoreError::DuplicateStatement { signer, sequence, height });
             }
-            write_block(tx, b).map_err(sql)?;
+            stored_bytes += write_block(tx, b).map_err(sql)?;
         }
-        write_rest(tx, a, records).map_err(sql)
+        write_rest(tx, a, stored_bytes).map_err(sql)
     }
 
     /// Copies the log into the database in a quiet moment, without waiting for readers.
@@ -241,25 +243,35 @@ pub(super) fn statement_height(
         .optional()
 }
 
-fn write_block(tx: &Transaction<'_>, b: &NewBlock) -> Result<(), rusqlite::Error> {
+/// Writes one block; answers with the length of its body as it is stored.
+fn write_block(tx: &Transaction<'_>, b: &NewBlock) -> Result<usize, rusqlite::Error> {
     tx.prepare_cached(
-        "INSERT INTO block (height, first_record, records, sequence, signer, text)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO block (height, first_record, records, sequence, signer, tags, text)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
-    .execute(params![b.height, b.first_record, b.records, b.sequence, b.signer, b.text])?;
+    .execute(params![
+        b.height,
+        b.first_record,
+        b.records,
+        b.sequence,
+        b.signer,
+        b.tags.len(),
+        b.text
+    ])?;
     let height = b.height as i64;
     LEAVES.write(tx, height, &b.leaf_inputs)?;
-    BODIES.write(tx, height, b.body.as_deref().unwrap_or_default())
+    let body = b.body.as_deref().unwrap_or_default();
+    // What does not decode was refused before.
+    let packed = if b.records > 0 { stored::pack(body, &b.leaf_inputs).ok() } else { None };
+    let body = packed.as_deref().unwrap_or(body);
+    BODIES.write(tx, height, body)?;
+    Ok(body.len())
 }
 
 /// Everything but the blocks: index, derived values, head.
-fn write_rest(tx: &Transaction<'_>, a: &Append<'_>, old_records: u64) -> Result<(), rusqlite::Error> {
-    // An index with a gap stays so, visibly, until it is rebuilt.
-    for (kind, entries) in &a.entries {
-        if index_covers(tx, *kind)? == old_records {
-            runs::add(tx, *kind, entries)?;
-            set_index_covers(tx, *kind, a.head.records)?;
-        }
+fn write_rest(tx: &Transaction<'_>, a: &Append<'_>, stored_bytes: usize) -> Result<(), rusqlite::Error> {
+    if let Some(index) = a.index {
+        index.write(tx)?;
     }
     let mut derived = tx.prepare_cached(
         "INSERT INTO derived (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
@@ -271,26 +283,11 @@ fn write_rest(tx: &Transaction<'_>, a: &Append<'_>, old_records: u64) -> Result<
     let body_bytes: usize = a.blocks.iter().map(|b| b.body.as_ref().map_or(0, Vec::len)).sum();
     let h = a.head;
     tx.prepare_cached(
-        "INSERT INTO head (id, size, records, text_bytes, body_bytes, checkpoint, state)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO head (id, size, records, text_bytes, body_bytes, stored_body_bytes, checkpoint, state)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (id) DO UPDATE SET size = ?1, records = ?2, text_bytes = text_bytes + ?3,
-             body_bytes = body_bytes + ?4, checkpoint = ?5, state = ?6",
+             body_bytes = body_bytes + ?4, stored_body_bytes = stored_body_bytes + ?5, checkpoint = ?6, state = ?7",
     )?
-    .execute(params![h.size, h.records, text_bytes, body_bytes, h.checkpoint, h.state])?;
-    Ok(())
-}
-
-/// How many records, from the first on, are in the index of a kind.
-pub(super) fn index_covers(conn: &Connection, kind: i64) -> Result<u64, rusqlite::Error> {
-    let row = conn
-        .prepare_cached("SELECT records FROM index_state WHERE kind = ?1")?
-        .query_row([kind], |r| r.get(0))
-        .optional()?;
-    Ok(row.unwrap_or_default())
-}
-
-pub(super) fn set_index_covers(conn: &Connection, kind: i64, records: u64) -> Result<(), rusqlite::Error> {
-    conn.prepare_cached("INSERT OR REPLACE INTO index_state (kind, records) VALUES (?1, ?2)")?
-        .execute(params![kind, records])?;
+    .execute(params![h.size, h.records, text_bytes, body_bytes, stored_bytes, h.checkpoint, h.state])?;
     Ok(())
 }

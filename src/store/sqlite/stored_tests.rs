@@ -1,0 +1,69 @@
+//! Stored bodies come back byte for byte, whatever the records are.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::hash::Hash;
+
+fn inputs(n: u8) -> LeafInputs {
+    let hash = |m: u8| Hash([n ^ m; HASH_LEN]);
+    LeafInputs { ciphertext_hash: hash(1), envelope_hash: hash(2), disclosure_root: hash(3) }
+}
+
+/// A record: sealed with its root, or another one; erased, or with other leaf inputs; any bytes.
+fn record(n: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    match kind {
+        0 => out.extend([&[1], &inputs(n).disclosure_root.0[..], rest].concat()),
+        1 => out.extend([&[1], &[n; HASH_LEN][..], rest].concat()),
+        2 => Record::encode_erased(&inputs(n), &mut out),
+        3 => Record::encode_erased(&inputs(n ^ 64), &mut out),
+        _ => out.extend_from_slice(rest),
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_body_comes_back(
+        header in proptest::collection::vec(any::<u8>(), 0..50),
+        parts in proptest::collection::vec((0u8..5, proptest::collection::vec(any::<u8>(), 0..90)), 1..40),
+        zeros in 0usize..20,
+    ) {
+        let records: Vec<Vec<u8>> = (0u8..).zip(&parts).map(|(n, (kind, rest))| record(n, *kind, rest)).collect();
+        let leaves: Vec<u8> = (0u8..).take(records.len()).flat_map(|n| inputs(n).to_bytes()).collect();
+        let body = Body::encode(&header, &records);
+        let mut stored = pack(&body, &leaves).unwrap();
+        let spared: usize = parts.iter().map(|(kind, _)| match kind { 0 => 32, 2 => 97, _ => 0 }).sum();
+        prop_assert_eq!(stored.len() + spared, body.len());
+        stored.resize(stored.len() + zeros, 0);
+        prop_assert_eq!(&unpack(&stored, &leaves).unwrap(), &body);
+        let front = &stored[..Body::front_len(header.len(), records.len())];
+        for (n, record) in records.iter().enumerate() {
+            let place = locate(front, n).unwrap();
+            let mut out = Vec::new();
+            let bytes = &stored[place.at..place.at + place.stored_len()];
+            place.restore(bytes, &leaves[n * LEAF_INPUTS_LEN..][..LEAF_INPUTS_LEN], &mut out).unwrap();
+            prop_assert_eq!(&out, record);
+        }
+        prop_assert!(locate(front, records.len()).is_err());
+        // Cut short or with leaf inputs missing: an error, or what is there; never a panic.
+        for cut in (0..stored.len()).step_by(7) {
+            let _ = unpack(&stored[..cut], &leaves);
+            let _ = locate(&stored[..cut], 0);
+        }
+        let _ = unpack(&stored, &leaves[..leaves.len() - 1]);
+    }
+
+    #[test]
+    fn any_bytes_unpack_or_do_not(bytes in proptest::collection::vec(any::<u8>(), 0..300), count in 0u32..30) {
+        let front = [&BODY_MAGIC[..], &2u32.to_be_bytes(), b"hh", &count.to_be_bytes(), &bytes].concat();
+        for bytes in [&bytes, &front] {
+            let _ = unpack(bytes, &[7; 10 * LEAF_INPUTS_LEN]);
+            let _ = locate(bytes, 3);
+        }
+    }
+}

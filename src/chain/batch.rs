@@ -104,6 +104,11 @@ pub fn record_leaf(inputs: &LeafInputs) -> Hash {
     Hash::of(&[&[0x00], LEAF_LABEL, &inputs.to_bytes()])
 }
 
+/// The root that records with these leaf inputs have.
+pub fn records_root(inputs: &[LeafInputs]) -> Hash {
+    root_of(inputs.iter().map(record_leaf).collect())
+}
+
 /// The leaf inputs of one encoded record, computed from its bytes (an erased record states them).
 pub fn leaf_inputs_of(record: &[u8]) -> Result<LeafInputs, WireError> {
     Ok(inputs(&Outline::decode(record)?))

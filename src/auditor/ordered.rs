@@ -53,7 +53,7 @@ impl<J, R> Ordered<'_, J, R> {
     pub fn make_room(&mut self, bytes: usize) -> Option<R> {
         let room =
             self.waiting.len() < MAX_ORDERED_JOBS && self.bytes.saturating_add(bytes) <= MAX_ORDERED_BYTES;
-        if room { None } else { self.next() }
+        if room { None } else { self.oldest() }
     }
 
     /// Gives a job that takes `bytes` of memory.
@@ -69,7 +69,7 @@ impl<J, R> Ordered<'_, J, R> {
     }
 
     /// The oldest answer, waited for; `None` if nothing is under way.
-    pub fn next(&mut self) -> Option<R> {
+    pub fn oldest(&mut self) -> Option<R> {
         let (bytes, answer) = self.waiting.pop_front()?;
         self.bytes -= bytes;
         answer.recv().ok()
@@ -101,7 +101,7 @@ mod tests {
             }
             assert!(pipe.waiting.is_empty());
             pipe.push(500, 2 * MAX_ORDERED_BYTES);
-            while let Some(r) = pipe.next() {
+            while let Some(r) = pipe.oldest() {
                 taken.push(r);
             }
             taken
@@ -114,7 +114,7 @@ mod tests {
         let work = |n: usize| n + 1;
         let first = ordered(&work, |pipe| {
             (0..10).for_each(|n| pipe.push(n, 1));
-            pipe.next()
+            pipe.oldest()
         });
         assert_eq!(first, Some(1));
     }

@@ -169,7 +169,7 @@ pub fn verify(
         Err(Stop::Earlier(e)) => Err(e),
         // What is still under way stands before the block the walk ended at.
         ended => {
-            while let Some(checked) = pipe.next() {
+            while let Some(checked) = pipe.oldest() {
                 run.take(checked)?;
             }
             match ended {

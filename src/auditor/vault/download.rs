@@ -155,7 +155,7 @@ impl<'a> Download<'a> {
             Err(Stop::Here(e)) if !matches!(e, SyncError::Source(_)) => {
                 self.close(pipe)?;
                 // What is still under way stands before the block the walk ended at.
-                while let Some(checked) = pipe.next() {
+                while let Some(checked) = pipe.oldest() {
                     self.ordered_only(&checked?)?;
                 }
                 return Err(e);
@@ -261,7 +261,7 @@ impl<'a> Download<'a> {
         let Some(expected) = group.blocks.first().map(|b| b.height) else { return Ok(()) };
         let mut derived = group.tiles;
         for new in group.blocks.iter_mut().filter(|b| b.records > 0) {
-            let Some(checked) = pipe.next() else {
+            let Some(checked) = pipe.oldest() else {
                 return Err(wrong(new.height, "its body was not checked"));
             };
             let checked = checked?;

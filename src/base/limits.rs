@@ -121,7 +121,7 @@ pub const MAX_ORDERED_BYTES: usize = 24 * 1024 * 1024;
 /// Most blocks a verification has under way.
 pub const MAX_ORDERED_JOBS: usize = 64;
 /// Bytes of block bodies an auditor asks a server for at once, as far as it can tell beforehand.
-pub const FETCH_BYTES: usize = 8 * 1024 * 1024;
+pub const FETCH_BYTES: usize = 16 * 1024 * 1024;
 /// Most clauses of one search: fields that must all match.
 pub const MAX_SEARCH_CLAUSES: usize = 16;
 /// Most blind tags of one search, over all clauses.

@@ -136,7 +136,10 @@ mod wide {
     ) -> usize {
         let simd = cpu.avx512f;
         let big_endian: __m512i = pulp::cast([[3u8, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12]; 4]);
-        let mut state = INITIAL.map(|word| simd._mm512_set1_epi32(word as i32));
+        let mut state = [simd._mm512_set1_epi32(0); 8];
+        for (lanes, word) in state.iter_mut().zip(INITIAL) {
+            *lanes = simd._mm512_set1_epi32(word as i32);
+        }
         for number in 0..count {
             let mut words = [simd._mm512_set1_epi32(0); 16];
             let mut ends = false;
@@ -151,7 +154,9 @@ mod wide {
             transpose(cpu, &mut words);
             compress(cpu, &mut state, &mut words);
             if ends || number + 1 == count {
-                *states = state.map(|word| pulp::cast(word));
+                for (out, word) in states.iter_mut().zip(state) {
+                    *out = pulp::cast(word);
+                }
             }
             if ends {
                 for (at, lane) in group.iter().enumerate().filter(|(_, lane)| number + 1 == lane.blocks) {

@@ -21,8 +21,8 @@ use super::super::source::{Source, SourceError};
 use super::sync::{Progress, SyncError, wrong};
 use super::{Vault, VaultError};
 
-/// Bytes of bodies verified and not yet written.
-const WRITE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of bodies written together: enough for a sync of the disk not to matter, little enough for two such groups in memory.
+const WRITE_BYTES: usize = 4 * 1024 * 1024;
 /// Blocks verified and not yet written.
 const WRITE_BLOCKS: usize = 256;
 

@@ -49,7 +49,7 @@ fn record(r: u64, ciphertext: u64, out: &mut Vec<u8>) {
         root: SectionRoot { fields: 20, root: ROOT },
         slots: &[5; 96],
     };
-    encode_sealed_head(&ROOT, &[section], &tags_of(r), out);
+    encode_sealed_head(&ROOT, [section], &tags_of(r), out);
     out.extend_from_slice(&r.to_be_bytes());
     out.resize(out.len() + ciphertext as usize - 8, 0x5a);
 }

@@ -143,13 +143,17 @@ impl BatchOpener {
         position: u32,
         record: &[u8],
     ) -> Result<OpenedEvent, OpenBatchError> {
-        let opened = self.open_sections(parser, position, record)?;
+        let mut opened = self.open_sections(parser, position, record)?;
+        if let [_] = &self.names[..]
+            && let Some(event) = opened.iter_mut().find_map(|o| o.take_payload(0))
+        {
+            return Ok(OpenedEvent { event, withheld: Vec::new() });
+        }
         let payload = |s: usize| opened.iter().find_map(|o| o.payload(s));
         let payloads: Vec<Option<&[u8]>> = (0..self.names.len()).map(payload).collect();
         let hidden = self.names.iter().zip(&payloads).filter(|(_, p)| p.is_none());
         let withheld: Vec<String> = hidden.map(|(n, _)| n.clone()).collect();
         let event = match payloads.first() {
-            Some(Some(only)) if payloads.len() == 1 => only.to_vec(),
             Some(Some(_)) => merge(&self.names, &payloads)?,
             // Without the first section there is no frame to put the others into: each stands on a line.
             _ => payloads.iter().flatten().copied().collect::<Vec<_>>().join(&b'\n'),

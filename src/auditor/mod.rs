@@ -2,11 +2,14 @@
 //! command line that may name the opener.
 
 pub mod batch;
+pub mod batch_check;
+pub mod chain_check;
 pub mod evidence;
 pub mod facts;
 pub mod grant;
 pub mod granted;
 pub mod open;
+pub mod ordered;
 mod paging;
 pub mod period;
 mod plan;

@@ -1,5 +1,6 @@
 //! Where a verifier reads a ledger from: a server here, a database file in the command line's layer.
 
+use crate::base::limits::{FETCH_BYTES, MAX_BULK_BLOCKS};
 use crate::base::record::LEAF_INPUTS_LEN;
 use crate::base::wire::{Reader, WireError};
 use crate::chain::tile::index_path_with_width;
@@ -36,13 +37,26 @@ pub struct ServerSource<'a> {
     with_bodies: bool,
     /// Bodies downloaded and not yet asked for, lowest height last.
     ahead: Vec<(u64, Vec<u8>)>,
+    /// How many blocks to ask for next.
+    count: u64,
 }
 
 impl<'a> ServerSource<'a> {
     /// Reads through `client`; `with_bodies` needs a session.
     pub fn new(client: &'a Client, with_bodies: bool) -> Self {
-        ServerSource { client, with_bodies, ahead: Vec::new() }
+        ServerSource { client, with_bodies, ahead: Vec::new(), count: FIRST_COUNT }
     }
+}
+
+/// Blocks asked for when nothing is known of their size.
+const FIRST_COUNT: u64 = 4;
+
+/// How many blocks to ask for so that the answer has about [`FETCH_BYTES`], if they are like these. At most twice as many, so that a
+/// few small blocks do not bring many large ones.
+fn next_count(last: &[(u64, Vec<u8>)]) -> u64 {
+    let bytes: usize = last.iter().map(|(_, body)| body.len()).sum();
+    let fits = FETCH_BYTES.saturating_mul(last.len()) / bytes.max(1);
+    (fits as u64).clamp(1, (2 * last.len() as u64).max(FIRST_COUNT)).min(MAX_BULK_BLOCKS)
 }
 
 /// Entries of a full bundle (C2SP tlog-tiles).
@@ -74,7 +88,10 @@ impl Source for ServerSource<'_> {
             self.ahead.pop();
         }
         if self.ahead.last().is_none_or(|(h, _)| *h != height) {
-            self.ahead = self.client.bodies(height, size - height)?;
+            // What was left of the last answer goes before the next one comes.
+            self.ahead = Vec::new();
+            self.ahead = self.client.bodies(height, self.count.min(size - height))?;
+            self.count = next_count(&self.ahead);
             self.ahead.reverse();
         }
         match self.ahead.pop() {
@@ -115,6 +132,16 @@ fn entries_path(bundle: u64, width: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn as_many_blocks_are_asked_for_as_fit_the_memory() {
+        let bodies = |count: u64, bytes: usize| (0..count).map(|h| (h, vec![0; bytes])).collect::<Vec<_>>();
+        assert_eq!(next_count(&bodies(4, FETCH_BYTES / 10)), 8);
+        assert_eq!(next_count(&bodies(8, FETCH_BYTES / 10)), 10);
+        assert_eq!(next_count(&bodies(8, 2 * FETCH_BYTES)), 1);
+        assert_eq!(next_count(&bodies(200, 10)), MAX_BULK_BLOCKS);
+        assert_eq!(next_count(&[]), 1);
+    }
 
     #[test]
     fn a_bundle_is_split_no_further_than_its_width() {

@@ -1,26 +1,23 @@
 //! Verifies a whole ledger from its bytes: every statement and link, every writer's sequence, every stored
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
-use crate::base::batch::Body;
-use crate::base::grant::GrantBody;
 use std::collections::BTreeMap;
 
-use crate::base::hash::Hash;
-use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
+use crate::base::grant::GrantBody;
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
 use crate::chain::authority::{ErasureStatement, RecordRange};
-use crate::chain::batch::{self, record_leaf};
+use crate::chain::batch;
 use crate::chain::block::Block;
-use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::checkpoint::Checkpoint;
 use crate::chain::grant::{self, GrantError};
 use crate::chain::key::VerifierKey;
-use crate::chain::log::Log;
 use crate::chain::proof::record_id;
 use crate::chain::recipient::recipient_text;
-use crate::chain::replay::State;
-use crate::chain::retention::Retention;
-use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
-use crate::chain::tree;
+use crate::chain::statement::{GrantStatement, Statement};
 
+use super::batch_check::{Batch, BatchFault};
+use super::chain_check::{ChainCheck, ChainFault, TextsError, block_texts, signed_checkpoint};
+use super::ordered::{Ordered, ordered};
 use super::source::{Source, SourceError};
 
 /// How a verification ended early.
@@ -39,6 +36,21 @@ pub enum VerifyError {
     /// The bytes could not be read; nothing is said about the ledger.
     #[error("the verification could not be finished: {0}")]
     Source(#[from] SourceError),
+}
+
+impl From<ChainFault> for VerifyError {
+    fn from(fault: ChainFault) -> Self {
+        wrong(fault.block, None, fault.what)
+    }
+}
+
+impl From<TextsError> for VerifyError {
+    fn from(e: TextsError) -> Self {
+        match e {
+            TextsError::Fault(fault) => fault.into(),
+            TextsError::Source(e) => e.into(),
+        }
+    }
 }
 
 fn place(block: &Option<u64>, record: &Option<u64>) -> String {
@@ -142,154 +154,74 @@ pub struct Trust<'a> {
     pub known: Option<&'a Checkpoint>,
 }
 
-/// Verifies everything `source` has. `progress` is told (blocks done, blocks in all).
+/// Verifies everything `source` has. `progress` is told (blocks done, blocks in all). This thread reads and walks the chain; bodies are
+/// hashed by as many threads as there are cores. What is reported is the first thing wrong, as if one thread did it all in order.
 pub fn verify(
     source: &mut dyn Source,
     trust: &Trust<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
-    let key = trust.ledger;
     let signed = source.checkpoint()?;
-    let checkpoint = SignedCheckpoint::parse(&signed, key)
-        .map_err(|e| wrong(None, None, format!("the checkpoint is not signed by {}: {e}", key.name())))?;
-    let checkpoint = checkpoint.checkpoint();
-    let size = checkpoint.size;
-    if let Some(known) = trust.known
-        && known.size > size
-    {
-        let what = format!(
-            "it ends at {size} blocks, but a signed checkpoint of {} blocks has been seen: it was cut off or rolled back",
-            known.size
-        );
-        return Err(wrong(None, None, what));
-    }
-    let mut state = State::new(key.name());
-    let mut log = Log::new();
-    let mut genesis = String::new();
-    let mut run = Run {
-        source,
-        outsiders: BTreeMap::new(),
-        rehashed: 0,
-        bytes: 0,
-        grants: 0,
-        erased: Vec::new(),
-        slots: Vec::new(),
-        emptied: Vec::new(),
-        firsts: Vec::new(),
-        ordered: Vec::new(),
-    };
-    let mut retention = Retention::new();
-    let mut erasures = Vec::new();
-    while state.height() < size {
-        let texts = run.source.blocks(state.height(), size)?;
-        if texts.is_empty() {
-            return Err(wrong(
-                state.height(),
-                None,
-                format!("it is missing, and the checkpoint signs {size} blocks"),
-            ));
+    let checkpoint = signed_checkpoint(&signed, trust.ledger)?;
+    let mut chain = ChainCheck::new(trust.ledger, trust.admin, trust.known, &checkpoint)?;
+    let mut run = Run { with_bodies: source.has_bodies(), ..Run::default() };
+    ordered(&Stored::check, |pipe| match run.walk(&mut chain, source, pipe, progress) {
+        Err(Stop::Earlier(e)) => Err(e),
+        // What is still under way stands before the block the walk ended at.
+        ended => {
+            while let Some(checked) = pipe.oldest() {
+                run.take(checked)?;
+            }
+            match ended {
+                Err(Stop::Here(e) | Stop::Earlier(e)) => Err(e),
+                Ok(()) => Ok(()),
+            }
         }
-        for text in texts {
-            let height = state.height();
-            if height == size {
-                break;
-            }
-            let block = Block::parse(&text).map_err(|e| wrong(height, None, e.to_string()))?;
-            let statement = state.apply(&block).map_err(|e| wrong(height, None, e.to_string()))?;
-            retention.apply(&block, &statement).map_err(|e| wrong(height, None, e.to_string()))?;
-            log.append(block.hash());
-            run.firsts.push(block.first_record);
-            if height == 0 {
-                genesis = block.hash().base64();
-                let by_admin =
-                    trust.admin.is_none_or(|a| state.roster().is_some_and(|r| r.admins.contains(a)));
-                if !by_admin {
-                    return Err(wrong(
-                        height,
-                        None,
-                        "its roster is not of the admin whose key was given: this is another ledger under the same name",
-                    ));
-                }
-            }
-            if trust.known.is_some_and(|k| k.size == height + 1 && k.root != log.root()) {
-                return Err(wrong(
-                    height,
-                    None,
-                    "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both checkpoints as evidence",
-                ));
-            }
-            match &statement {
-                Statement::Records(records) => run.records(&state, &block, records, size)?,
-                Statement::Erasure(e) => {
-                    run.ordered.extend(&e.records);
-                    erasures.push(ErasureReport::of(&block, e));
-                }
-                Statement::Grant(grant) => run.grant(&block, grant, size)?,
-                Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Hold(_) => {}
-            }
-            progress(state.height(), size);
-        }
-    }
-    if log.root() != checkpoint.root {
-        return Err(wrong(
-            None,
-            None,
-            "the blocks do not have the root that the checkpoint signs: a block was changed, removed or added",
-        ));
-    }
-    if state.roster().is_none_or(|r| r.ledger_key != *key) {
-        return Err(wrong(None, None, "the roster in force names another ledger key than the one given"));
-    }
-    let ordered = RecordRange::normalise(run.ordered);
-    if let Some(missing) = RecordRange::without(&run.erased, &ordered).first() {
-        return Err(wrong(
-            None,
-            missing.first,
-            "its ciphertext is missing and no erasure statement orders that",
-        ));
-    }
-    let reads = |to: &str| state.roster().is_some_and(|r| r.reader_by_recipient(to).is_some());
-    let mut hidden_grants = 0;
-    for (block, to, gone) in run.emptied {
-        let unexplained = RecordRange::without(&gone, &ordered);
-        match unexplained.first() {
-            Some(records) if reads(&to) => {
-                let what = format!(
-                    "{}. Its reader is still in the roster (if records were ordered to be erased or a reader was removed while this ran, run it again)",
-                    GrantError::Emptied { records: *records }
-                );
-                return Err(wrong(block, None, what));
-            }
-            Some(_) => hidden_grants += 1,
-            None => {}
-        }
-    }
-    // A record is gone when its granted slots are, too.
-    let gone = RecordRange::without(&run.erased, &RecordRange::normalise(run.slots));
-    let not_yet = if run.source.has_bodies() { RecordRange::without(&ordered, &gone) } else { Vec::new() };
-    Ok(Report {
-        ledger: key.name().to_owned(),
-        blocks: state.height(),
-        records: state.next_record(),
-        records_rehashed: run.rehashed,
-        erased: RecordRange::total(&run.erased),
-        not_yet_erased: RecordRange::total(&not_yet),
-        erasures,
-        holds: state.holds().map(|(name, _)| name.to_owned()).collect(),
-        grants: run.grants,
-        hidden_grants,
-        bytes: run.bytes,
-        root: checkpoint.root.base64(),
-        genesis,
-        admin_checked: trust.admin.is_some(),
-        readers_outside_roster: run.outsiders.into_iter().collect(),
-        checkpoint: signed,
-        last_committed: state.last_committed().map(|t| t.to_string()),
-    })
+    })?;
+    chain.finish()?;
+    run.report(&chain, trust, signed)
 }
 
-struct Run<'a> {
-    source: &'a mut dyn Source,
+/// Why a walk ended early.
+enum Stop {
+    /// At the block it had come to.
+    Here(VerifyError),
+    /// At one before, whose body was checked meanwhile.
+    Earlier(VerifyError),
+}
+
+impl<E: Into<VerifyError>> From<E> for Stop {
+    fn from(e: E) -> Stop {
+        Stop::Here(e.into())
+    }
+}
+
+/// A batch with what is kept of it for proofs.
+struct Stored {
+    batch: Batch,
+    /// Leaf inputs.
+    kept: Vec<u8>,
+    /// Whether the source gives bodies.
+    with_body: bool,
+}
+
+/// A batch that holds.
+#[derive(Default)]
+struct Checked {
+    height: u64,
+    rehashed: u64,
+    bytes: u64,
+    erased: Vec<RecordRange>,
+    /// Recipients outside the roster.
+    outsiders: Vec<String>,
+}
+
+type CheckedBatch = Result<Checked, VerifyError>;
+
+#[derive(Default)]
+struct Run {
+    with_bodies: bool,
+    genesis: String,
     outsiders: BTreeMap<String, u64>,
     rehashed: u64,
     bytes: u64,
@@ -303,18 +235,85 @@ struct Run<'a> {
     /// The first record of each block so far.
     firsts: Vec<u64>,
     ordered: Vec<RecordRange>,
+    erasures: Vec<ErasureReport>,
 }
 
-impl Run<'_> {
+impl Run {
+    fn walk(
+        &mut self,
+        chain: &mut ChainCheck<'_>,
+        source: &mut dyn Source,
+        pipe: &mut Ordered<'_, Stored, CheckedBatch>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Stop> {
+        let size = chain.size();
+        while chain.height() < size {
+            for text in block_texts(source, chain.height(), size)? {
+                let block = chain.read(&text)?;
+                let link = chain.take(&block)?;
+                if block.height == 0 {
+                    self.genesis = link.hash.base64();
+                }
+                self.firsts.push(block.first_record);
+                match link.statement {
+                    Statement::Records(statement) => {
+                        // Later erasures only make it shorter.
+                        let body = if self.with_bodies { statement.bytes } else { 0 };
+                        let kept = statement.records.saturating_mul(LEAF_INPUTS_LEN as u64);
+                        let bytes = usize::try_from(body.saturating_add(kept)).unwrap_or(usize::MAX);
+                        while let Some(checked) = pipe.make_room(bytes) {
+                            self.take(checked).map_err(Stop::Earlier)?;
+                        }
+                        let kept = source.leaf_inputs(block.height)?;
+                        let body =
+                            if self.with_bodies { source.body(block.height, size)? } else { Vec::new() };
+                        let batch = Batch::new(&block, statement, chain.state().shared_roster(), body);
+                        pipe.push(Stored { batch, kept, with_body: self.with_bodies }, bytes);
+                    }
+                    Statement::Erasure(e) => {
+                        self.ordered.extend(&e.records);
+                        self.erasures.push(ErasureReport::of(&block, &e));
+                    }
+                    Statement::Grant(grant) => self.grant(source, &block, &grant, size)?,
+                    Statement::Heartbeat(_) | Statement::Roster(_) | Statement::Hold(_) => {}
+                }
+                progress(chain.height(), size);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, checked: CheckedBatch) -> Result<(), VerifyError> {
+        let checked = checked?;
+        self.rehashed += checked.rehashed;
+        self.bytes += checked.bytes;
+        for range in checked.erased {
+            match self.erased.last_mut() {
+                Some(r) if r.last + 1 == range.first => r.last = range.last,
+                _ => self.erased.push(range),
+            }
+        }
+        for recipient in checked.outsiders {
+            self.outsiders.entry(recipient).or_insert(checked.height);
+        }
+        Ok(())
+    }
+
     /// A grant: its slots, as far as they are not gone, must be those its statement names. Whether they may be gone is said at the
     /// end of the ledger.
-    fn grant(&mut self, block: &Block, statement: &GrantStatement, size: u64) -> Result<(), VerifyError> {
+    fn grant(
+        &mut self,
+        source: &mut dyn Source,
+        block: &Block,
+        statement: &GrantStatement,
+        size: u64,
+    ) -> Result<(), VerifyError> {
         let height = block.height;
         self.grants += 1;
-        if !self.source.has_bodies() {
+        if !self.with_bodies {
             return Ok(());
         }
-        let body = self.source.body(height, size)?;
+        let body = source.body(height, size)?;
         if body.is_empty() {
             return Err(wrong(height, None, "the slots of its grant are missing"));
         }
@@ -341,47 +340,95 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
-    fn records(
-        &mut self,
-        state: &State,
-        block: &Block,
-        statement: &RecordsStatement,
-        size: u64,
-    ) -> Result<(), VerifyError> {
-        let height = block.height;
-        let kept = self.source.leaf_inputs(height)?;
-        let kept: Vec<LeafInputs> = kept
-            .chunks(LEAF_INPUTS_LEN)
-            .map(LeafInputs::from_bytes)
-            .collect::<Result<_, _>>()
-            .map_err(|_| wrong(height, None, "its leaf inputs are cut short"))?;
-        let leaves: Vec<Hash> = kept.iter().map(record_leaf).collect();
-        let kept_fits =
-            leaves.len() as u64 == statement.records && tree::root(&leaves) == statement.records_root;
-        if !self.source.has_bodies() {
-            return if kept_fits {
-                Ok(())
-            } else {
-                Err(wrong(height, None, "its leaf inputs do not have the root that the writer signed"))
-            };
-        }
-        let body = self.source.body(height, size)?;
-        if body.is_empty() {
+    /// What only shows at the end: whether everything that is gone was ordered to go.
+    fn report(
+        self,
+        chain: &ChainCheck<'_>,
+        trust: &Trust<'_>,
+        checkpoint: String,
+    ) -> Result<Report, VerifyError> {
+        let state = chain.state();
+        let ordered = RecordRange::normalise(self.ordered);
+        if let Some(missing) = RecordRange::without(&self.erased, &ordered).first() {
             return Err(wrong(
-                height,
                 None,
-                format!("the body with its {} records is missing", statement.records),
+                missing.first,
+                "its ciphertext is missing and no erasure statement orders that",
             ));
         }
-        let found = batch::commit(&body)
-            .map_err(|e| wrong(height, None, format!("the stored body is damaged: {e}")))?;
-        self.bytes += body.len() as u64;
-        for (i, (now, then)) in found.leaf_inputs.iter().zip(&kept).enumerate() {
-            if now != then {
-                let record = block.first_record + i as u64;
+        let reads = |to: &str| state.roster().is_some_and(|r| r.reader_by_recipient(to).is_some());
+        let mut hidden_grants = 0;
+        for (block, to, gone) in self.emptied {
+            let unexplained = RecordRange::without(&gone, &ordered);
+            match unexplained.first() {
+                Some(records) if reads(&to) => {
+                    let what = format!(
+                        "{}. Its reader is still in the roster (if records were ordered to be erased or a reader was removed while this ran, run it again)",
+                        GrantError::Emptied { records: *records }
+                    );
+                    return Err(wrong(block, None, what));
+                }
+                Some(_) => hidden_grants += 1,
+                None => {}
+            }
+        }
+        // A record is gone when its granted slots are, too.
+        let gone = RecordRange::without(&self.erased, &RecordRange::normalise(self.slots));
+        let not_yet = if self.with_bodies { RecordRange::without(&ordered, &gone) } else { Vec::new() };
+        Ok(Report {
+            ledger: trust.ledger.name().to_owned(),
+            blocks: state.height(),
+            records: state.next_record(),
+            records_rehashed: self.rehashed,
+            erased: RecordRange::total(&self.erased),
+            not_yet_erased: RecordRange::total(&not_yet),
+            erasures: self.erasures,
+            holds: state.holds().map(|(name, _)| name.to_owned()).collect(),
+            grants: self.grants,
+            hidden_grants,
+            bytes: self.bytes,
+            root: chain.root().base64(),
+            genesis: self.genesis,
+            admin_checked: trust.admin.is_some(),
+            readers_outside_roster: self.outsiders.into_iter().collect(),
+            checkpoint,
+            last_committed: state.last_committed().map(|t| t.to_string()),
+        })
+    }
+}
+
+impl Stored {
+    /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
+    fn check(self) -> CheckedBatch {
+        let (height, statement) = (self.batch.height, self.batch.statement());
+        let (kept, rest) = self.kept.as_chunks::<LEAF_INPUTS_LEN>();
+        if !rest.is_empty() {
+            return Err(wrong(height, None, "its leaf inputs are cut short"));
+        }
+        if !self.with_body {
+            return match self.kept_fits(kept) {
+                true => Ok(Checked { height, ..Checked::default() }),
+                false => {
+                    Err(wrong(height, None, "its leaf inputs do not have the root that the writer signed"))
+                }
+            };
+        }
+        let found = self.batch.hash().map_err(|e| fault(height, e))?;
+        let differs = |(now, then): (&LeafInputs, &[u8; LEAF_INPUTS_LEN])| now.to_bytes() != *then;
+        let same = found.leaf_inputs.len() == kept.len() && !found.leaf_inputs.iter().zip(kept).any(differs);
+        // The hashes that make the root are the same, so the root is.
+        let kept_fits = match same {
+            true => found.records_root == statement.records_root && kept.len() as u64 == statement.records,
+            false => self.kept_fits(kept),
+        };
+        for ((record, now), then) in (self.batch.first_record..).zip(&found.leaf_inputs).zip(kept) {
+            if same {
+                break;
+            }
+            let Ok(then) = LeafInputs::from_bytes(then) else { continue };
+            if *now != then {
                 return Err(if kept_fits {
-                    wrong(height, record, difference(now, then))
+                    wrong(height, record, difference(now, &then))
                 } else {
                     wrong(
                         height,
@@ -398,33 +445,35 @@ impl Run<'_> {
                 "its leaf inputs, kept for proofs, do not have the root that the writer signed",
             ));
         }
-        let Some(roster) = state.roster() else {
-            return Err(wrong(height, None, "no roster allows its writer"));
-        };
-        batch::check_erased(statement, block.statement.signer_name(), &found, roster)
-            .map_err(|e| wrong(height, None, e.to_string()))?;
+        let erased = self.batch.check(&found).map_err(|e| fault(height, e))?;
+        let mut outsiders = Vec::new();
         for reader in &found.header.readers {
             let recipient = reader.public_key.as_slice().try_into().ok().and_then(recipient_text);
             let recipient = recipient.unwrap_or_else(|| format!("a key of KEM {:#06x}", reader.kem));
-            if roster.reader_by_recipient(&recipient).is_none() {
-                self.outsiders.entry(recipient).or_insert(height);
+            if self.batch.roster().is_none_or(|r| r.reader_by_recipient(&recipient).is_none()) {
+                outsiders.push(recipient);
             }
         }
-        if found.erased > 0 {
-            let records = Body::decode(&body).map(|b| b.records()).into_iter().flatten();
-            let gone = (block.first_record..)
-                .zip(records)
-                .filter(|(_, r)| matches!(Record::decode(r), Ok(Record::Erased(_))));
-            for (record, _) in gone {
-                match self.erased.last_mut() {
-                    Some(r) if r.last + 1 == record => r.last = record,
-                    _ => self.erased.push(RecordRange { first: record, last: record }),
-                }
-            }
-        }
-        self.rehashed += statement.records - found.erased;
-        Ok(())
+        let rehashed = statement.records - found.erased;
+        Ok(Checked { height, rehashed, bytes: found.bytes, erased, outsiders })
     }
+
+    fn kept_fits(&self, kept: &[[u8; LEAF_INPUTS_LEN]]) -> bool {
+        let statement = self.batch.statement();
+        let inputs: Result<Vec<LeafInputs>, _> = kept.iter().map(|b| LeafInputs::from_bytes(b)).collect();
+        kept.len() as u64 == statement.records
+            && inputs.is_ok_and(|inputs| batch::records_root(&inputs) == statement.records_root)
+    }
+}
+
+fn fault(height: u64, fault: BatchFault) -> VerifyError {
+    let what = match fault {
+        BatchFault::Missing { records } => format!("the body with its {records} records is missing"),
+        BatchFault::Damaged(e) => format!("the stored body is damaged: {e}"),
+        BatchFault::NoRoster => "no roster allows its writer".to_owned(),
+        BatchFault::NotSigned(e) => e.to_string(),
+    };
+    wrong(height, None, what)
 }
 
 /// Which part of a record was changed.

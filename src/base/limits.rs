@@ -133,6 +133,14 @@ pub const MAX_TRIES: u32 = 5;
 pub const MAX_RETRY_AFTER_SECONDS: u64 = 10;
 /// Largest answer the client library reads into memory, in bytes.
 pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
+/// Most threads that verify or open records at a time.
+pub const MAX_WORK_THREADS: usize = 8;
+/// Most bytes of block bodies a verification has in memory to be hashed, unless one body alone is larger.
+pub const MAX_ORDERED_BYTES: usize = 24 * 1024 * 1024;
+/// Most blocks a verification has under way.
+pub const MAX_ORDERED_JOBS: usize = 64;
+/// Bytes of block bodies an auditor asks a server for at once, as far as it can tell beforehand.
+pub const FETCH_BYTES: usize = 16 * 1024 * 1024;
 /// Most clauses of one search: fields that must all match.
 pub const MAX_SEARCH_CLAUSES: usize = 16;
 /// Most blind tags of one search, over all clauses.

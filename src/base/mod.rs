@@ -11,6 +11,7 @@ pub mod random;
 pub mod record;
 pub mod secret;
 pub(crate) mod sha256;
+pub(crate) mod sha256_wide;
 pub mod threads;
 pub mod wire;
 pub mod x25519;

@@ -68,8 +68,9 @@ fn end(mut state: State, room: &mut [[u8; BLOCK]; ROOM / BLOCK], at: usize, len:
     state
 }
 
+/// The digest that a chaining value is.
 #[inline]
-fn words(state: State) -> [u8; DIGEST_LEN] {
+pub(crate) fn words(state: State) -> [u8; DIGEST_LEN] {
     let mut digest = [0; DIGEST_LEN];
     for (to, word) in digest.chunks_exact_mut(4).zip(state) {
         to.copy_from_slice(&word.to_be_bytes());

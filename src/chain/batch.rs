@@ -2,7 +2,7 @@
 //! batch. `docs/FORMAT.md` §3 to §7. Writer, ledger and auditor all go through [`commit`].
 
 use super::block::Block;
-use super::merkle::{empty_root, node_hash};
+use super::merkle::empty_root;
 use super::recipient::recipient_key;
 use super::roster::Roster;
 use super::statement::RecordsStatement;
@@ -11,17 +11,22 @@ use crate::base::batch::{Body, Header, KEM_X25519};
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_HEADER_BYTES, MAX_SECTIONS};
 use crate::base::record::{LeafInputs, Outline, TAG_LEN};
+use crate::base::sha256_wide::{Message, hash_each};
 use crate::base::wire::WireError;
 
 /// `docs/FORMAT.md` §3.
 const HEADER_LABEL: &[u8] = b"sealtrail.org/header/v1\n";
 const ENVELOPE_LABEL: &[u8] = b"sealtrail.org/envelope/v1\n";
-const LEAF_LABEL: &[u8] = b"sealtrail.org/leaf/v1\n";
-const TAGS_LABEL: &[u8] = b"sealtrail.org/tags/v1\n";
+const LEAF_PREFIX: &[u8] = b"\0sealtrail.org/leaf/v1\n";
+const TAGS_PREFIX: &[u8] = b"\0sealtrail.org/tags/v1\n";
+/// RFC 6962 §2.1: what an inner node's hash starts with.
+const NODE_PREFIX: &[u8] = &[0x01];
 /// Entries of one tags leaf.
 const TAGS_PER_LEAF: usize = 64;
 /// `tag[8] ‖ u32(position)`.
 const TAG_ENTRY_LEN: usize = TAG_LEN + 4;
+/// Records or nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
+const TOGETHER: usize = 256;
 /// From this many tags on, spreading them into buckets before sorting is worth it.
 const MIN_SPREAD: usize = 256;
 /// Most leading bits of a tag that tell buckets apart: as many counters as fit the first cache of a core.
@@ -104,7 +109,12 @@ pub struct BatchCommitment {
 
 /// Record leaf: `H(0x00 ‖ label ‖ ciphertext_hash ‖ envelope_hash ‖ disclosure_root)`.
 pub fn record_leaf(inputs: &LeafInputs) -> Hash {
-    Hash::of(&[&[0x00], LEAF_LABEL, &inputs.to_bytes()])
+    Hash::of(&[LEAF_PREFIX, &inputs.to_bytes()])
+}
+
+/// The root that records with these leaf inputs have.
+pub fn records_root(inputs: &[LeafInputs]) -> Hash {
+    root_of(record_leaves(inputs))
 }
 
 /// The leaf inputs of one encoded record, computed from its bytes (an erased record states them).
@@ -128,6 +138,38 @@ fn inputs(record: &Outline<'_>) -> LeafInputs {
     }
 }
 
+/// Sealed records whose ciphertext and envelope are hashed together with others': (which, ciphertext, envelope).
+type Waiting<'a> = Vec<(usize, &'a [u8], &'a [u8])>;
+
+/// [`inputs`] of many records.
+fn hash_waiting(waiting: &mut Waiting<'_>, leaf_inputs: &mut [LeafInputs], digests: &mut Vec<Hash>) {
+    digests.clear();
+    digests.resize(2 * waiting.len(), Hash::ZERO);
+    let (ciphertexts, envelopes) = digests.split_at_mut(waiting.len());
+    let messages: Vec<Message<'_>> = waiting.iter().map(|(_, c, _)| [*c, &[], &[], &[]]).collect();
+    hash_each(&messages, ciphertexts);
+    let messages: Vec<Message<'_>> = waiting.iter().map(|(_, _, e)| [ENVELOPE_LABEL, e, &[], &[]]).collect();
+    hash_each(&messages, envelopes);
+    for ((which, _, _), (c, e)) in waiting.drain(..).zip(ciphertexts.iter().zip(envelopes)) {
+        if let Some(inputs) = leaf_inputs.get_mut(which) {
+            (inputs.ciphertext_hash, inputs.envelope_hash) = (*c, *e);
+        }
+    }
+}
+
+/// [`record_leaf`] of many records.
+fn record_leaves(inputs: &[LeafInputs]) -> Vec<Hash> {
+    let mut leaves = vec![Hash::ZERO; inputs.len()];
+    for (inputs, leaves) in inputs.chunks(TOGETHER).zip(leaves.chunks_mut(TOGETHER)) {
+        let messages: Vec<Message<'_>> = inputs
+            .iter()
+            .map(|l| [LEAF_PREFIX, &l.ciphertext_hash.0[..], &l.envelope_hash.0, &l.disclosure_root.0])
+            .collect();
+        hash_each(&messages, leaves);
+    }
+    leaves
+}
+
 /// Hashes a batch body. Every record must have the header's sections, each with one slot per reader.
 pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
     let bytes = body.len() as u64;
@@ -140,16 +182,20 @@ pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
     }
 
     let mut leaf_inputs = Vec::with_capacity(body.count());
-    let mut leaves = Vec::with_capacity(body.count());
+    let mut waiting: Waiting<'_> = Vec::with_capacity(TOGETHER);
+    let mut digests = Vec::new();
     let mut tags: Vec<(u64, u32)> = Vec::new();
     let mut erased = 0;
     for (position, record) in (0u32..).zip(body.records()) {
         let error = |source| BatchError::Record { position: position.into(), source };
         let record = Outline::decode(record).map_err(error)?;
-        match &record {
-            Outline::Erased(_) => erased += 1,
-            Outline::Sealed { slots, tags: found, .. } => {
-                if *slots != shape {
+        match record {
+            Outline::Erased(inputs) => {
+                erased += 1;
+                leaf_inputs.push(inputs);
+            }
+            Outline::Sealed { disclosure_root, envelope, slots, tags: found, ciphertext } => {
+                if slots != shape {
                     let why = "its sections and slots are not those of the header";
                     return Err(error(WireError::Invalid { what: "record", why }));
                 }
@@ -159,19 +205,27 @@ pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
                     tags.reserve((found.len() * body.count()).min(bytes as usize / TAG_LEN));
                 }
                 tags.extend(found.iter().map(|tag| (u64::from_be_bytes(*tag), position)));
+                waiting.push((leaf_inputs.len(), ciphertext, envelope));
+                let hashed_later = Hash::ZERO;
+                leaf_inputs.push(LeafInputs {
+                    ciphertext_hash: hashed_later,
+                    envelope_hash: hashed_later,
+                    disclosure_root,
+                });
             }
         }
-        let inputs = inputs(&record);
-        leaves.push(record_leaf(&inputs));
-        leaf_inputs.push(inputs);
+        if waiting.len() == TOGETHER {
+            hash_waiting(&mut waiting, &mut leaf_inputs, &mut digests);
+        }
     }
+    hash_waiting(&mut waiting, &mut leaf_inputs, &mut digests);
     let tags = sort_tags(tags);
-    let nodes = tree::nodes(&leaves);
+    let nodes = levels_up(record_leaves(&leaf_inputs), tree::LEAVES_PER_NODE.ilog2());
     Ok(BatchCommitment {
         header,
         header_hash: header_hash(body.header),
-        leaf_inputs,
         records_root: root_of(nodes.clone()),
+        leaf_inputs,
         nodes,
         tags_root: (erased == 0).then(|| tags_root(&tags)),
         tags,
@@ -180,18 +234,32 @@ pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
     })
 }
 
-/// RFC 6962 §2.1 (RFC 9162 §2.1.1) root over leaf hashes, level by level in their own place: the k-th node of a level is the hash
+/// RFC 6962 §2.1 (RFC 9162 §2.1.1) root over leaf hashes, level by level: the k-th node of a level is the hash
 /// of nodes 2k and 2k + 1 of the one below, and a last one without sibling is carried up as it is. That is the RFC's tree: its
 /// split at the largest power of two below n leaves whole subtrees on the left of every level.
-fn root_of(mut level: Vec<Hash>) -> Hash {
-    while level.len() > 1 {
-        for above in 0..level.len().div_ceil(2) {
-            let left = level[2 * above];
-            level[above] = level.get(2 * above + 1).map_or(left, |right| node_hash(&left, right));
+fn root_of(level: Vec<Hash>) -> Hash {
+    levels_up(level, u32::MAX).first().copied().unwrap_or_else(empty_root)
+}
+
+/// The nodes `levels` above these, or the root if there are fewer levels. Six levels up are [`tree::nodes`].
+fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
+    let mut above = Vec::with_capacity(level.len().div_ceil(2));
+    for _ in 0..levels {
+        if level.len() <= 1 {
+            break;
         }
-        level.truncate(level.len().div_ceil(2));
+        let (pairs, odd) = level.as_chunks::<2>();
+        above.clear();
+        above.resize(pairs.len(), Hash::ZERO);
+        for (pairs, nodes) in pairs.chunks(TOGETHER).zip(above.chunks_mut(TOGETHER)) {
+            let messages: Vec<Message<'_>> =
+                pairs.iter().map(|[left, right]| [NODE_PREFIX, &left.0[..], &right.0, &[]]).collect();
+            hash_each(&messages, nodes);
+        }
+        above.extend(odd);
+        std::mem::swap(&mut level, &mut above);
     }
-    level.first().copied().unwrap_or_else(empty_root)
+    level
 }
 
 /// Sorts by tag and then position, as `tag[8] ‖ u32(position)` sorts as bytes. Tags are spread evenly unless somebody searched for
@@ -230,18 +298,16 @@ fn sort_tags(entries: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
 
 /// `docs/FORMAT.md` §3, tags_root, over sorted entries.
 fn tags_root(entries: &[(u64, u32)]) -> Hash {
-    let mut leaf = Vec::with_capacity(1 + TAGS_LABEL.len() + TAGS_PER_LEAF * TAG_ENTRY_LEN);
-    let leaves = entries.chunks(TAGS_PER_LEAF).map(|chunk| {
-        leaf.clear();
-        leaf.push(0x00);
-        leaf.extend_from_slice(TAGS_LABEL);
-        for (tag, position) in chunk {
-            leaf.extend_from_slice(&tag.to_be_bytes());
-            leaf.extend_from_slice(&position.to_be_bytes());
-        }
-        Hash::of(&[&leaf])
-    });
-    root_of(leaves.collect())
+    let mut bytes = Vec::with_capacity(entries.len() * TAG_ENTRY_LEN);
+    for (tag, position) in entries {
+        bytes.extend_from_slice(&tag.to_be_bytes());
+        bytes.extend_from_slice(&position.to_be_bytes());
+    }
+    let leaves: Vec<Message<'_>> =
+        bytes.chunks(TAGS_PER_LEAF * TAG_ENTRY_LEN).map(|chunk| [TAGS_PREFIX, chunk, &[], &[]]).collect();
+    let mut hashes = vec![Hash::ZERO; leaves.len()];
+    hash_each(&leaves, &mut hashes);
+    root_of(hashes)
 }
 
 /// Every rule a records statement by `writer` must keep towards its batch and the roster in force. The

@@ -35,7 +35,7 @@ fn expected_tags_root(records: &[Vec<u8>]) -> Hash {
 
 #[test]
 fn hashes_follow_the_format() {
-    for (count, tags) in [(1, 0), (1, 1), (13, 5), (64, 1), (65, 1), (100, 9)] {
+    for (count, tags) in [(1, 0), (1, 1), (13, 5), (64, 1), (65, 1), (100, 9), (129, 1), (300, 0)] {
         let records: Vec<_> = (0..count).map(|i| record(i, 100 + i as usize, tags)).collect();
         let body = body(WRITER, 3, &records);
         let batch = commit(&body).unwrap();
@@ -44,6 +44,7 @@ fn hashes_follow_the_format() {
         assert_eq!(batch.header_hash, Hash::of(&[b"sealtrail.org/header/v1\n", &header]));
         let leaves: Vec<_> = records.iter().map(|r| expected_leaf(r)).collect();
         assert_eq!(batch.records_root, naive_root(&leaves));
+        assert_eq!(batch.nodes, tree::nodes(&leaves));
         assert_eq!(batch.tags_root, Some(expected_tags_root(&records)));
         assert_eq!((batch.bytes, batch.erased), (body.len() as u64, 0));
         for (record, (inputs, leaf)) in records.iter().zip(batch.leaf_inputs.iter().zip(leaves)) {

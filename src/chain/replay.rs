@@ -105,6 +105,11 @@ impl State {
         self.roster.as_deref()
     }
 
+    /// The roster in force, to keep beyond the next block.
+    pub fn shared_roster(&self) -> Option<Arc<Roster>> {
+        self.roster.clone()
+    }
+
     /// Height of the block that carries the roster in force; 0 before there is one.
     pub fn roster_height(&self) -> u64 {
         self.roster_height

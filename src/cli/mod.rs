@@ -14,6 +14,7 @@ mod keygen;
 mod log;
 mod officer;
 mod operator;
+mod progress;
 mod prove;
 mod retain;
 mod roster;

@@ -180,7 +180,9 @@ impl Client {
         let response =
             result.map_err(|e| ClientError::Unreachable { url: url.clone(), source: Box::new(e) })?;
         let status = response.status();
-        let mut body = Vec::new();
+        // Growing by doubling would take up to three times as much memory for a large answer.
+        let announced = response.body().content_length().unwrap_or(0).min(MAX_RESPONSE_BYTES);
+        let mut body = Vec::with_capacity(announced as usize + 1);
         let mut reader = response.into_body().into_reader().take(MAX_RESPONSE_BYTES + 1);
         reader.read_to_end(&mut body).map_err(|e| ClientError::Malformed {
             url: url.clone(),

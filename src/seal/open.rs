@@ -304,6 +304,11 @@ impl Opened {
         Some(self.sections.get(section)?.content.as_ref()?.0.as_slice())
     }
 
+    /// A section's payload, to keep; gone from here afterwards.
+    pub fn take_payload(&mut self, section: usize) -> Option<Zeroizing<Vec<u8>>> {
+        Some(std::mem::take(&mut self.sections.get_mut(section)?.content.as_mut()?.0))
+    }
+
     /// A section's record key, with which it or single fields of it can be disclosed; `None` if this
     /// reader may not read it.
     pub fn record_key(&self, section: usize) -> Option<&RecordKey> {

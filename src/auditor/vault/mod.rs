@@ -3,6 +3,7 @@
 //!
 //! The database is a ledger's database ([`crate::store`]), so proofs, tag look-ups and erasure are the ledger's own code.
 
+mod download;
 mod material;
 mod opened;
 mod scan;

@@ -7,33 +7,23 @@
 
 use std::path::PathBuf;
 
-use crate::base::batch::Body;
-use crate::base::grant::blank;
 use crate::base::hash::Hash;
-use crate::base::record::{LEAF_INPUTS_LEN, Record};
 use crate::chain::authority::{ERASURE_KIND, ErasureStatement, RecordRange};
-use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::chain::grant::{self, GrantError};
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::merkle;
-use crate::chain::proof::record_id;
-use crate::chain::replay::State;
 use crate::chain::retention::Retention;
 use crate::chain::roster::{ROSTER_KIND, Roster};
-use crate::chain::statement::{GrantStatement, RecordsStatement, Statement};
-use crate::ledger::{epoch_rows, restore_log, sequence_of, tile_key};
-use crate::store::{Head, NewBlock, Store};
+use crate::chain::statement::Statement;
+use crate::ledger::restore_log;
+use crate::store::{Head, Store};
 
+use super::super::chain_check::{ChainCheck, ChainFault, TextsError, block_texts, signed_checkpoint};
 use super::super::source::{Source, SourceError};
+use super::download::Download;
 use super::{ErrorKind, Vault, VaultError, WHOLE};
-
-/// Bytes of bodies verified and not yet written.
-const WRITE_BYTES: usize = 16 * 1024 * 1024;
-/// Blocks verified and not yet written.
-const WRITE_BLOCKS: usize = 256;
 
 /// Why a sync did not reach the end. What was verified before stays in the vault.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +86,22 @@ impl SyncError {
     }
 }
 
-fn wrong(block: impl Into<Option<u64>>, what: impl ToString) -> SyncError {
+impl From<ChainFault> for SyncError {
+    fn from(fault: ChainFault) -> SyncError {
+        wrong(fault.block, fault.what)
+    }
+}
+
+impl From<TextsError> for SyncError {
+    fn from(e: TextsError) -> SyncError {
+        match e {
+            TextsError::Fault(fault) => fault.into(),
+            TextsError::Source(e) => e.into(),
+        }
+    }
+}
+
+pub(super) fn wrong(block: impl Into<Option<u64>>, what: impl ToString) -> SyncError {
     SyncError::Wrong { block: block.into(), what: what.to_string() }
 }
 
@@ -142,9 +147,7 @@ impl Vault {
         }
         self.check_admin(admin)?;
         let text = source.checkpoint()?;
-        let signed = SignedCheckpoint::parse(&text, &self.key)
-            .map_err(|e| wrong(None, format!("the checkpoint is not signed by {}: {e}", self.key.name())))?;
-        let target = signed.checkpoint().clone();
+        let target = signed_checkpoint(&text, &self.key)?;
         let had = self.store.head().map_err(VaultError::Store)?.unwrap_or_default();
         // The newest the ledger ever showed: that of the last sync, finished or not.
         let known = self.trusted(&had)?;
@@ -175,24 +178,11 @@ impl Vault {
             self.store.append(had.size, &[], &[], &seen).map_err(VaultError::Store)?;
         }
         let before = self.whole()?.map_or(0, |c| c.checkpoint().size);
-        let mut run = Run {
-            state: self.state()?,
-            log,
-            vault: self,
-            checkpoint: text.clone(),
-            target: &target,
-            admin,
-            ordered: RecordRange::normalise(checked.ordered),
-            roster: checked.roster,
-            blocks: Vec::new(),
-            derived: Vec::new(),
-            bytes: 0,
-        };
-        run.download(source, &checked.hashes, progress)?;
-        if run.state.roster().is_none_or(|r| r.ledger_key != self.key) {
-            return Err(wrong(None, "the roster in force names another ledger key than the one given"));
-        }
-        let (blocks, records, state) = (run.state.height(), run.state.next_record(), run.state.encode());
+        let chain = ChainCheck::resume(&self.key, admin, &target, (self.state()?, log));
+        let download = Download::new(self, chain, &text, checked.ordered, checked.roster);
+        let chain = download.run(source, &checked.hashes, progress)?;
+        let state = chain.state();
+        let (blocks, records, state) = (state.height(), state.next_record(), state.encode());
         let dropped = self.drop_erased(before)?;
         // Last, so that an erasure that was interrupted is done again.
         let head = Head { size: blocks, records, checkpoint: text.clone().into_bytes(), state };
@@ -260,7 +250,7 @@ impl Vault {
             checked.ordered.extend(order.records);
         }
         while log.size() < target.size {
-            for text in fetch(source, log.size(), target.size)? {
+            for text in block_texts(source, log.size(), target.size)? {
                 let height = log.size();
                 let hash = merkle::leaf_hash(text.as_bytes());
                 log.append(hash);
@@ -304,7 +294,7 @@ impl Vault {
         let mut log = Log::new();
         let mut differs = false;
         while log.size() < target.size {
-            for text in fetch(source, log.size(), target.size)? {
+            for text in block_texts(source, log.size(), target.size)? {
                 log.append(merkle::leaf_hash(text.as_bytes()));
                 differs |= log.size() == known.size && log.root() != known.root;
             }
@@ -355,222 +345,4 @@ struct Checked {
     /// In force at the end.
     roster: Option<Roster>,
     forked: bool,
-}
-
-fn fetch(source: &mut dyn Source, height: u64, size: u64) -> Result<Vec<String>, SyncError> {
-    let mut texts = source.blocks(height, size)?;
-    if texts.is_empty() {
-        return Err(wrong(height, format!("it is missing, and the checkpoint signs {size} blocks")));
-    }
-    texts.truncate((size - height) as usize);
-    Ok(texts)
-}
-
-/// Why a grant's place could not be shown.
-enum PlaceError {
-    Grant(GrantError),
-    Vault(VaultError),
-}
-
-impl From<GrantError> for PlaceError {
-    fn from(e: GrantError) -> PlaceError {
-        PlaceError::Grant(e)
-    }
-}
-
-/// The second pass.
-struct Run<'a> {
-    vault: &'a Vault,
-    state: State,
-    log: Log,
-    checkpoint: String,
-    target: &'a Checkpoint,
-    admin: Option<&'a VerifierKey>,
-    /// Every erasure order up to the target, normalised.
-    ordered: Vec<RecordRange>,
-    /// In force at the target.
-    roster: Option<Roster>,
-    blocks: Vec<NewBlock>,
-    derived: Vec<(String, Vec<u8>)>,
-    bytes: usize,
-}
-
-impl Run<'_> {
-    fn download(
-        &mut self,
-        source: &mut dyn Source,
-        hashes: &[Hash],
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<(), SyncError> {
-        let first = self.state.height();
-        while self.state.height() < self.target.size {
-            for text in fetch(source, self.state.height(), self.target.size)? {
-                let height = self.state.height();
-                if hashes.get((height - first) as usize) != Some(&merkle::leaf_hash(text.as_bytes())) {
-                    return Err(SourceError(format!(
-                        "the server gave two different texts of block {height}"
-                    ))
-                    .into());
-                }
-                if let Err(e) = self.block(source, text) {
-                    if let SyncError::Source(_) = e {
-                        self.write()?;
-                    }
-                    return Err(e);
-                }
-                if self.bytes >= WRITE_BYTES || self.blocks.len() >= WRITE_BLOCKS {
-                    self.write()?;
-                    self.tell(progress);
-                }
-            }
-        }
-        self.write()?;
-        self.tell(progress);
-        Ok(())
-    }
-
-    fn tell(&self, progress: &mut dyn FnMut(Progress)) {
-        progress(Progress { checking: false, done: self.state.height(), blocks: self.target.size });
-    }
-
-    fn block(&mut self, source: &mut dyn Source, text: String) -> Result<(), SyncError> {
-        let height = self.state.height();
-        let block = Block::parse(&text).map_err(|e| wrong(height, e))?;
-        // Downloaded first: a connection that breaks leaves the state at the block before.
-        let mut body = match Statement::parse(&block.statement.text) {
-            Ok(Statement::Records(_) | Statement::Grant(_)) => source.body(height, self.target.size)?,
-            _ => Vec::new(),
-        };
-        let statement = self.state.apply(&block).map_err(|e| wrong(height, e))?;
-        if height == 0
-            && self.admin.is_some_and(|a| !self.state.roster().is_some_and(|r| r.admins.contains(a)))
-        {
-            return Err(wrong(
-                height,
-                "its roster is not of the admin whose key was given: this is another ledger under the same name",
-            ));
-        }
-        let mut new = NewBlock {
-            height,
-            first_record: block.first_record,
-            records: 0,
-            text: text.into_bytes(),
-            leaf_inputs: Vec::new(),
-            signer: sequence_of(&statement, &block.statement),
-            sequence: statement.sequence(),
-            body: None,
-            tags: Vec::new(),
-        };
-        if let Statement::Records(records) = &statement {
-            let commitment = self.check_batch(&block, records, &body)?;
-            for (key, value) in epoch_rows(self.vault.store(), &self.derived, height, &commitment.header)
-                .map_err(|e| self.vault.damaged(e))?
-            {
-                self.derived.push((key, value));
-            }
-            new.records = commitment.leaf_inputs.len() as u32;
-            new.leaf_inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
-            commitment.leaf_inputs.iter().for_each(|l| new.leaf_inputs.extend_from_slice(&l.to_bytes()));
-            new.tags = commitment.tags;
-            self.bytes += body.len();
-            new.body = Some(body);
-        } else if let Statement::Grant(grant) = &statement {
-            self.check_grant(height, grant, &mut body)?;
-            self.bytes += body.len();
-            new.body = Some(body);
-        }
-        for (id, tile) in self.log.append(block.hash()) {
-            self.derived.push((tile_key(id), tile));
-        }
-        self.blocks.push(new);
-        Ok(())
-    }
-
-    /// The slots must be those the statement names, except for records whose erasure was ordered, now or later, which are not kept,
-    /// and for a reader who has left the roster.
-    fn check_grant(&self, height: u64, statement: &GrantStatement, body: &mut [u8]) -> Result<(), SyncError> {
-        if body.is_empty() {
-            return Err(wrong(height, "the slots of its grant are missing"));
-        }
-        grant::check(statement, body).map_err(|e| wrong(height, e))?;
-        grant::check_place(statement, body, |at| {
-            let new = self.blocks.iter().find(|b| b.height == at).map(|b| (b.first_record, b.records));
-            if new.is_some() {
-                return Ok(new);
-            }
-            let known = self.vault.store.block_info(at).map_err(|e| PlaceError::Vault(e.into()))?;
-            Ok(known.map(|b| (b.first_record, b.records)))
-        })
-        .map_err(|e: PlaceError| match e {
-            PlaceError::Grant(e) => wrong(height, e),
-            PlaceError::Vault(e) => e.into(),
-        })?;
-        let reads = self.roster.as_ref().is_some_and(|r| r.reader_by_recipient(&statement.to).is_some());
-        let emptied = grant::emptied(statement, body, &self.ordered).map_err(|e| wrong(height, e))?;
-        if let Some(records) = emptied.first().filter(|_| reads) {
-            let what = format!(
-                "{}. Its reader is still in the roster (if records were ordered to be erased or a reader was removed during the sync, sync again)",
-                GrantError::Emptied { records: *records }
-            );
-            return Err(wrong(height, what));
-        }
-        let gone = |record| {
-            let near = self.ordered.partition_point(|r| r.last < record);
-            self.ordered.get(near).is_some_and(|r| r.first <= record)
-        };
-        blank(body, statement.range.first, gone).map_err(|e| wrong(height, e))?;
-        Ok(())
-    }
-
-    /// The batch must be what its statement signs, except for records whose erasure was ordered, now or later.
-    fn check_batch(
-        &self,
-        block: &Block,
-        statement: &RecordsStatement,
-        body: &[u8],
-    ) -> Result<BatchCommitment, SyncError> {
-        let height = block.height;
-        if body.is_empty() {
-            return Err(wrong(height, format!("the body with its {} records is missing", statement.records)));
-        }
-        let found = batch::commit(body).map_err(|e| wrong(height, format!("its body is damaged: {e}")))?;
-        let roster = self.state.roster().ok_or_else(|| wrong(height, "no roster allows its writer"))?;
-        batch::check_erased(statement, block.statement.signer_name(), &found, roster)
-            .map_err(|e| wrong(height, format!("its body is not what the writer signed: {e}")))?;
-        if found.erased > 0 {
-            let records = Body::decode(body).map(|b| b.records()).into_iter().flatten();
-            for (index, bytes) in (block.first_record..).zip(records) {
-                let gone = matches!(Record::decode(bytes), Ok(Record::Erased(_)));
-                if gone && !self.ordered.iter().any(|r| r.contains(index)) {
-                    let id = record_id(index);
-                    return Err(wrong(
-                        height,
-                        format!("the content of {id} is missing and no erasure statement orders that"),
-                    ));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    fn write(&mut self) -> Result<(), SyncError> {
-        if self.blocks.is_empty() {
-            return Ok(());
-        }
-        let store = &self.vault.store;
-        let expected = self.blocks.first().map_or(self.state.height(), |b| b.height);
-        let head = Head {
-            size: self.state.height(),
-            records: self.state.next_record(),
-            checkpoint: self.checkpoint.clone().into_bytes(),
-            state: self.state.encode(),
-        };
-        store.append(expected, &self.blocks, &self.derived, &head).map_err(VaultError::Store)?;
-        self.blocks.clear();
-        self.derived.clear();
-        self.bytes = 0;
-        // Index upkeep; without it everything works, slower.
-        let _ = store.maintain(std::time::Duration::from_millis(50));
-        Ok(())
-    }
 }

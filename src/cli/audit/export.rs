@@ -19,6 +19,7 @@ use crate::chain::proof::{parse_record, record_id};
 use crate::config::keyfile;
 
 use super::super::operator::signing_key_file;
+use super::super::progress::Bar;
 use super::super::{Failure, Outcome};
 use super::search::SelectArgs;
 use super::vault::{OpenVault, VaultArgs};
@@ -279,7 +280,9 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
     let mut tally = Tally::default();
     let shown = if args.hashes_only { &[][..] } else { &identities };
     let mut gatherer = Gatherer::new(&client, &setting.key, shown).map_err(MakeError::from)?;
+    let mut bar = Bar::new("gathering", "records");
     gatherer.each(&ranges.0, !args.hashes_only, |material| {
+        bar.at(builder.len() as u64, RecordRange::total(&ranges.0));
         match builder.add(material.clone(), disclose, None) {
             // What a writer sealed wrongly, or somebody granted wrongly, can still be proved to exist.
             Err(BuildError::Open { .. } | BuildError::Event { .. }) => {
@@ -290,6 +293,7 @@ fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> O
         }
         Ok::<_, MakeError>(())
     })?;
+    drop(bar);
     finish(builder, &args.file, &setting.key, words)?;
     tally.tell(disclose);
     Ok(())
@@ -308,7 +312,9 @@ pub fn from_vault(
     let opened = open.records()?;
     let mut builder = Builder::new(&open.setting.key, &identities);
     let mut tally = Tally::default();
+    let mut bar = Bar::new("gathering", "records");
     for some in records.chunks(MAX_RECORDS_PER_REQUEST) {
+        bar.at(builder.len() as u64, records.len() as u64);
         // What a writer sealed wrongly can still be proved to exist.
         let unreadable: Vec<u64> = opened
             .pick(some)?
@@ -326,6 +332,7 @@ pub fn from_vault(
             Ok::<_, MakeError>(())
         })?;
     }
+    drop(bar);
     finish(builder, file, &open.setting.key, words)?;
     tally.tell(disclose);
     Ok(())

@@ -14,7 +14,7 @@ use crate::auditor::sql::{Sql, SqlError, is_complete, parameter};
 use crate::chain::authority::RecordRange;
 use crate::event::view::printable;
 
-use super::super::{Failure, Outcome};
+use super::super::{Failure, Outcome, progress};
 use super::vault::VaultArgs;
 
 #[derive(clap::Args)]
@@ -117,7 +117,8 @@ fn range(text: &str, all: u64) -> Result<std::ops::Range<u64>, Failure> {
 fn print_rows(sql: &Sql, query: &str, args: &SqlArgs, format: Format) -> Outcome {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
-    let mut output = Output::new(io::BufWriter::new(stdout.lock()), format, args.wide, terminal);
+    let mut output =
+        Output::new(io::BufWriter::new(progress::Output(stdout.lock())), format, args.wide, terminal);
     let params: Vec<_> = args.param.iter().map(|p| parameter(p)).collect();
     match sql.run(query, &params, &mut output) {
         // Whoever reads the rows, such as `head`, has had enough.

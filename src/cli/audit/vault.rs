@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::auditor::record::Records;
@@ -18,6 +17,7 @@ use crate::config::keyfile;
 use crate::seal::reader_key::Identity;
 
 use super::super::Failure;
+use super::super::progress::{Bar, Watched};
 use super::super::source::FileSource;
 use super::super::trust::{DEFAULT_SERVER, any_session, identities, verifier_key};
 
@@ -262,30 +262,23 @@ impl Setting {
     pub fn check(&self) -> Result<Report, Failure> {
         let vault = Vault::open_to_sync(&self.dir, &self.key)?;
         let trust = Trust { ledger: &self.key, admin: self.admin.as_ref(), known: None };
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        let mut progress = |done: u64, all: u64| {
-            bar.set_length(all);
-            bar.set_position(done);
-        };
+        let mut bar = Bar::new("verifying", "blocks");
+        let mut progress = |done: u64, all: u64| bar.at(done, all);
         let report = verify(&mut FileSource::open(&vault.database())?, &trust, &mut progress)?;
-        vault.rebuild_index(&mut progress)?;
-        bar.finish_and_clear();
+        drop(bar);
+        let mut bar = Bar::new("making the index", "blocks");
+        vault.rebuild_index(&mut |done, all| bar.at(done, all))?;
         Ok(report)
     }
 
     fn run(&self, vault: &mut Vault, source: &mut dyn Source) -> Result<SyncReport, Failure> {
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        let style = "{msg:20} {bar:40} {pos}/{len} blocks  {elapsed} (about {eta} left)";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
-        }
+        let mut bar = Bar::new("checking the chain", "blocks");
         let mut progress = |p: Progress| {
-            bar.set_message(if p.checking { "checking the chain" } else { "downloading" });
-            bar.set_length(p.blocks);
-            bar.set_position(p.done);
+            bar.say(if p.checking { "checking the chain" } else { "downloading" });
+            bar.at(p.done, p.blocks);
         };
         let result = vault.sync(source, self.admin.as_ref(), &mut progress);
-        bar.finish_and_clear();
+        drop(bar);
         let report = result?;
         if self.persist {
             self.keep(vault)?;
@@ -296,17 +289,8 @@ impl Setting {
     /// Keeps the opened events of new blocks, sealed to the identity.
     fn keep(&self, vault: &mut Vault) -> Result<(), Failure> {
         vault.keep_opened();
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{msg:20} {bar:40} {pos}/{len} records  {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.set_message("keeping opened");
-        let kept = vault.records(self.identities()?)?.keep(&mut |done, all| {
-            bar.set_length(all);
-            bar.set_position(done);
-        });
-        bar.finish_and_clear();
-        kept?;
+        let mut bar = Bar::new("keeping opened", "records");
+        vault.records(self.identities()?)?.keep(&mut |done, all| bar.at(done, all))?;
         Ok(())
     }
 
@@ -334,9 +318,9 @@ impl OpenVault {
         Ok(self.vault.records(self.setting.identities()?)?)
     }
 
-    /// The same for those who keep it.
+    /// The same for those who keep it and go through it, with a progress bar for each pass.
     pub fn shared_records(&self) -> Result<Arc<dyn Records>, Failure> {
-        Ok(Arc::new(self.records()?))
+        Ok(Arc::new(Watched(Arc::new(self.records()?))))
     }
 
     /// One line: what everything said next is true of.

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::auditor::source::ServerSource;
 use crate::auditor::verify::{Report, Trust, verify};
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -13,6 +11,7 @@ use crate::event::view::printable;
 use crate::ledger::Guard;
 
 use super::super::operator::guard_path;
+use super::super::progress::Bar;
 use super::super::source::FileSource;
 use super::super::trust::{ServerArgs, any_session, verifier_key};
 use super::super::{Failure, Outcome, print_json};
@@ -70,16 +69,8 @@ pub fn run(args: VerifyArgs) -> Outcome {
     let admin = args.admin.as_deref().map(verifier_key).transpose()?;
     let known = known_checkpoint(&args, &key)?;
     let trust = Trust { ledger: &key, admin: admin.as_ref(), known: known.as_ref() };
-    let bar = ProgressBar::new(0);
-    if let Ok(style) =
-        ProgressStyle::with_template("{bar:40} {pos}/{len} blocks  {elapsed} (about {eta} left)")
-    {
-        bar.set_style(style);
-    }
-    let mut progress = |done: u64, all: u64| {
-        bar.set_length(all);
-        bar.set_position(done);
-    };
+    let mut bar = Bar::new("verifying", "blocks");
+    let mut progress = |done: u64, all: u64| bar.at(done, all);
     let (result, what) = if let Some(file) = &args.file {
         let mut source = FileSource::open(file)?;
         (verify(&mut source, &trust, &mut progress), file.display().to_string())
@@ -93,7 +84,7 @@ pub fn run(args: VerifyArgs) -> Outcome {
         let mut source = ServerSource::new(&client, with_bodies);
         (verify(&mut source, &trust, &mut progress), args.server.server.clone())
     };
-    bar.finish_and_clear();
+    drop(bar);
     if let (Ok(report), Some(path)) = (&result, &args.checkpoint) {
         remember(path, &report.checkpoint)?;
     }

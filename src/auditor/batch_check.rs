@@ -1,0 +1,99 @@
+//! One batch against the statement that signs it: what every whole verification does to a body, on any thread.
+
+use std::sync::Arc;
+
+use crate::base::batch::Body;
+use crate::base::record::Outline;
+use crate::chain::authority::RecordRange;
+use crate::chain::batch::{self, BatchCommitment, BatchError};
+use crate::chain::block::Block;
+use crate::chain::roster::Roster;
+use crate::chain::statement::RecordsStatement;
+
+/// Why a body is not what its writer signed.
+#[derive(Debug)]
+pub enum BatchFault {
+    /// There is none.
+    Missing {
+        /// Records it should hold.
+        records: u64,
+    },
+    /// It cannot be read.
+    Damaged(BatchError),
+    /// There is no roster, so nobody may write.
+    NoRoster,
+    /// It can be read, and is not what was signed.
+    NotSigned(BatchError),
+}
+
+/// A block with records, whose statement the chain has accepted, and its body.
+pub struct Batch {
+    /// Height of the block.
+    pub height: u64,
+    /// Index of its first record.
+    pub first_record: u64,
+    statement: RecordsStatement,
+    writer: String,
+    /// In force at this block.
+    roster: Option<Arc<Roster>>,
+    /// The stored bytes.
+    pub body: Vec<u8>,
+}
+
+impl Batch {
+    /// The batch of `block`, whose statement this is, under the roster in force.
+    pub fn new(
+        block: &Block,
+        statement: RecordsStatement,
+        roster: Option<Arc<Roster>>,
+        body: Vec<u8>,
+    ) -> Batch {
+        Batch {
+            height: block.height,
+            first_record: block.first_record,
+            statement,
+            writer: block.statement.signer_name().to_owned(),
+            roster,
+            body,
+        }
+    }
+
+    /// What the writer signed.
+    pub fn statement(&self) -> &RecordsStatement {
+        &self.statement
+    }
+
+    /// The roster in force.
+    pub fn roster(&self) -> Option<&Roster> {
+        self.roster.as_deref()
+    }
+
+    /// The hashes of the body.
+    pub fn hash(&self) -> Result<BatchCommitment, BatchFault> {
+        if self.body.is_empty() {
+            return Err(BatchFault::Missing { records: self.statement.records });
+        }
+        batch::commit(&self.body).map_err(BatchFault::Damaged)
+    }
+
+    /// Whether these hashes of the body are what was signed. Gives the records that are erased, which somebody must have ordered.
+    pub fn check(&self, found: &BatchCommitment) -> Result<Vec<RecordRange>, BatchFault> {
+        let roster = self.roster.as_deref().ok_or(BatchFault::NoRoster)?;
+        batch::check_erased(&self.statement, &self.writer, found, roster).map_err(BatchFault::NotSigned)?;
+        Ok(if found.erased > 0 { self.erased() } else { Vec::new() })
+    }
+
+    fn erased(&self) -> Vec<RecordRange> {
+        let mut ranges: Vec<RecordRange> = Vec::new();
+        let records = Body::decode(&self.body).map(|b| b.records()).into_iter().flatten();
+        for (index, bytes) in (self.first_record..).zip(records) {
+            if matches!(Outline::decode(bytes), Ok(Outline::Erased(_))) {
+                match ranges.last_mut() {
+                    Some(r) if r.last + 1 == index => r.last = index,
+                    _ => ranges.push(RecordRange { first: index, last: index }),
+                }
+            }
+        }
+        ranges
+    }
+}

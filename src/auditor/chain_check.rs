@@ -1,0 +1,176 @@
+//! The one walk along the chain of blocks that every whole verification is made of: signed checkpoint, order and links, statements
+//! and their signatures, the roster in force, retention, and at the end the root. What stands in bodies is [`super::batch_check`]'s.
+
+use crate::base::hash::Hash;
+use crate::chain::block::Block;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::key::VerifierKey;
+use crate::chain::log::{Log, TileId};
+use crate::chain::replay::State;
+use crate::chain::retention::Retention;
+use crate::chain::statement::Statement;
+
+use super::source::{Source, SourceError};
+
+/// What is wrong with the chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct ChainFault {
+    /// The block concerned, if one can be named.
+    pub block: Option<u64>,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl ChainFault {
+    fn new(block: impl Into<Option<u64>>, what: impl ToString) -> ChainFault {
+        ChainFault { block: block.into(), what: what.to_string() }
+    }
+}
+
+/// Why the next block texts are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum TextsError {
+    /// The ledger lacks blocks its checkpoint signs.
+    #[error(transparent)]
+    Fault(#[from] ChainFault),
+    /// They could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// Some block texts from `height` on, at least one; `size` is what the checkpoint signs.
+pub fn block_texts(source: &mut dyn Source, height: u64, size: u64) -> Result<Vec<String>, TextsError> {
+    let mut texts = source.blocks(height, size)?;
+    if texts.is_empty() {
+        let what = format!("it is missing, and the checkpoint signs {size} blocks");
+        return Err(ChainFault::new(height, what).into());
+    }
+    texts.truncate(usize::try_from(size - height).unwrap_or(usize::MAX));
+    Ok(texts)
+}
+
+/// Reads a checkpoint that must be signed by `key`.
+pub fn signed_checkpoint(text: &str, key: &VerifierKey) -> Result<Checkpoint, ChainFault> {
+    SignedCheckpoint::parse(text, key)
+        .map(|signed| signed.checkpoint().clone())
+        .map_err(|e| ChainFault::new(None, format!("the checkpoint is not signed by {}: {e}", key.name())))
+}
+
+/// A walk from some block to the one before the checkpoint's size.
+pub struct ChainCheck<'a> {
+    key: &'a VerifierKey,
+    admin: Option<&'a VerifierKey>,
+    known: Option<&'a Checkpoint>,
+    target: &'a Checkpoint,
+    state: State,
+    log: Log,
+    /// Kept only from the first block on.
+    retention: Option<Retention>,
+}
+
+impl<'a> ChainCheck<'a> {
+    /// Starts before block 0. The tree of `known`, a checkpoint seen before, must be the beginning of `target`'s.
+    pub fn new(
+        key: &'a VerifierKey,
+        admin: Option<&'a VerifierKey>,
+        known: Option<&'a Checkpoint>,
+        target: &'a Checkpoint,
+    ) -> Result<ChainCheck<'a>, ChainFault> {
+        if let Some(known) = known
+            && known.size > target.size
+        {
+            let what = format!(
+                "it ends at {} blocks, but a signed checkpoint of {} blocks has been seen: it was cut off or rolled back",
+                target.size, known.size
+            );
+            return Err(ChainFault::new(None, what));
+        }
+        let (state, log) = (State::new(key.name()), Log::new());
+        Ok(ChainCheck { key, admin, known, target, state, log, retention: Some(Retention::new()) })
+    }
+
+    /// Goes on where a verified copy ends. Retention is then for whoever has the blocks before.
+    pub fn resume(
+        key: &'a VerifierKey,
+        admin: Option<&'a VerifierKey>,
+        target: &'a Checkpoint,
+        (state, log): (State, Log),
+    ) -> ChainCheck<'a> {
+        ChainCheck { key, admin, known: None, target, state, log, retention: None }
+    }
+
+    /// Number of blocks walked, and height of the next one.
+    pub fn height(&self) -> u64 {
+        self.state.height()
+    }
+
+    /// Blocks in all.
+    pub fn size(&self) -> u64 {
+        self.target.size
+    }
+
+    /// Root of the log over the blocks so far.
+    pub fn root(&self) -> Hash {
+        self.log.root()
+    }
+
+    /// What the blocks so far say.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Reads the next block's text, without taking it in yet.
+    pub fn read(&self, text: &str) -> Result<Block, ChainFault> {
+        Block::parse(text).map_err(|e| ChainFault::new(self.height(), e))
+    }
+
+    /// Takes the next block in: every rule it must keep towards those before. Gives its statement, its hash, and the tiles of the
+    /// log it completes.
+    pub fn take(&mut self, block: &Block) -> Result<Link, ChainFault> {
+        let height = self.height();
+        let statement = self.state.apply(block).map_err(|e| ChainFault::new(height, e))?;
+        if let Some(retention) = &mut self.retention {
+            retention.apply(block, &statement).map_err(|e| ChainFault::new(height, e))?;
+        }
+        let hash = block.hash();
+        let tiles = self.log.append(hash);
+        if height == 0 && !self.by_admin() {
+            let what = "its roster is not of the admin whose key was given: this is another ledger under the same name";
+            return Err(ChainFault::new(height, what));
+        }
+        if self.known.is_some_and(|k| k.size == height + 1 && k.root != self.log.root()) {
+            let what = "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. \
+                        Keep both checkpoints as evidence";
+            return Err(ChainFault::new(height, what));
+        }
+        Ok(Link { statement, hash, tiles })
+    }
+
+    fn by_admin(&self) -> bool {
+        self.admin.is_none_or(|a| self.state.roster().is_some_and(|r| r.admins.contains(a)))
+    }
+
+    /// After the last block: all of them have the root the checkpoint signs, by the key the roster names.
+    pub fn finish(&self) -> Result<(), ChainFault> {
+        if self.log.root() != self.target.root {
+            let what = "the blocks do not have the root that the checkpoint signs: a block was changed, removed or added";
+            return Err(ChainFault::new(None, what));
+        }
+        if self.state.roster().is_none_or(|r| r.ledger_key != *self.key) {
+            let what = "the roster in force names another ledger key than the one given";
+            return Err(ChainFault::new(None, what));
+        }
+        Ok(())
+    }
+}
+
+/// A block that was taken in.
+pub struct Link {
+    /// What it says.
+    pub statement: Statement,
+    /// Its hash.
+    pub hash: Hash,
+    /// Tiles of the log that are full now.
+    pub tiles: Vec<(TileId, Vec<u8>)>,
+}

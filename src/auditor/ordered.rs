@@ -1,0 +1,121 @@
+//! Work spread over the cores, its answers in the order the work was given. What waits is bounded, in pieces and in bytes, so a
+//! ledger of any length is gone through in the same memory.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::limits::{MAX_ORDERED_BYTES, MAX_ORDERED_JOBS, MAX_WORK_THREADS};
+
+type Job<J, R> = (J, SyncSender<R>);
+
+/// Where jobs are given and their answers taken.
+pub struct Ordered<'w, J, R> {
+    /// `None` if no thread could be started: then each job is done when it is given.
+    jobs: Option<Sender<Job<J, R>>>,
+    work: &'w (dyn Fn(J) -> R + Sync),
+    /// Size and answer of each job under way, oldest first.
+    waiting: VecDeque<(usize, Receiver<R>)>,
+    bytes: usize,
+}
+
+/// How many threads are worth having here.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORK_THREADS)
+}
+
+/// Runs `with` while some threads do `work`. They end when it returns, whatever is still under way.
+pub fn ordered<J: Send, R: Send, T>(
+    work: &(dyn Fn(J) -> R + Sync),
+    with: impl FnOnce(&mut Ordered<'_, J, R>) -> T,
+) -> T {
+    let (jobs, queue) = channel::<Job<J, R>>();
+    let queue = Mutex::new(queue);
+    std::thread::scope(|scope| {
+        let run = || {
+            loop {
+                let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok((job, answer)) = job else { break };
+                // Nobody listening any more is no reason to complain.
+                let _ = answer.send(work(job));
+            }
+        };
+        let start =
+            |_: &usize| std::thread::Builder::new().name("check".into()).spawn_scoped(scope, run).is_ok();
+        let started = (0..cores()).filter(start).count();
+        let jobs = (started > 0).then_some(jobs);
+        with(&mut Ordered { jobs, work, waiting: VecDeque::new(), bytes: 0 })
+    })
+}
+
+impl<J, R> Ordered<'_, J, R> {
+    /// The oldest answer, if it must be taken before there is room for a job of `bytes`. Call until there is none.
+    pub fn make_room(&mut self, bytes: usize) -> Option<R> {
+        let room =
+            self.waiting.len() < MAX_ORDERED_JOBS && self.bytes.saturating_add(bytes) <= MAX_ORDERED_BYTES;
+        if room { None } else { self.oldest() }
+    }
+
+    /// Gives a job that takes `bytes` of memory.
+    pub fn push(&mut self, job: J, bytes: usize) {
+        let (answer, receiver) = sync_channel(1);
+        match &self.jobs {
+            // Fails only if all threads have panicked, which ends the scope with that panic.
+            Some(jobs) => drop(jobs.send((job, answer))),
+            None => drop(answer.send((self.work)(job))),
+        }
+        self.waiting.push_back((bytes, receiver));
+        self.bytes += bytes;
+    }
+
+    /// The oldest answer, waited for; `None` if nothing is under way.
+    pub fn oldest(&mut self) -> Option<R> {
+        let (bytes, answer) = self.waiting.pop_front()?;
+        self.bytes -= bytes;
+        answer.recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_come_in_order_and_room_is_bounded() {
+        let work = |n: u64| {
+            std::thread::sleep(std::time::Duration::from_micros(n * 7919 % 300));
+            n * n
+        };
+        let taken = ordered(&work, |pipe| {
+            let mut taken = Vec::new();
+            for n in 0..500 {
+                while let Some(r) = pipe.make_room(MAX_ORDERED_BYTES / 5) {
+                    taken.push(r);
+                }
+                assert!(pipe.waiting.len() < 5);
+                pipe.push(n, MAX_ORDERED_BYTES / 5);
+            }
+            // One that is larger than all the room there is has it to itself.
+            while let Some(r) = pipe.make_room(2 * MAX_ORDERED_BYTES) {
+                taken.push(r);
+            }
+            assert!(pipe.waiting.is_empty());
+            pipe.push(500, 2 * MAX_ORDERED_BYTES);
+            while let Some(r) = pipe.oldest() {
+                taken.push(r);
+            }
+            taken
+        });
+        assert_eq!(taken, (0..=500).map(|n| n * n).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn leaving_early_ends_the_threads() {
+        let work = |n: usize| n + 1;
+        let first = ordered(&work, |pipe| {
+            (0..10).for_each(|n| pipe.push(n, 1));
+            pipe.oldest()
+        });
+        assert_eq!(first, Some(1));
+    }
+}

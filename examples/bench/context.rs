@@ -23,7 +23,7 @@ const SMALL: &str = "small";
 /// How many events it was grown with, beside it.
 const GROWN_NOTE: &str = "bench.json";
 /// Bytes on disk for a byte of plaintext, at most: for telling how much room is needed.
-const ROOM_FACTOR: f64 = 2.0;
+const ROOM_FACTOR: f64 = 1.75;
 
 /// A run of the benchmark.
 pub struct Bench {
@@ -80,9 +80,12 @@ impl Bench {
 
     /// Refuses to begin what the disk has no room for.
     pub fn check_room(&self) -> Fallible<()> {
-        let ledgers = 1 + u64::from(self.args.rows().len() > 1);
-        let needed = self.args.records * EVENT_BYTES as u64 * ledgers;
-        let needed = (needed as f64 * ROOM_FACTOR) as u64 + (1 << 30);
+        let full = (self.args.records * EVENT_BYTES as u64) as f64 * ROOM_FACTOR;
+        let rows = self.args.rows();
+        // One large thing at a time, beside it a ledger of a tenth the size.
+        let there = self.dir.join(GROWN).join(GROWN_NOTE).exists();
+        let large = !there || rows.iter().any(|r| matches!(r, Row::Http | Row::Rows | Row::Append));
+        let needed = (if large { full * 1.1 } else { full * 0.1 }) as u64 + (1 << 30);
         match machine::free_bytes(&self.dir) {
             Some(free) if free < needed => Err(format!(
                 "{} records need about {} GiB in {}, and {} GiB are free: choose fewer with --records or another folder with --dir",

@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::schema::PAGE_BYTES;
+use crate::base::record::LEAF_INPUTS_LEN;
 
 /// Full overflow pages per chunk.
 const CHUNK_PAGES: usize = 65536 / PAGE_BYTES;
@@ -13,6 +14,11 @@ const CHUNK_PAGES: usize = 65536 / PAGE_BYTES;
 /// SQLite allows there (<https://sqlite.org/fileformat2.html#b_tree_pages>: M = (U-12)*32/255-23), so that
 /// no page is left half empty.
 pub(super) const CHUNK_BYTES: usize = CHUNK_PAGES * (PAGE_BYTES - 4) + (PAGE_BYTES - 12) * 32 / 255 - 23;
+/// The same for leaf inputs: whole ones, as many as fit one page of the tree (at most [`IN_PAGE`] bytes stay there whole). A proof
+/// reads 64 of them somewhere in the file, and each further page would be another wait for the disk.
+const LEAVES_BYTES: usize = IN_PAGE / LEAF_INPUTS_LEN * LEAF_INPUTS_LEN;
+/// Most bytes of a blob that stay in the tree's page: X = U-35, less the record header.
+const IN_PAGE: usize = PAGE_BYTES - 35 - 5;
 /// Row key of a chunk: height ‖ chunk number in this many bits.
 const CHUNK_BITS: u32 = 12;
 
@@ -22,6 +28,7 @@ const _: () = assert!(crate::base::limits::MAX_BATCH_BYTES / CHUNK_BYTES < 1 << 
 /// A table of chunked byte strings, keyed by block height.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkTable {
+    chunk_bytes: usize,
     insert: &'static str,
     update: &'static str,
     lengths: &'static str,
@@ -30,8 +37,9 @@ pub(super) struct ChunkTable {
 }
 
 macro_rules! chunk_table {
-    ($table:literal) => {
+    ($table:literal, $chunk_bytes:expr) => {
         ChunkTable {
+            chunk_bytes: $chunk_bytes,
             insert: concat!("INSERT INTO ", $table, " (id, data) VALUES (?1, ?2)"),
             update: concat!("UPDATE ", $table, " SET data = ?2 WHERE id = ?1"),
             lengths: concat!(
@@ -46,9 +54,9 @@ macro_rules! chunk_table {
 }
 
 /// Leaf inputs, permanent.
-pub(super) const LEAVES: ChunkTable = chunk_table!("leaf_chunk");
+pub(super) const LEAVES: ChunkTable = chunk_table!("leaf_chunk", LEAVES_BYTES);
 /// Batch bodies, erasable.
-pub(super) const BODIES: ChunkTable = chunk_table!("body_chunk");
+pub(super) const BODIES: ChunkTable = chunk_table!("body_chunk", CHUNK_BYTES);
 
 fn key(height: i64, chunk: usize) -> i64 {
     (height << CHUNK_BITS) | chunk as i64
@@ -78,7 +86,7 @@ impl ChunkTable {
     /// Stores `bytes` under `height`; nothing at all if there are none.
     pub(super) fn write(self, conn: &Connection, height: i64, bytes: &[u8]) -> Result<()> {
         let mut insert = conn.prepare_cached(self.insert)?;
-        for (n, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
+        for (n, chunk) in bytes.chunks(self.chunk_bytes).enumerate() {
             insert.execute(params![key(height, n), chunk])?;
         }
         Ok(())
@@ -134,8 +142,8 @@ impl ChunkTable {
         let mut select = conn.prepare_cached(self.one)?;
         let (mut at, end) = (offset, offset.saturating_add(len));
         while at < end {
-            let (chunk, start) = (at / CHUNK_BYTES, at % CHUNK_BYTES);
-            let n = (end - at).min(CHUNK_BYTES - start);
+            let (chunk, start) = (at / self.chunk_bytes, at % self.chunk_bytes);
+            let n = (end - at).min(self.chunk_bytes - start);
             let took = select
                 .query_row([key(height, chunk)], |row| {
                     let data = row.get_ref(0)?.as_blob()?;
@@ -171,6 +179,9 @@ mod tests {
             }
             assert_eq!(shorter(length, 0), 0);
         }
+        // Leaf inputs stay in their page whole, and as many as fit it.
+        assert_eq!(local_bytes(LEAVES_BYTES), LEAVES_BYTES + 5);
+        assert!(local_bytes(LEAVES_BYTES + LEAF_INPUTS_LEN) < LEAVES_BYTES);
         // A full chunk has the least in its leaf page, to within the header.
         assert!(local_bytes(CHUNK_BYTES) < 2100);
     }

@@ -33,6 +33,8 @@ use super::recover::{recover, seal_state, tile_key};
 use super::search::epoch_rows;
 use super::{Guard, Job, LedgerError, Payload, Receipt, Shared, Submission, View};
 
+/// How long nothing must come before the store is tidied up: an append that comes meanwhile has to wait.
+const QUIET: Duration = Duration::from_millis(200);
 /// Longest that index upkeep between two cycles may begin new steps.
 const MAINTENANCE_BUDGET: Duration = Duration::from_millis(20);
 
@@ -48,6 +50,8 @@ pub(super) struct Committer {
     shared: Arc<Shared>,
     /// Set when the outcome of a transaction is unknown: the store must be read before going on.
     reread: bool,
+    /// Something was appended since the store was last tidied up.
+    untidy: bool,
     erasures: Erasures,
 }
 
@@ -73,7 +77,7 @@ impl Committer {
         shared: Arc<Shared>,
     ) -> Self {
         let erasures = Erasures::default();
-        Committer { store, key, guard, state, log, shared, reread: false, erasures }
+        Committer { store, key, guard, state, log, shared, reread: false, untidy: true, erasures }
     }
 
     /// After a crash between transaction and guard the guard is one step behind: bring it level.
@@ -109,21 +113,7 @@ impl Committer {
     pub(super) fn run(&mut self, jobs: &Receiver<Job>) {
         let mut kept_over = None;
         loop {
-            let first = match kept_over.take() {
-                Some(job) => job,
-                None if self.erasures.len() == 0 => match jobs.recv() {
-                    Ok(job) => job,
-                    Err(_) => break,
-                },
-                None => match jobs.recv_timeout(self.erasures.pause()) {
-                    Ok(job) => job,
-                    Err(RecvTimeoutError::Disconnected) => break,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.erase();
-                        continue;
-                    }
-                },
-            };
+            let Some(first) = kept_over.take().or_else(|| self.next(jobs)) else { break };
             let mut bytes = first.submission.bytes();
             let mut taken = vec![first];
             while taken.len() < MAX_CYCLE_BLOCKS {
@@ -136,16 +126,40 @@ impl Committer {
                 taken.push(job);
             }
             self.cycle(taken);
-            if kept_over.is_none() {
-                // Index upkeep is bounded work and no one is waiting for it; a failure here only leaves it for later.
-                let _ = self.store.maintain(MAINTENANCE_BUDGET);
-            }
+            self.untidy = true;
             if self.erasures.pause().is_zero() {
                 self.erase();
             }
         }
         while self.erase() {}
         let _ = self.guard.sync();
+    }
+
+    /// Waits for a job, and does what can be done meanwhile. `None` when no more will come.
+    fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
+        loop {
+            let erasing = self.erasures.len() > 0;
+            let patience = match (erasing, self.untidy) {
+                (true, _) => Some(self.erasures.pause()),
+                (false, true) => Some(QUIET),
+                (false, false) => None,
+            };
+            let job = match patience {
+                Some(patience) => jobs.recv_timeout(patience),
+                None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match job {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if erasing => {
+                    self.erase();
+                }
+                // Appends pay for the upkeep of their index; what is left is for quiet moments, and a failure leaves it for later.
+                Err(RecvTimeoutError::Timeout) => {
+                    self.untidy = self.store.maintain(MAINTENANCE_BUDGET).unwrap_or(false);
+                }
+            }
+        }
     }
 
     /// One step of erasing. True if there is more to do now.

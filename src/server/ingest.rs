@@ -47,6 +47,9 @@ pub(super) async fn events(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let format = event_format(&headers)?;
+    if !app.gateway.has_room(body.len()) {
+        return Err(IntakeError::Overloaded.into());
+    }
     let pieces = split::split(&body, format)?;
     let count = pieces.len();
     let drafted = || draft(&app, &body, &pieces);

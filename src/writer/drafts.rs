@@ -145,6 +145,11 @@ impl Drafts {
         self.bytes
     }
 
+    /// Length of the events in bytes.
+    pub fn plaintext_bytes(&self) -> usize {
+        self.records.iter().map(|r| r.event.len()).sum()
+    }
+
     /// The same events drafted by `plan`; nothing to do if they are already.
     pub fn by(self, plan: &Arc<BatchPlan>) -> Result<Drafts, WriterError> {
         if Arc::ptr_eq(&self.plan, plan) {

@@ -47,9 +47,15 @@ pub enum WriterError {
         why: String,
     },
     /// More than one batch can hold.
-    #[error("the batch is full")]
+    #[error("the request is too large for one batch; send fewer events at once")]
     Full,
+    /// There is nothing to seal.
+    #[error("there are no events to seal")]
+    Empty,
     /// The batch before this one was not committed.
     #[error("the batch before this one was not stored")]
     Broken,
+    /// The writer was used in a way it is not made for.
+    #[error("the batch could not be made: {0}")]
+    Internal(&'static str),
 }

@@ -156,7 +156,9 @@ impl Writer {
                 (self.search)(&month).map_err(|why| WriterError::Search { period: month.clone(), why })?;
             self.period = Some((month, period, secret));
         }
-        let Some((_, period, secret)) = &self.period else { return Err(WriterError::Broken) };
+        let Some((_, period, secret)) = &self.period else {
+            return Err(WriterError::Internal("it has no search period"));
+        };
         let rules = match purpose {
             Purpose::Events => &mut self.events,
             Purpose::AccessLog => &mut self.access_log,
@@ -208,7 +210,7 @@ impl Writer {
             records: commitment.leaf_inputs.len() as u64,
             bytes: commitment.bytes,
             records_root: commitment.records_root,
-            tags_root: commitment.tags_root.ok_or(WriterError::Broken)?,
+            tags_root: commitment.tags_root.ok_or(WriterError::Internal("its tags have no root"))?,
             header_hash: commitment.header_hash,
             retain_until: now.plus_years(self.retain_years).date(),
         });
@@ -277,10 +279,13 @@ impl OpenBatch {
     /// The body, every record sealed where it stays.
     fn fill(&self, requests: Vec<Drafts>) -> Result<Vec<u8>, WriterError> {
         if !requests.iter().all(|r| Arc::ptr_eq(&r.plan, &self.plan)) {
-            return Err(WriterError::Broken);
+            return Err(WriterError::Internal("a request was drafted by another plan"));
         }
         let records: usize = requests.iter().map(Drafts::len).sum();
         let bytes: usize = requests.iter().map(Drafts::bytes).sum();
+        if records == 0 {
+            return Err(WriterError::Empty);
+        }
         if !self.plan.fits(records, bytes) {
             return Err(WriterError::Full);
         }

@@ -48,15 +48,24 @@ pub enum IntakeError {
 
 impl From<WriterError> for IntakeError {
     fn from(e: WriterError) -> Self {
+        IntakeError::from(&e)
+    }
+}
+
+impl From<&WriterError> for IntakeError {
+    fn from(e: &WriterError) -> Self {
         match e {
-            WriterError::Event(e) => IntakeError::Event(e),
-            WriterError::Full => IntakeError::Unsealable(
-                "the request is too large for one batch; send fewer events at once".into(),
-            ),
-            WriterError::Seal(
-                e @ (SealError::TooManyTags | SealError::RecordTooLarge(_) | SealError::Fields(_)),
+            WriterError::Event(e) => IntakeError::Event(*e),
+            WriterError::Full
+            | WriterError::Empty
+            | WriterError::Seal(
+                SealError::TooManyTags | SealError::RecordTooLarge(_) | SealError::Fields(_),
             ) => IntakeError::Unsealable(e.to_string()),
             WriterError::NoReader(_) => IntakeError::NoReader(e.to_string()),
+            // The cause was reported to the requests of the failed batch; these may simply be sent again.
+            WriterError::Broken => {
+                IntakeError::Ledger(LedgerError::NotStored { why: e.to_string(), full: false })
+            }
             other => IntakeError::Writer(other.to_string()),
         }
     }
@@ -137,7 +146,14 @@ impl Gateway {
         self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Prepares events on the caller's thread as far as that can be done before they have a place in a batch.
+    /// Whether a request of this many bytes of events would be taken in at the moment. Asked before they are drafted.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let before = self.queued.bytes.load(Ordering::Acquire);
+        before == 0 || before + bytes <= MAX_QUEUED_EVENT_BYTES
+    }
+
+    /// Prepares an application's events, for [`Gateway::log`] with [`Purpose::Events`], on the caller's thread as far as that
+    /// can be done before they have a place in a batch.
     pub fn prepare(&self, events: impl ExactSizeIterator<Item = Bytes>) -> Result<Events, IntakeError> {
         match self.plan() {
             Some(plan) => Ok(Events::Drafted(plan.draft(events)?)),
@@ -149,8 +165,11 @@ impl Gateway {
     pub async fn log(&self, purpose: Purpose, events: Events) -> Result<Logged, IntakeError> {
         let (count, bytes) = match &events {
             Events::Plain(events) => (events.len(), events.iter().map(Bytes::len).sum()),
-            Events::Drafted(drafts) => (drafts.len(), drafts.bytes()),
+            Events::Drafted(drafts) => (drafts.len(), drafts.plaintext_bytes()),
         };
+        if count == 0 {
+            return Err(WriterError::Empty.into());
+        }
         let before = self.queued.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.queued.events.fetch_add(count, Ordering::AcqRel);
         let release = || {

@@ -217,16 +217,8 @@ fn choose(plan: &Arc<BatchPlan>, waiting: &mut VecDeque<Intake>) -> (Vec<Drafts>
 
 fn refuse(answers: impl Iterator<Item = Answer>, why: &WriterError) {
     for answer in answers {
-        let error = match why {
-            // The cause was reported to the requests of the failed batch; these may simply be sent again.
-            WriterError::Broken => {
-                IntakeError::Ledger(LedgerError::NotStored { why: why.to_string(), full: false })
-            }
-            WriterError::NoReader(_) => IntakeError::NoReader(why.to_string()),
-            _ => IntakeError::Writer(why.to_string()),
-        };
         // The client may have gone; its events were not stored.
-        let _ = answer.send(Err(error));
+        let _ = answer.send(Err(why.into()));
     }
 }
 

@@ -5,7 +5,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::schema::PAGE_BYTES;
+use super::schema::{PAGE_BYTES, ROW_BYTES};
+use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
 use crate::base::record::LEAF_INPUTS_LEN;
 
 /// Full overflow pages per chunk.
@@ -14,16 +15,15 @@ const CHUNK_PAGES: usize = 65536 / PAGE_BYTES;
 /// SQLite allows there (<https://sqlite.org/fileformat2.html#b_tree_pages>: M = (U-12)*32/255-23), so that
 /// no page is left half empty.
 pub(super) const CHUNK_BYTES: usize = CHUNK_PAGES * (PAGE_BYTES - 4) + (PAGE_BYTES - 12) * 32 / 255 - 23;
-/// The same for leaf inputs: whole ones, as many as fit one page of the tree (at most [`IN_PAGE`] bytes stay there whole). A proof
-/// reads 64 of them somewhere in the file, and each further page would be another wait for the disk.
-const LEAVES_BYTES: usize = IN_PAGE / LEAF_INPUTS_LEN * LEAF_INPUTS_LEN;
-/// Most bytes of a blob that stay in the tree's page: X = U-35, less the record header.
-const IN_PAGE: usize = PAGE_BYTES - 35 - 5;
+/// The same for leaf inputs: whole ones, as many as one page of the tree holds. A proof reads 64 of them somewhere in the file, and
+/// each further page would be another wait for the disk.
+const LEAVES_BYTES: usize = ROW_BYTES / LEAF_INPUTS_LEN * LEAF_INPUTS_LEN;
 /// Row key of a chunk: height ‖ chunk number in this many bits.
 const CHUNK_BITS: u32 = 12;
 
-// The largest body must fit the chunk number.
-const _: () = assert!(crate::base::limits::MAX_BATCH_BYTES / CHUNK_BYTES < 1 << CHUNK_BITS);
+// The largest body and the most leaf inputs must fit the chunk number.
+const _: () = assert!(MAX_BATCH_BYTES / CHUNK_BYTES < 1 << CHUNK_BITS);
+const _: () = assert!(MAX_BATCH_RECORDS * LEAF_INPUTS_LEN / LEAVES_BYTES < 1 << CHUNK_BITS);
 
 /// A table of chunked byte strings, keyed by block height.
 #[derive(Clone, Copy, Debug)]

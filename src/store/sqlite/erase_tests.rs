@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::super::chunks::BODIES;
 use super::super::runs::{self, KIND_CIPHERTEXT, KIND_TAG};
-use super::super::runs_codec::{CELL_BYTES, ROW_BYTES, entry, key_of, record_of};
-use super::super::schema::PAGE_BYTES;
+use super::super::runs_codec::{CELL_BYTES, entry, key_of, record_of};
+use super::super::schema::{PAGE_BYTES, ROW_BYTES};
 use super::super::{IndexShape, SqliteStore, runs_merge};
 use crate::base::batch::Body;
 use crate::base::hash::Hash;

@@ -37,7 +37,7 @@ use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredReco
 use crate::base::batch::Body;
 use crate::base::clock;
 use crate::base::hash::{HASH_LEN, Hash};
-use crate::base::limits::{INDEX_FANOUT, INDEX_SEGMENT_RECORDS, INDEX_SEGMENT_TAGS, MAX_BATCH_BYTES};
+use crate::base::limits::{INDEX_FANOUT, INDEX_SEGMENT_RECORDS, INDEX_SEGMENT_TAGS, MAX_BATCH_RECORDS};
 use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A ledger's database file.
@@ -319,11 +319,11 @@ impl Store for SqliteStore {
 
     fn leaf_range(&self, height: u64, first: usize, count: usize) -> Result<Vec<u8>, StoreError> {
         let Some(height) = key(height) else { return Ok(Vec::new()) };
-        let bytes = |records: usize| records.saturating_mul(LEAF_INPUTS_LEN).min(MAX_BATCH_BYTES);
+        let bytes = |records: usize| records.min(MAX_BATCH_RECORDS) * LEAF_INPUTS_LEN;
         self.pool.read(|tx| {
             let mut out = Vec::new();
             // Beyond the longest block another one's rows would follow.
-            let len = bytes(count).min(MAX_BATCH_BYTES - bytes(first));
+            let len = bytes(first.saturating_add(count)) - bytes(first);
             LEAVES.read(tx, height, bytes(first), len, &mut out)?;
             Ok(out)
         })

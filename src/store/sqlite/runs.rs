@@ -12,7 +12,8 @@
 
 use rusqlite::{Connection, Error, OptionalExtension, Result, params};
 
-use super::runs_codec::{Chunk, Damaged, Entry, Layout, Packer, ROW_BYTES, entry, key_of, record_of, seal};
+use super::runs_codec::{Chunk, Damaged, Entry, Layout, Packer, entry, key_of, record_of, seal};
+use super::schema::ROW_BYTES;
 
 /// Index kind: the first 4 bytes of the ciphertext hash. More would only make the index larger: what is found is compared with
 /// the whole hash, and among 16 million records one in 250 look-ups reads one more than it needs.

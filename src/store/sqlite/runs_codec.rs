@@ -14,11 +14,8 @@
 //!     group      = u8(32-fold number of records, or 31 and a u16 follows; + bytes of the key difference − 1)
 //!                  ‖ key difference ‖ first record[width] ‖ varint(difference to the record before) for each further one
 
-use super::schema::PAGE_BYTES;
+use super::schema::ROW_BYTES;
 
-/// Length of a row that leaves no room for another in its page, in bytes, and has no overflow page: the largest payload
-/// <https://sqlite.org/fileformat2.html#b_tree_pages> (X = U-35) less 5 bytes of record header.
-pub(super) const ROW_BYTES: usize = PAGE_BYTES - 35 - 5;
 /// Length of a cell in bytes.
 pub(super) const CELL_BYTES: usize = 1021;
 /// Cells of a chunk.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::super::schema::PAGE_BYTES;
 use super::*;
 
 fn pack(layout: Layout, entries: &[Entry]) -> Vec<Vec<u8>> {

@@ -12,11 +12,15 @@ use super::open::beside;
 /// `application_id`: "STrl".
 const APPLICATION_ID: i64 = 0x5354_726c;
 /// `user_version`: the layout below. A change of it needs a new number and a migration.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Page size in bytes. Blocks of 4,096 records: 250,000 records/s with 4,096, 290,000 with 8,192, 370,000
 /// with 16,384; commits of one record: 0.23, 0.25 and 0.32 ms (`examples/store_load.rs`).
 pub(super) const PAGE_BYTES: usize = 16384;
+
+/// Largest blob that a row keeps whole in its page of the tree, with no overflow page, in bytes: the largest payload
+/// <https://sqlite.org/fileformat2.html#b_tree_pages> (X = U-35) less 5 bytes of record header. It leaves no room for another.
+pub(super) const ROW_BYTES: usize = PAGE_BYTES - 35 - 5;
 
 /// Permanent: `meta`, `block`, `leaf_chunk`. Erasable: `body_chunk`. Replaced by every append: `head`.
 /// Disposable: `derived` (the layers above rebuild it), `run`, `run_chunk` and `index_state` (this layer).

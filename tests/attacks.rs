@@ -114,7 +114,7 @@ impl World {
         let now = Timestamp::now();
         let readers = self.ledger().view().state.roster().unwrap().readers.clone();
         let sealed = self.writer.seal_events(Purpose::Events, &readers, events, now).unwrap();
-        self.ledger().submit(Submission::batch(sealed.note, sealed.body).unwrap()).unwrap().wait().unwrap()
+        self.ledger().submit(Submission::hashed(sealed.note, sealed.body)).unwrap().wait().unwrap()
     }
     fn verify(&self) -> Result<Report, VerifyError> {
         let key = SigningKey::parse(&self.key).unwrap().verifier();
@@ -318,7 +318,7 @@ fn a_later_reader_cannot_test_earlier_tags() {
     )
     .unwrap();
     let mut seal = |roster: &[RosterReader], event: &str| {
-        writer.seal_events(Purpose::Events, roster, &[event], Timestamp::now()).unwrap().body
+        writer.seal_events(Purpose::Events, roster, &[event], Timestamp::now()).unwrap().body.to_vec()
     };
     let before = seal(&[reader("alice", &alice)], r#"{"resource":{"id":"Patient/4711"}}"#);
     let after = seal(&[reader("alice", &alice), reader("late", &late)], r#"{"action":"x"}"#);

@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn equals_the_streaming_hash_at_every_length_and_split() {
-        let bytes: Vec<u8> = (0..5000u32).map(|i| (i * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5000u32).map(|i| ((i * 31) >> 3) as u8).collect();
         // Equal lengths: every padding.
         for len in 0..=260 {
             let messages: Vec<Message<'_>> = (0..33)

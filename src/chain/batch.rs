@@ -107,6 +107,45 @@ pub struct BatchCommitment {
     pub erased: u64,
 }
 
+/// A batch body with what its bytes hash to: the two cannot be of different batches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HashedBody {
+    bytes: Vec<u8>,
+    commitment: BatchCommitment,
+}
+
+impl HashedBody {
+    /// Hashes a body with [`commit`].
+    pub fn new(bytes: Vec<u8>) -> Result<HashedBody, BatchError> {
+        let commitment = commit(&bytes)?;
+        Ok(HashedBody { bytes, commitment })
+    }
+
+    /// What the body hashes to.
+    pub fn commitment(&self) -> &BatchCommitment {
+        &self.commitment
+    }
+
+    /// The body and what it hashes to.
+    pub fn into_parts(self) -> (Vec<u8>, BatchCommitment) {
+        (self.bytes, self.commitment)
+    }
+}
+
+impl std::ops::Deref for HashedBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for HashedBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Record leaf: `H(0x00 ‖ label ‖ ciphertext_hash ‖ envelope_hash ‖ disclosure_root)`.
 pub fn record_leaf(inputs: &LeafInputs) -> Hash {
     Hash::of(&[LEAF_PREFIX, &inputs.to_bytes()])

@@ -261,7 +261,8 @@ impl Committer {
         };
         let mut derived = Vec::new();
         let (leaf_inputs, body, tags) = match (&statement, body) {
-            (Statement::Records(records), Some(Payload::Batch(bytes, commitment))) => {
+            (Statement::Records(records), Some(Payload::Batch(body))) => {
+                let (bytes, commitment) = body.into_parts();
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
                 batch::check(records, note.signer_name(), &commitment, roster)?;
                 let mut inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);

@@ -241,7 +241,7 @@ impl Bench {
         let now = Timestamp::now();
         let events: Vec<String> = (0..n).map(|i| format!(r#"{{"action":"read","n":{i}}}"#)).collect();
         let sealed = self.writer.seal_events(Purpose::Events, &self.readers, &events, now).unwrap();
-        (sealed.note, sealed.body)
+        (sealed.note, sealed.body.to_vec())
     }
 
     pub(super) fn submit(&self, (note, body): (Note, Vec<u8>)) -> Result<Receipt, LedgerError> {

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use crate::base::clock;
 use crate::base::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_SUBMISSIONS};
 use crate::chain::authority::RecordRange;
-use crate::chain::batch::{self, BatchCommitment};
+use crate::chain::batch::HashedBody;
 use crate::chain::key::SigningKey;
 use crate::chain::log::Log;
 use crate::chain::note::Note;
@@ -57,7 +57,7 @@ pub struct Submission {
 /// The body of a statement, hashed.
 #[derive(Debug)]
 enum Payload {
-    Batch(Vec<u8>, Box<BatchCommitment>),
+    Batch(Box<HashedBody>),
     /// The slots of a grant, checked against it.
     Grant(Vec<u8>),
 }
@@ -70,19 +70,18 @@ impl Submission {
 
     /// A batch. Hashes every byte of `body` on the caller's thread, so that the commit thread need not.
     pub fn batch(note: Note, body: Vec<u8>) -> Result<Submission, LedgerError> {
-        let commitment = batch::commit(&body)?;
-        Ok(Submission::hashed(note, body, commitment))
+        Ok(Submission::hashed(note, HashedBody::new(body)?))
     }
 
-    /// A batch whose `commitment` the caller has computed from `body` with [`batch::commit`], or by sealing it in this
-    /// process.
-    pub fn hashed(note: Note, body: Vec<u8>, commitment: BatchCommitment) -> Submission {
-        Submission { note, body: Some(Payload::Batch(body, Box::new(commitment))) }
+    /// A batch that is hashed already.
+    pub fn hashed(note: Note, body: HashedBody) -> Submission {
+        Submission { note, body: Some(Payload::Batch(Box::new(body))) }
     }
 
     fn bytes(&self) -> usize {
         let body = self.body.as_ref().map_or(0, |p| match p {
-            Payload::Batch(b, _) | Payload::Grant(b) => b.len(),
+            Payload::Batch(b) => b.len(),
+            Payload::Grant(b) => b.len(),
         });
         self.note.text.len() + body
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::base::batch::Body;
 use crate::base::clock::Timestamp;
 use crate::base::random;
-use crate::chain::batch::{self, BatchCommitment};
+use crate::chain::batch::HashedBody;
 use crate::chain::key::SigningKey;
 use crate::chain::note::Note;
 use crate::chain::replay::Head;
@@ -93,9 +93,7 @@ pub struct Sealed {
     /// The statement.
     pub note: Note,
     /// The body.
-    pub body: Vec<u8>,
-    /// What the body hashes to.
-    pub commitment: BatchCommitment,
+    pub body: HashedBody,
 }
 
 impl Writer {
@@ -200,8 +198,8 @@ impl Writer {
         if batch.sealer.header().sequence != self.head.next_sequence {
             return Err(WriterError::Broken);
         }
-        let body = batch.fill(requests)?;
-        let commitment = batch::commit(&body)?;
+        let body = HashedBody::new(batch.fill(requests)?)?;
+        let commitment = body.commitment();
         let statement = Statement::Records(RecordsStatement {
             ledger: self.ledger.clone(),
             sequence: self.head.next_sequence,
@@ -214,7 +212,7 @@ impl Writer {
             header_hash: commitment.header_hash,
             retain_until: now.plus_years(self.retain_years).date(),
         });
-        Ok(Sealed { note: self.advance(&statement), body, commitment })
+        Ok(Sealed { note: self.advance(&statement), body })
     }
 
     /// Plans, drafts, opens and seals: the events of one batch, all or none.

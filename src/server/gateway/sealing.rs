@@ -131,7 +131,7 @@ impl Worker {
             let e = WriterError::Broken;
             return refuse(placed.into_iter().map(|(a, ..)| a), &e);
         }
-        match self.ledger.submit(Submission::hashed(sealed.note, sealed.body, sealed.commitment)) {
+        match self.ledger.submit(Submission::hashed(sealed.note, sealed.body)) {
             Ok(pending) => {
                 self.in_flight = Some(InFlight { pending, requests: placed });
                 // Cheap now, while the disk works, and dear when somebody waits. A failure comes up again then.

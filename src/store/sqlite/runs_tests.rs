@@ -87,7 +87,8 @@ fn image(conn: &Connection, kind: i64) -> Vec<(u64, u64, i64, Vec<Entry>)> {
 #[test]
 fn finds_exactly_what_was_added_before_during_and_after_merging() {
     // Uniform keys; few distinct keys, each filling many chunks; keys crowded at one end; five of different kinds.
-    let shapes: [(i64, fn(u64) -> Vec<u64>); 5] = [
+    type Shape = (i64, fn(u64) -> Vec<u64>);
+    let shapes: [Shape; 5] = [
         (KIND_CIPHERTEXT, |n| vec![mix(n) >> 32]),
         (KIND_CIPHERTEXT, |n| vec![n % 3]),
         (KIND_TAG, |n| vec![mix(n % 3)]),

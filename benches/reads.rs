@@ -222,7 +222,7 @@ fn real() -> Real {
         })
         .collect();
     let sealed = writer.seal_events(Purpose::Events, &roster_readers, &events, now).unwrap();
-    let submission = Submission::batch(sealed.note, sealed.body).unwrap();
+    let submission = Submission::hashed(sealed.note, sealed.body);
     ledger.submit(submission).unwrap().wait().unwrap();
     let found = ledger.record(1234).unwrap();
     let proof = |record| ledger.proof(record).unwrap().to_json();

@@ -1,7 +1,7 @@
-//! The tree inside one block: built by `rs_merkle`, which no other file names, with a hasher that makes
-//! it RFC 6962, over what [`Subtrees`] make of groups of leaves; each is tested against the other. Proofs taken from it are
-//! verified by [`super::merkle`], never by `rs_merkle`, whose `MerkleProof::verify` accepts a valid proof under many indices
-//! outside the tree.
+//! The tree inside one block. Roots that are signed come from [`super::batch`] and paths from [`BlockTree`]; [`build`], [`root`] and
+//! [`inclusion_path`] are the same by `rs_merkle`, which no other file names, with a hasher that makes it RFC 6962: what tests
+//! and vectors compare ours with. Proofs are verified by [`super::merkle`], never by `rs_merkle`, whose `MerkleProof::verify` accepts
+//! a valid proof under many indices outside the tree.
 
 use rs_merkle::{Hasher, MerkleTree};
 

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use sealtrail::auditor::source::{Source, SourceError};
 use sealtrail::auditor::verify::{Report, Trust, VerifyError, verify};
 use sealtrail::base::batch::{Body, Header};
@@ -16,13 +18,14 @@ use sealtrail::chain::note::Note;
 use sealtrail::chain::replay::{Head, State};
 use sealtrail::chain::roster::{Roster, RosterReader};
 use sealtrail::chain::statement::Statement;
-use sealtrail::event::policy::{Policy, ReaderChoice};
+use sealtrail::event::pattern::Pattern;
+use sealtrail::event::policy::{Policy, ReaderChoice, SectionPolicy};
 use sealtrail::ledger::{Ledger, Options, Receipt, Submission};
 use sealtrail::seal::open::Opener;
 use sealtrail::seal::reader_key::Identity;
 use sealtrail::seal::tag::{SearchSecret, blind_tag};
 use sealtrail::store::{Head as StoreHead, MemoryStore, Store};
-use sealtrail::writer::{Purpose, Writer, WriterOptions};
+use sealtrail::writer::{Purpose, Writer, WriterError, WriterOptions};
 
 const ORIGIN: &str = "test.example/ledger";
 
@@ -384,4 +387,80 @@ fn a_repetition_needs_the_signature_too() {
     note.signatures[0].bytes = vec![0; 64];
     let answer = w.ledger().submit(Submission::statement(note)).unwrap().wait();
     assert!(answer.is_err(), "{answer:?}");
+}
+
+/// Attacker: a reader who is removed while events are on their way. They were drafted for the old readers before the removal
+/// took effect, and are sealed after it.
+#[test]
+fn a_removed_reader_gets_nothing_that_was_only_drafted() {
+    let (alice, gone) = (identity(), identity());
+    let (both, one) = ([reader("alice", &alice), reader("gone", &gone)], [reader("alice", &alice)]);
+    let sections = |n: usize| {
+        let mut policy = Policy::default();
+        if n == 2 {
+            policy.sections.push(SectionPolicy {
+                name: "clinical".into(),
+                readers: ReaderChoice::All,
+                pointers: vec![Pattern::parse("/note").unwrap()],
+            });
+        }
+        policy
+    };
+    for policy in [sections(1), sections(2)] {
+        let mut writer = Writer::new(
+            WriterOptions {
+                key: signer("test.example/writer"),
+                ledger: ORIGIN.into(),
+                policy,
+                retain_years: 6,
+                search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
+            },
+            Head::default(),
+        )
+        .unwrap();
+        let now = Timestamp::now();
+        let old = writer.plan(Purpose::Events, &both, now).unwrap();
+        assert!(Arc::ptr_eq(&old, &writer.plan(Purpose::Events, &both, now).unwrap()), "nothing has changed");
+        let event = r#"{"resource":{"id":"Patient/4711"},"note":"x"}"#;
+        let draft = || old.draft([Bytes::from_static(event.as_bytes())].into_iter()).unwrap();
+        let opened_before = writer.open(&old).unwrap();
+
+        let new = writer.plan(Purpose::Events, &one, now).unwrap();
+        assert!(!opened_before.serves(&writer, &new), "a batch opened for the old readers");
+        let open = writer.open(&new).unwrap();
+        let refused = writer.seal(open, vec![draft()], now);
+        assert!(matches!(refused, Err(WriterError::Internal(_))), "tags made for the old readers");
+
+        let open = writer.open(&new).unwrap();
+        let body = writer.seal(open, vec![draft().by(&new).unwrap()], now).unwrap().body;
+        let parts = Body::decode(&body).unwrap();
+        let header = Header::decode(parts.header).unwrap();
+        assert!(Opener::new(&gone, &header).is_err());
+        let opener = Opener::new(&alice, &header).unwrap();
+        let record = parts.records().next().unwrap();
+        assert!(opener.open(0, record).is_ok());
+        let Record::Sealed { tags, .. } = Record::decode(record).unwrap() else { panic!() };
+        let secrets = opener.section_search_secrets().unwrap();
+        let now_tag = blind_tag(secrets[0].1, "resource", b"patient/4711");
+        assert!(tags.chunks(8).any(|t| t == now_tag), "found with the secret of the readers of now");
+    }
+}
+
+/// A batch without events would be a statement that says nothing; a sequence number is used once.
+#[test]
+fn a_writer_seals_no_empty_batch_and_no_number_twice() {
+    let alice = identity();
+    let roster = [reader("alice", &alice)];
+    let mut world = World::new();
+    let now = Timestamp::now();
+    let writer = &mut world.writer;
+    assert!(matches!(
+        writer.seal_events::<&str>(Purpose::Events, &roster, &[], now),
+        Err(WriterError::Empty)
+    ));
+    let plan = writer.plan(Purpose::Events, &roster, now).unwrap();
+    let (first, second) = (writer.open(&plan).unwrap(), writer.open(&plan).unwrap());
+    let drafts = || vec![plan.draft([Bytes::from_static(b"{}")].into_iter()).unwrap()];
+    assert!(writer.seal(first, drafts(), now).is_ok());
+    assert!(matches!(writer.seal(second, drafts(), now), Err(WriterError::Broken)));
 }

@@ -1,4 +1,4 @@
-//! The tree inside one block. Roots that are signed come from [`super::batch`] and paths from [`BlockTree`]; [`build`], [`root`] and
+//! The tree inside one block. Roots that are signed come from [`super::batch`] and paths from [`BlockTree`]; [`root`] and
 //! [`inclusion_path`] are the same by `rs_merkle`, which no other file names, with a hasher that makes it RFC 6962: what tests
 //! and vectors compare ours with. Proofs are verified by [`super::merkle`], never by `rs_merkle`, whose `MerkleProof::verify` accepts
 //! a valid proof under many indices outside the tree.

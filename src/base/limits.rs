@@ -106,8 +106,10 @@ pub const MAX_QUEUED_SUBMISSIONS: usize = 4096;
 pub const MAX_CYCLE_BLOCKS: usize = 256;
 /// Most body bytes made durable by one transaction, unless a single batch is larger.
 pub const MAX_CYCLE_BYTES: usize = 32 * 1024 * 1024;
-/// Most bytes of plaintext events waiting for the gateway to seal them.
+/// Most memory of events waiting for the gateway to seal them, in bytes: their text, and [`DRAFT_BYTES`] each and section.
 pub const MAX_QUEUED_EVENT_BYTES: usize = 64 * 1024 * 1024;
+/// What a drafted event takes in memory beside its text, for each section of the policy, in bytes, rounded up.
+pub const DRAFT_BYTES: usize = 512;
 /// Most requests of events waiting for the gateway.
 pub const MAX_QUEUED_REQUESTS: usize = 16384;
 
@@ -122,7 +124,7 @@ pub const SESSION_SECONDS: u64 = 900;
 /// How long a request may take to arrive and be answered, in seconds.
 pub const REQUEST_SECONDS: u64 = 60;
 /// Most bytes of request bodies being taken in at once; beyond that requests are answered "overloaded".
-pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 160 * 1024 * 1024;
+pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 96 * 1024 * 1024;
 /// How long a client may take to send its request headers, in seconds.
 pub const HEADER_SECONDS: u64 = 15;
 /// What `Retry-After` says when the ledger is overloaded or cannot store, in seconds.

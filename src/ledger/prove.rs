@@ -13,6 +13,7 @@ use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
 use crate::chain::batch::record_leaf;
 use crate::chain::block::Block;
 use crate::chain::log::{Log, LogError, TileReader};
+use crate::chain::merkle::{leaf_hash, verify_inclusion};
 use crate::chain::proof::Proof;
 use crate::chain::statement::Statement;
 use crate::chain::subtree::Subtrees;
@@ -163,10 +164,7 @@ impl<'a> Prover<'a> {
         let text = self.store.block_text(height)?.ok_or_else(|| damaged(height, "it is missing"))?;
         let text = String::from_utf8(text).map_err(|_| damaged(height, "it is not text"))?;
         let nodes = self.nodes(&info, &text)?;
-        let path = self
-            .log
-            .inclusion_path(&TilesAtHand(self.store, &self.at_hand), height, self.log.size())
-            .map_err(|e| damaged(height, e))?;
+        let path = checked_path(self.store, &self.at_hand, self.log, height, text.as_bytes())?;
         let checkpoint = self.checkpoint.to_owned();
         let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
         Ok(ProvenBlock { info, text, log_proof, nodes, group: None })
@@ -191,9 +189,10 @@ impl<'a> Prover<'a> {
             true => self.store.derived(&nodes_key(height))?,
             false => None,
         };
-        let stored = stored.and_then(|bytes| {
-            let (hashes, rest) = bytes.as_chunks::<HASH_LEN>();
-            lead_to_root(hashes.iter().map(|h| Hash(*h)).collect()).filter(|_| rest.is_empty())
+        let wanted = (info.records as usize).div_ceil(LEAVES_PER_NODE) * HASH_LEN;
+        // Fewer or more of them would be another level of the tree, which leads to the same root.
+        let stored = stored.filter(|bytes| bytes.len() == wanted).and_then(|bytes| {
+            lead_to_root(bytes.as_chunks::<HASH_LEN>().0.iter().map(|h| Hash(*h)).collect())
         });
         let found = match stored {
             Some(found) => found,
@@ -219,6 +218,27 @@ impl<'a> Prover<'a> {
             return Err(damaged(height, "its leaf inputs do not have the root that its writer signed"));
         }
         Ok(Group { number, inputs, tree })
+    }
+}
+
+/// The path of a block in the log. Tiles are no more believed than anything else stored: what does not lead to the log's own root
+/// is never given out, nor kept.
+pub(super) fn checked_path(
+    store: &dyn Store,
+    at_hand: &AtHand,
+    log: &Log,
+    height: u64,
+    text: &[u8],
+) -> Result<Vec<Hash>, LedgerError> {
+    let path = log
+        .inclusion_path(&TilesAtHand(store, at_hand), height, log.size())
+        .map_err(|e| damaged(height, e))?;
+    match verify_inclusion(leaf_hash(text), height, log.size(), &path, log.root()) {
+        Ok(()) => Ok(path),
+        Err(_) => {
+            at_hand.tiles.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            Err(damaged(height, "the stored tiles of the log do not lead from it to the checkpoint"))
+        }
     }
 }
 

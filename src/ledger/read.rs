@@ -11,7 +11,7 @@ use crate::chain::tile::TileId;
 use crate::chain::tlog_proof::TlogProof;
 use crate::store::StoreStats;
 
-use super::prove::{Prover, TilesAtHand};
+use super::prove::{Prover, checked_path};
 use super::recover::StoredTiles;
 use super::{Ledger, LedgerError, View};
 
@@ -126,10 +126,9 @@ impl Ledger {
     }
 
     fn log_proof(&self, view: &View, height: u64) -> Result<TlogProof, LedgerError> {
-        let path = view
-            .log
-            .inclusion_path(&TilesAtHand(&*self.store, &self.shared.at_hand), height, view.log.size())
-            .map_err(|e| LedgerError::Damaged { what: e.to_string() })?;
+        let damaged = || LedgerError::Damaged { what: format!("block {height} is missing") };
+        let text = self.store.block_text(height)?.ok_or_else(damaged)?;
+        let path = checked_path(&*self.store, &self.shared.at_hand, &view.log, height, &text)?;
         Ok(TlogProof { extra: None, index: height, path, checkpoint: view.checkpoint.clone() })
     }
 

@@ -25,6 +25,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Recent<K, V> {
         Some(value.clone())
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+    }
+
     /// Keeps a value.
     pub(super) fn put(&mut self, key: K, value: V) {
         self.now += 1;

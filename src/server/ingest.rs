@@ -47,16 +47,20 @@ pub(super) async fn events(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let format = event_format(&headers)?;
-    if !app.gateway.has_room(body.len()) {
-        return Err(IntakeError::Overloaded.into());
-    }
     let pieces = split::split(&body, format)?;
     let count = pieces.len();
+    // As many requests are drafted at a time as there are cores; the others wait with nothing but their body.
+    let turn = app.drafting.acquire().await.map_err(|_| Failure::new(Code::Internal, "the server stops"))?;
+    if !app.gateway.has_room(count, body.len()) {
+        return Err(IntakeError::Overloaded.into());
+    }
     let drafted = || draft(&app, &body, &pieces);
     let events = if body.len() > DRAFT_IN_PLACE_BYTES { block_in_place(drafted) } else { drafted() }?;
     let array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
     let single = count == 1 && !array && format != Format::Ndjson;
-    let logged = app.gateway.log(Purpose::Events, events).await?;
+    let logged = app.gateway.queue(Purpose::Events, events)?;
+    drop(turn);
+    let logged = logged.await.unwrap_or(Err(IntakeError::Ledger(LedgerError::Stopped)))?;
     Counters::add(&app.counters.events, u64::from(logged.count));
     if single {
         let receipt = EventReceipt::of(logged.first_record, logged.block);

@@ -48,7 +48,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let queued = app.ledger.queued_bytes() as f64;
     put("sealtrail_queued_batch_bytes", "gauge", "Sealed bytes waiting for the write cycle.", queued);
     let queued = app.gateway.queued_bytes() as f64;
-    put("sealtrail_queued_event_bytes", "gauge", "Plaintext bytes waiting to be sealed.", queued);
+    put("sealtrail_queued_event_bytes", "gauge", "Memory of events waiting to be sealed.", queued);
     let c = &app.counters;
     let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed) as f64;
     put("sealtrail_events_total", "counter", "Events accepted from applications.", load(&c.events));

@@ -129,6 +129,7 @@ impl Server {
             ingest_tokens: options.ingest_tokens,
             counters: Counters::default(),
             body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
+            drafting: Semaphore::new(std::thread::available_parallelism().map_or(1, |n| n.get())),
             searches: Turns::new(MAX_CONCURRENT_SEARCHES, MAX_WAITING_SEARCHES, SEARCH_WAIT),
         });
         Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new(), gateway: thread })

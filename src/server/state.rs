@@ -50,6 +50,8 @@ pub struct App {
     pub(super) counters: Counters,
     /// One permit a KiB of request body being taken in.
     pub(super) body_room: Arc<Semaphore>,
+    /// A place for each core to draft events on.
+    pub(super) drafting: Semaphore,
     /// For searches.
     pub(super) searches: Turns,
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::base::limits::{MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
+use crate::base::limits::{DRAFT_BYTES, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
 use crate::event::error::EventError;
 use crate::ledger::{Ledger, LedgerError};
 use crate::seal::sealer::SealError;
@@ -100,6 +100,8 @@ impl Events {
 }
 
 type Answer = oneshot::Sender<Result<Logged, IntakeError>>;
+/// Where the answer to a queued request will be.
+pub type Answered = oneshot::Receiver<Result<Logged, IntakeError>>;
 /// The plan by which requests are drafted.
 type Shown = Arc<RwLock<Option<Arc<BatchPlan>>>>;
 
@@ -120,9 +122,10 @@ struct Queued {
 /// Handle to the gateway thread; it ends when the last handle is dropped and the queue is empty.
 #[derive(Clone)]
 pub struct Gateway {
-    queue: SyncSender<Intake>,
+    intake: SyncSender<Intake>,
     queued: Arc<Queued>,
     plan: Shown,
+    sections: usize,
 }
 
 impl Gateway {
@@ -135,10 +138,11 @@ impl Gateway {
     ) -> std::io::Result<(Gateway, JoinHandle<()>)> {
         let (queue, intake) = sync_channel(MAX_QUEUED_REQUESTS);
         let queued = Arc::new(Queued::default());
+        let sections = writer.policy().sections().len();
         let plan = Arc::new(RwLock::new(None));
         let worker = Worker::new(ledger, writer, queued.clone(), plan.clone(), heartbeat);
         let thread = std::thread::Builder::new().name("gateway".into()).spawn(move || worker.run(&intake))?;
-        Ok((Gateway { queue, queued, plan }, thread))
+        Ok((Gateway { intake: queue, queued, plan, sections }, thread))
     }
 
     /// How applications' events are drafted at the moment; `None` before the first of them.
@@ -146,10 +150,16 @@ impl Gateway {
         self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether a request of this many bytes of events would be taken in at the moment. Asked before they are drafted.
-    pub fn has_room(&self, bytes: usize) -> bool {
+    /// Whether a request of so many events, of so many bytes in all, would be taken in at the moment. Asked before they are
+    /// drafted, which is most of the work.
+    pub fn has_room(&self, events: usize, bytes: usize) -> bool {
         let before = self.queued.bytes.load(Ordering::Acquire);
-        before == 0 || before + bytes <= MAX_QUEUED_EVENT_BYTES
+        before == 0 || before + self.memory(events, bytes) <= MAX_QUEUED_EVENT_BYTES
+    }
+
+    /// What a request takes up in the queue.
+    fn memory(&self, events: usize, bytes: usize) -> usize {
+        bytes + events * self.sections * DRAFT_BYTES
     }
 
     /// Prepares an application's events, for [`Gateway::log`] with [`Purpose::Events`], on the caller's thread as far as that
@@ -163,6 +173,11 @@ impl Gateway {
 
     /// Logs the events of one request, all or none, in one block without a gap. Resolves when they are durable.
     pub async fn log(&self, purpose: Purpose, events: Events) -> Result<Logged, IntakeError> {
+        self.queue(purpose, events)?.await.unwrap_or(Err(IntakeError::Ledger(LedgerError::Stopped)))
+    }
+
+    /// [`Gateway::log`] up to the queue; the answer comes when they are durable, or not at all if the gateway stops.
+    pub fn queue(&self, purpose: Purpose, events: Events) -> Result<Answered, IntakeError> {
         let (count, bytes) = match &events {
             Events::Plain(events) => (events.len(), events.iter().map(Bytes::len).sum()),
             Events::Drafted(drafts) => (drafts.len(), drafts.plaintext_bytes()),
@@ -170,6 +185,7 @@ impl Gateway {
         if count == 0 {
             return Err(WriterError::Empty.into());
         }
+        let bytes = self.memory(count, bytes);
         let before = self.queued.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.queued.events.fetch_add(count, Ordering::AcqRel);
         let release = || {
@@ -181,17 +197,17 @@ impl Gateway {
             return Err(IntakeError::Overloaded);
         }
         let (answer, logged) = oneshot::channel();
-        self.queue.try_send(Intake { purpose, events, count, bytes, answer }).map_err(|e| {
+        self.intake.try_send(Intake { purpose, events, count, bytes, answer }).map_err(|e| {
             release();
             match e {
                 TrySendError::Full(_) => IntakeError::Overloaded,
                 TrySendError::Disconnected(_) => IntakeError::Ledger(LedgerError::Stopped),
             }
         })?;
-        logged.await.unwrap_or(Err(IntakeError::Ledger(LedgerError::Stopped)))
+        Ok(logged)
     }
 
-    /// Plaintext bytes waiting to be sealed.
+    /// Memory of the events that wait to be sealed, in bytes: of [`MAX_QUEUED_EVENT_BYTES`].
     pub fn queued_bytes(&self) -> usize {
         self.queued.bytes.load(Ordering::Acquire)
     }

@@ -18,8 +18,8 @@ use super::{Answer, Events, Intake, IntakeError, Logged, Queued, Shown};
 const PIPELINE_EVENTS: usize = 256;
 /// Records after which no further request is taken into a batch, so that sealing one and committing another overlap.
 const BATCH_RECORDS: usize = 4096;
-/// The same in bytes of plaintext.
-const BATCH_PLAINTEXT_BYTES: usize = 8 * 1024 * 1024;
+/// The same in bytes, counted as the queue counts them.
+const BATCH_BYTES: usize = 12 * 1024 * 1024;
 
 /// A batch handed to the ledger, with the requests it answers.
 struct InFlight {
@@ -87,7 +87,7 @@ impl Worker {
     fn take(&self, first: Intake, intake: &Receiver<Intake>) -> Vec<Intake> {
         let mut taken = vec![first];
         let (mut records, mut bytes) = (taken[0].count, taken[0].bytes);
-        while records < BATCH_RECORDS && bytes < BATCH_PLAINTEXT_BYTES {
+        while records < BATCH_RECORDS && bytes < BATCH_BYTES {
             let Ok(next) = intake.try_recv() else { break };
             records += next.count;
             bytes += next.bytes;
@@ -108,7 +108,7 @@ impl Worker {
     /// Seals one batch of as many waiting requests as fit, and hands it to the ledger.
     fn seal_batch(&mut self, purpose: Purpose, waiting: &mut VecDeque<Intake>) {
         let view = self.ledger.view();
-        let readers = view.state.roster().map_or(&[][..], |r| &r.readers);
+        let readers = view.state.roster().map_or(&[][..], |r| &r.readers[..]);
         let now = Timestamp::now();
         let plan = match self.writer.plan(purpose, readers, now) {
             Ok(p) => p,
@@ -130,6 +130,12 @@ impl Worker {
         if !self.settle() {
             let e = WriterError::Broken;
             return refuse(placed.into_iter().map(|(a, ..)| a), &e);
+        }
+        // Nor may it be sealed to somebody who was removed meanwhile.
+        let view = self.ledger.view();
+        if view.state.roster().is_none_or(|r| r.readers != *readers) {
+            self.resync();
+            return refuse(placed.into_iter().map(|(a, ..)| a), &WriterError::Broken);
         }
         match self.ledger.submit(Submission::hashed(sealed.note, sealed.body)) {
             Ok(pending) => {

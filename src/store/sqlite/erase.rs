@@ -11,6 +11,7 @@ use super::super::erase::erase_from_body;
 use super::chunks::{BODIES, LEAVES};
 use super::runs::{self, KIND_TAG};
 use super::runs_codec::Entry;
+use super::runs_merge;
 use super::stored;
 use super::tail::tag_entries;
 use super::writer::{Writer, read_size};
@@ -51,6 +52,7 @@ impl Writer {
                 }
             }
             gone.sort();
+            runs_merge::delete_all_dead(tx).map_err(sql)?;
             runs::remove(tx, KIND_TAG, &gone).map_err(sql)?;
             if count > 0 {
                 index::count_erasure(tx).map_err(sql)?;

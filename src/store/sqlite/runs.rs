@@ -71,6 +71,15 @@ impl From<Damaged> for Error {
 
 /// The runs of a kind: by first record, a run before those it is merged from.
 pub(super) fn list(conn: &Connection, kind: i64) -> Result<Vec<Run>> {
+    let runs = listed(conn, kind)?;
+    // Rows that make no sense would make look-ups go round for ever.
+    match runs.iter().find(|r| r.first >= r.end || r.start < 0 || r.start > r.chunks) {
+        Some(run) => Err(damaged(format!("run {} of the index has impossible bounds", run.id))),
+        None => Ok(runs),
+    }
+}
+
+fn listed(conn: &Connection, kind: i64) -> Result<Vec<Run>> {
     let sql = "SELECT id, tier, first_record, end_record, start, chunks, live, done FROM run
         WHERE kind = ?1 AND tier >= 0 ORDER BY first_record, tier DESC";
     conn.prepare_cached(sql)?

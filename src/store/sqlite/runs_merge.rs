@@ -185,6 +185,12 @@ pub(super) fn drop_all(conn: &Connection, kind: i64) -> Result<()> {
     conn.prepare_cached("UPDATE run SET tier = ?2 WHERE kind = ?1")?.execute([kind, DEAD_TIER]).map(drop)
 }
 
+/// Deletes all rows of runs that are to go: they may hold what an erasure is about to remove.
+pub(super) fn delete_all_dead(conn: &Connection) -> Result<()> {
+    while delete_dead(conn)? {}
+    Ok(())
+}
+
 /// Deletes some rows of runs that are to go. False if there are none.
 fn delete_dead(conn: &Connection) -> Result<bool> {
     let sql = "SELECT id, kind, start, chunks FROM run WHERE tier = ?1 LIMIT 1";

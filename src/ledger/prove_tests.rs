@@ -5,6 +5,8 @@ use super::super::tests::Bench;
 use super::*;
 use crate::base::clock::Timestamp;
 use crate::chain::authority::{ErasureStatement, RecordRange};
+use crate::chain::tile::TileId;
+use crate::ledger::recover::tile_key;
 use crate::ledger::{Submission, View};
 use crate::store::{MemoryStore, NewBlock};
 
@@ -51,9 +53,9 @@ fn check(b: &Bench, blocks: u64) {
     }
 }
 
-fn set(b: &Bench, height: u64, value: &[u8]) {
+fn set(b: &Bench, key: &str, value: &[u8]) {
     let head = b.store.head().unwrap().unwrap();
-    b.store.append(head.size, &[], &[(nodes_key(height), value.to_vec())], &head).unwrap();
+    b.store.append(head.size, &[], &[(key.to_owned(), value.to_vec())], &head).unwrap();
 }
 
 #[test]
@@ -75,12 +77,36 @@ fn nodes_that_are_wrong_or_missing_are_computed_again() {
     flipped[70] ^= 1;
     let other = b.store.derived(&nodes_key(2)).unwrap().unwrap();
     let longer = [&good[..], &[0]].concat();
-    for bad in [&[][..], &good[..good.len() - 1], &good[..good.len() - 32], &longer, &flipped, &other] {
-        set(&b, 1, bad);
+    let nodes: Vec<Hash> = good.as_chunks().0.iter().map(|h| Hash(*h)).collect();
+    // The root itself is a level of the tree, too.
+    let root = BlockTree::new(&nodes).root().0;
+    let short = &good[..good.len() - 32];
+    for bad in [&[][..], &good[..good.len() - 1], short, &longer, &flipped, &other, &root] {
+        set(&b, &nodes_key(1), bad);
         // What the running ledger has at hand is forgotten.
         b.reopen().unwrap();
         check(&b, 2);
     }
+}
+
+#[test]
+fn a_wrong_tile_of_the_log_gives_no_proof_until_it_is_mended() {
+    let b = ledger(&[1; 260]);
+    let key = tile_key(TileId { level: 0, index: 0 });
+    let good = b.store.derived(&key).unwrap().unwrap();
+    assert_eq!(good.len(), 256 * HASH_LEN);
+    let mut flipped = good.clone();
+    flipped[40 * HASH_LEN] ^= 1;
+    set(&b, &key, &flipped);
+    // The sibling of block 40, one beside it, and one far from it; its own hash is no part of its own proof.
+    for record in [40, 38, 200] {
+        let error = b.ledger().proof(record).unwrap_err().to_string();
+        assert!(error.contains("tiles of the log do not lead"), "{record}: {error}");
+        assert!(b.ledger().block_proof(record + 1).is_err());
+    }
+    set(&b, &key, &good);
+    b.ledger().proof(39).unwrap().verify(&b.key().verifier(), None).unwrap();
+    b.ledger().block_proof(40).unwrap();
 }
 
 #[test]

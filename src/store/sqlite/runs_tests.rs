@@ -215,3 +215,17 @@ fn find_gives_the_lowest_records_of_all_runs() {
     assert_eq!(find(0, 0), [] as [u64; 0]);
     assert_eq!(find(0, usize::MAX).len(), 9000);
 }
+
+#[test]
+fn runs_with_impossible_bounds_are_damage() {
+    for change in
+        ["end_record = first_record", "start = chunks + 1", "start = -1", "first_record = end_record + 1"]
+    {
+        let conn = database();
+        fill(&conn, KIND_TAG, 2, 1500, |n| vec![n % 7]);
+        assert!(find(&conn, KIND_TAG, 3, 0, 10, 3000).is_ok());
+        conn.execute(&format!("UPDATE run SET {change} WHERE id = (SELECT max(id) FROM run)"), []).unwrap();
+        let error = find(&conn, KIND_TAG, 3, 0, 10, 3000).unwrap_err().to_string();
+        assert!(error.contains("impossible bounds"), "{change}: {error}");
+    }
+}

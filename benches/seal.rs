@@ -10,9 +10,9 @@ use sealtrail::base::hash::Hash;
 use sealtrail::base::random::{self, Csprng};
 use sealtrail::base::secret::Secret;
 use sealtrail::seal::aead;
-use sealtrail::seal::disclosure::{Field, FieldSink, Scalar, section_root};
+use sealtrail::seal::disclosure::{Commitments, Field, FieldSink, Scalar, section_root};
 use sealtrail::seal::keys::{DerivedKeys, RecordKey};
-use sealtrail::seal::open::{OpenError, Opener};
+use sealtrail::seal::open::{OpenError, Opener, Together};
 use sealtrail::seal::padding;
 use sealtrail::seal::reader_key::{Identity, Recipient};
 use sealtrail::seal::sealer::{Plan, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
@@ -79,19 +79,50 @@ fn whole(c: &mut Criterion) {
         );
     });
     let sealer = sealer(&recipients, &mut rng);
+    let tags = TAG_FIELDS.map(|field| TagInput { section: 0, field, value: b"practitioner/12345" });
+    for (name, together) in [("draft one by one", 1), ("draft side by side", usize::MAX)] {
+        g.bench_function(name, |b| {
+            let mut drafter = sealer.plan().drafter();
+            let mut drafts = Vec::with_capacity(BATCH as usize);
+            b.iter(|| {
+                drafts.clear();
+                for n in 1..=BATCH as usize {
+                    let sections = [(payload.len(), fields.iter().cloned())];
+                    drafter.add(sections.into_iter(), tags, &mut rng).unwrap();
+                    if n.is_multiple_of(together) || drafter.is_full() {
+                        drafts.extend(drafter.complete());
+                    }
+                }
+            });
+        });
+    }
     out.clear();
     seal_batch(&sealer, &payload, &fields, &mut rng, &mut out);
     let record_len = out.len() / BATCH as usize;
     let opener = Opener::new(&readers[1], sealer.header()).unwrap();
+    let add = |_: usize, _: &[u8], sink: &mut FieldSink<'_>| -> Result<(), OpenError> {
+        fields.iter().for_each(|f| sink.add(f));
+        Ok(())
+    };
     g.bench_function("open and verify", |b| {
         b.iter(|| {
             for (position, record) in out.chunks_exact(record_len).enumerate() {
                 let opened = opener.open(position as u32, record).unwrap();
-                let add = |_: usize, _: &[u8], sink: &mut FieldSink<'_>| -> Result<(), OpenError> {
-                    fields.iter().for_each(|f| sink.add(f));
-                    Ok(())
-                };
                 black_box(opened.verify_disclosure(add).unwrap());
+            }
+        });
+    });
+    g.bench_function("open and verify side by side", |b| {
+        let records: Vec<(usize, &[u8])> = out.chunks_exact(record_len).enumerate().collect();
+        let mut together = Together::default();
+        b.iter(|| {
+            for some in records.chunks(16) {
+                for (position, record) in some {
+                    together.add(opener.open(*position as u32, record).unwrap(), add).unwrap();
+                }
+                together.verify().for_each(|opened| {
+                    black_box(opened.unwrap());
+                });
             }
         });
     });
@@ -125,9 +156,9 @@ fn stages(c: &mut Criterion) {
     let keys = DerivedKeys::derive(key);
     g.bench_function("derive three keys", |b| b.iter(|| DerivedKeys::derive(black_box(key))));
 
-    let mut leaves: Vec<Hash> = Vec::new();
+    let mut space = Commitments::new();
     g.bench_function("20 field commitments and root", |b| {
-        b.iter(|| section_root(&keys.salts, black_box(&fields), &mut leaves).unwrap());
+        b.iter(|| section_root(&keys.salts, black_box(&fields), &mut space).unwrap());
     });
     let tagger = SearchSecret::from_secret(Secret::fill(|b| b.fill(1))).section("event").tagger();
     g.bench_function("5 blind tags", |b| {

@@ -78,9 +78,14 @@ impl Batch {
 
     /// Whether these hashes of the body are what was signed. Gives the records that are erased, which somebody must have ordered.
     pub fn check(&self, found: &BatchCommitment) -> Result<Vec<RecordRange>, BatchFault> {
-        let roster = self.roster.as_deref().ok_or(BatchFault::NoRoster)?;
-        batch::check_erased(&self.statement, &self.writer, found, roster).map_err(BatchFault::NotSigned)?;
+        self.check_signed(found)?;
         Ok(if found.erased > 0 { self.erased() } else { Vec::new() })
+    }
+
+    /// [`Batch::check`] for hashes that were made elsewhere than from [`Batch::body`].
+    pub fn check_signed(&self, found: &BatchCommitment) -> Result<(), BatchFault> {
+        let roster = self.roster.as_deref().ok_or(BatchFault::NoRoster)?;
+        batch::check_erased(&self.statement, &self.writer, found, roster).map_err(BatchFault::NotSigned)
     }
 
     fn erased(&self) -> Vec<RecordRange> {

@@ -21,6 +21,7 @@ pub mod search;
 pub mod session;
 pub mod source;
 pub mod sql;
+mod stored_check;
 pub mod vault;
 pub mod verify;
 pub mod watch;

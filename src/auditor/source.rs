@@ -1,5 +1,7 @@
 //! Where a verifier reads a ledger from: a server here, a database file in the command line's layer.
 
+use std::sync::Arc;
+
 use crate::base::limits::{FETCH_BYTES, MAX_BULK_BLOCKS};
 use crate::base::record::LEAF_INPUTS_LEN;
 use crate::base::wire::{Reader, WireError};
@@ -17,6 +19,24 @@ impl From<ClientError> for SourceError {
     }
 }
 
+/// Blocks with records that several threads may read at a time, each hashing what it reads.
+pub trait Blocks: Send + Sync {
+    /// Reads the block at `height`: its leaf inputs into `leaf_inputs`, then its body, piece by piece, onto the end of `body`. `each`
+    /// is called after every piece and may take from `body` what it is done with; it ends the reading with `false`. Gives whether all
+    /// of the body came.
+    fn stream(
+        &self,
+        height: u64,
+        leaf_inputs: &mut Vec<u8>,
+        body: &mut Vec<u8>,
+        each: &mut dyn FnMut(&mut Vec<u8>) -> bool,
+    ) -> Result<bool, SourceError>;
+    /// As [`Source::body`].
+    fn body(&self, height: u64) -> Result<Vec<u8>, SourceError>;
+    /// As [`Source::leaf_inputs`].
+    fn leaf_inputs(&self, height: u64) -> Result<Vec<u8>, SourceError>;
+}
+
 /// A ledger as stored, believed in nothing.
 pub trait Source {
     /// The signed checkpoint.
@@ -29,6 +49,10 @@ pub trait Source {
     fn body(&mut self, height: u64, size: u64) -> Result<Vec<u8>, SourceError>;
     /// The permanent leaf inputs of a block.
     fn leaf_inputs(&mut self, height: u64) -> Result<Vec<u8>, SourceError>;
+    /// What [`Source::body`] and [`Source::leaf_inputs`] give, for several threads, if this source can be read so.
+    fn shared(&self) -> Option<Arc<dyn Blocks>> {
+        None
+    }
 }
 
 /// A ledger behind a server. With a session, bodies are downloaded in bulk.

@@ -4,21 +4,20 @@
 use std::collections::BTreeMap;
 
 use crate::base::grant::GrantBody;
-use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
+use crate::base::record::LEAF_INPUTS_LEN;
 use crate::chain::authority::{ErasureStatement, RecordRange};
-use crate::chain::batch;
 use crate::chain::block::Block;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::grant::{self, GrantError};
 use crate::chain::key::VerifierKey;
 use crate::chain::proof::record_id;
-use crate::chain::recipient::recipient_text;
 use crate::chain::statement::{GrantStatement, Statement};
 
-use super::batch_check::{Batch, BatchFault};
+use super::batch_check::Batch;
 use super::chain_check::{ChainCheck, ChainFault, TextsError, block_texts, signed_checkpoint};
 use super::ordered::{Ordered, ordered};
 use super::source::{Source, SourceError};
+use super::stored_check::{CheckedBatch, Room, Stored};
 
 /// How a verification ended early.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +61,7 @@ fn place(block: &Option<u64>, record: &Option<u64>) -> String {
     }
 }
 
-fn wrong(
+pub(super) fn wrong(
     block: impl Into<Option<u64>>,
     record: impl Into<Option<u64>>,
     what: impl Into<String>,
@@ -154,8 +153,8 @@ pub struct Trust<'a> {
     pub known: Option<&'a Checkpoint>,
 }
 
-/// Verifies everything `source` has. `progress` is told (blocks done, blocks in all). This thread reads and walks the chain; bodies are
-/// hashed by as many threads as there are cores. What is reported is the first thing wrong, as if one thread did it all in order.
+/// Verifies everything `source` has. `progress` is told (blocks done, blocks in all). This thread walks the chain; bodies are hashed by
+/// as many threads as there are cores, which also read them if the source can be read so. What is reported is the first thing wrong, as if one thread did it all in order.
 pub fn verify(
     source: &mut dyn Source,
     trust: &Trust<'_>,
@@ -165,16 +164,19 @@ pub fn verify(
     let checkpoint = signed_checkpoint(&signed, trust.ledger)?;
     let mut chain = ChainCheck::new(trust.ledger, trust.admin, trust.known, &checkpoint)?;
     let mut run = Run { with_bodies: source.has_bodies(), ..Run::default() };
-    ordered(&Stored::check, |pipe| match run.walk(&mut chain, source, pipe, progress) {
-        Err(Stop::Earlier(e)) => Err(e),
-        // What is still under way stands before the block the walk ended at.
-        ended => {
-            while let Some(checked) = pipe.oldest() {
-                run.take(checked)?;
-            }
-            match ended {
-                Err(Stop::Here(e) | Stop::Earlier(e)) => Err(e),
-                Ok(()) => Ok(()),
+    let room = Room::default();
+    ordered(&|stored: Stored| stored.check(&room), |pipe| {
+        match run.walk(&mut chain, source, pipe, progress) {
+            Err(Stop::Earlier(e)) => Err(e),
+            // What is still under way stands before the block the walk ended at.
+            ended => {
+                while let Some(checked) = pipe.oldest() {
+                    run.take(checked)?;
+                }
+                match ended {
+                    Err(Stop::Here(e) | Stop::Earlier(e)) => Err(e),
+                    Ok(()) => Ok(()),
+                }
             }
         }
     })?;
@@ -195,28 +197,6 @@ impl<E: Into<VerifyError>> From<E> for Stop {
         Stop::Here(e.into())
     }
 }
-
-/// A batch with what is kept of it for proofs.
-struct Stored {
-    batch: Batch,
-    /// Leaf inputs.
-    kept: Vec<u8>,
-    /// Whether the source gives bodies.
-    with_body: bool,
-}
-
-/// A batch that holds.
-#[derive(Default)]
-struct Checked {
-    height: u64,
-    rehashed: u64,
-    bytes: u64,
-    erased: Vec<RecordRange>,
-    /// Recipients outside the roster.
-    outsiders: Vec<String>,
-}
-
-type CheckedBatch = Result<Checked, VerifyError>;
 
 #[derive(Default)]
 struct Run {
@@ -247,6 +227,7 @@ impl Run {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Stop> {
         let size = chain.size();
+        let shared = if self.with_bodies { source.shared() } else { None };
         while chain.height() < size {
             for text in block_texts(source, chain.height(), size)? {
                 let block = chain.read(&text)?;
@@ -257,18 +238,23 @@ impl Run {
                 self.firsts.push(block.first_record);
                 match link.statement {
                     Statement::Records(statement) => {
-                        // Later erasures only make it shorter.
-                        let body = if self.with_bodies { statement.bytes } else { 0 };
+                        // Later erasures only make it shorter. What is hashed as it is read takes no more than a room.
+                        let body = if self.with_bodies && shared.is_none() { statement.bytes } else { 0 };
                         let kept = statement.records.saturating_mul(LEAF_INPUTS_LEN as u64);
                         let bytes = usize::try_from(body.saturating_add(kept)).unwrap_or(usize::MAX);
                         while let Some(checked) = pipe.make_room(bytes) {
                             self.take(checked).map_err(Stop::Earlier)?;
                         }
-                        let kept = source.leaf_inputs(block.height)?;
-                        let body =
-                            if self.with_bodies { source.body(block.height, size)? } else { Vec::new() };
+                        let (mut kept, mut body) = (Vec::new(), Vec::new());
+                        if shared.is_none() {
+                            kept = source.leaf_inputs(block.height)?;
+                        }
+                        if self.with_bodies && shared.is_none() {
+                            body = source.body(block.height, size)?;
+                        }
                         let batch = Batch::new(&block, statement, chain.state().shared_roster(), body);
-                        pipe.push(Stored { batch, kept, with_body: self.with_bodies }, bytes);
+                        let with_body = self.with_bodies;
+                        pipe.push(Stored { batch, kept, with_body, shared: shared.clone() }, bytes);
                     }
                     Statement::Erasure(e) => {
                         self.ordered.extend(&e.records);
@@ -395,101 +381,4 @@ impl Run {
             last_committed: state.last_committed().map(|t| t.to_string()),
         })
     }
-}
-
-impl Stored {
-    /// One batch: its permanent leaf inputs must have the signed root, and its stored bytes must hash to them.
-    fn check(self) -> CheckedBatch {
-        let (height, statement) = (self.batch.height, self.batch.statement());
-        let (kept, rest) = self.kept.as_chunks::<LEAF_INPUTS_LEN>();
-        if !rest.is_empty() {
-            return Err(wrong(height, None, "its leaf inputs are cut short"));
-        }
-        if !self.with_body {
-            return match self.kept_fits(kept) {
-                true => Ok(Checked { height, ..Checked::default() }),
-                false => {
-                    Err(wrong(height, None, "its leaf inputs do not have the root that the writer signed"))
-                }
-            };
-        }
-        let found = self.batch.hash().map_err(|e| fault(height, e))?;
-        let differs = |(now, then): (&LeafInputs, &[u8; LEAF_INPUTS_LEN])| now.to_bytes() != *then;
-        let same = found.leaf_inputs.len() == kept.len() && !found.leaf_inputs.iter().zip(kept).any(differs);
-        // The hashes that make the root are the same, so the root is.
-        let kept_fits = match same {
-            true => found.records_root == statement.records_root && kept.len() as u64 == statement.records,
-            false => self.kept_fits(kept),
-        };
-        for ((record, now), then) in (self.batch.first_record..).zip(&found.leaf_inputs).zip(kept) {
-            if same {
-                break;
-            }
-            let Ok(then) = LeafInputs::from_bytes(then) else { continue };
-            if *now != then {
-                return Err(if kept_fits {
-                    wrong(height, record, difference(now, &then))
-                } else {
-                    wrong(
-                        height,
-                        record,
-                        "its leaf inputs, kept for proofs, are not those of its stored bytes",
-                    )
-                });
-            }
-        }
-        if !kept_fits {
-            return Err(wrong(
-                height,
-                None,
-                "its leaf inputs, kept for proofs, do not have the root that the writer signed",
-            ));
-        }
-        let erased = self.batch.check(&found).map_err(|e| fault(height, e))?;
-        let mut outsiders = Vec::new();
-        for reader in &found.header.readers {
-            let recipient = reader.public_key.as_slice().try_into().ok().and_then(recipient_text);
-            let recipient = recipient.unwrap_or_else(|| format!("a key of KEM {:#06x}", reader.kem));
-            if self.batch.roster().is_none_or(|r| r.reader_by_recipient(&recipient).is_none()) {
-                outsiders.push(recipient);
-            }
-        }
-        let rehashed = statement.records - found.erased;
-        Ok(Checked { height, rehashed, bytes: found.bytes, erased, outsiders })
-    }
-
-    fn kept_fits(&self, kept: &[[u8; LEAF_INPUTS_LEN]]) -> bool {
-        let statement = self.batch.statement();
-        let inputs: Result<Vec<LeafInputs>, _> = kept.iter().map(|b| LeafInputs::from_bytes(b)).collect();
-        kept.len() as u64 == statement.records
-            && inputs.is_ok_and(|inputs| batch::records_root(&inputs) == statement.records_root)
-    }
-}
-
-fn fault(height: u64, fault: BatchFault) -> VerifyError {
-    let what = match fault {
-        BatchFault::Missing { records } => format!("the body with its {records} records is missing"),
-        BatchFault::Damaged(e) => format!("the stored body is damaged: {e}"),
-        BatchFault::NoRoster => "no roster allows its writer".to_owned(),
-        BatchFault::NotSigned(e) => e.to_string(),
-    };
-    wrong(height, None, what)
-}
-
-/// Which part of a record was changed.
-fn difference(now: &LeafInputs, then: &LeafInputs) -> String {
-    let mut parts = Vec::new();
-    if now.ciphertext_hash != then.ciphertext_hash {
-        parts.push("the ciphertext");
-    }
-    if now.envelope_hash != then.envelope_hash {
-        parts.push("the envelope (key slots, commitments or tags)");
-    }
-    if now.disclosure_root != then.disclosure_root {
-        parts.push("the root of the field commitments");
-    }
-    format!(
-        "{} stored here is not what the writer signed: it was changed after it was committed",
-        parts.join(" and ")
-    )
 }

@@ -227,6 +227,48 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Header, lengths of the records and length of all that stands before these, from the beginning of a body as far as it has come;
+    /// `None` if that is not far enough. The rules are those of [`Body::decode`].
+    pub fn decode_front(
+        bytes: &'a [u8],
+    ) -> Result<Option<(&'a [u8], impl Iterator<Item = u32> + use<'a>, usize)>, WireError> {
+        let mut r = Reader::new(bytes, "batch body");
+        if bytes.len() < 8 {
+            return Ok(None);
+        }
+        if r.take(BODY_MAGIC.len())? != BODY_MAGIC {
+            return r.invalid("does not start with STB1");
+        }
+        let n = r.u32()? as usize;
+        if n > MAX_BATCH_BYTES {
+            return r.invalid("larger than MAX_BATCH_BYTES");
+        }
+        if bytes.len() < Self::front_len(n, 0) {
+            return Ok(None);
+        }
+        let header = r.take(n)?;
+        let count = r.u32()? as usize;
+        if count == 0 || count > MAX_BATCH_RECORDS {
+            return r.invalid("number of records");
+        }
+        let front = Self::front_len(n, count);
+        if bytes.len() < front {
+            return Ok(None);
+        }
+        let lengths = r.take(count * 4)?.as_chunks::<4>().0;
+        let mut total = front;
+        for n in lengths.iter().map(|c| u32::from_be_bytes(*c) as usize) {
+            if n > MAX_RECORD_BYTES {
+                return r.invalid("a record is larger than MAX_RECORD_BYTES");
+            }
+            total += n;
+        }
+        if total > MAX_BATCH_BYTES {
+            return r.invalid("larger than MAX_BATCH_BYTES");
+        }
+        Ok(Some((header, lengths.iter().map(|c| u32::from_be_bytes(*c)), front)))
+    }
+
     /// Number of records, at least one.
     pub fn count(&self) -> usize {
         self.lengths.len() / 4

@@ -27,6 +27,8 @@ const TAGS_PER_LEAF: usize = 64;
 const TAG_ENTRY_LEN: usize = TAG_LEN + 4;
 /// Records or nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
 const TOGETHER: usize = 256;
+/// Bytes of records that are hashed as they are read although they are fewer than [`TOGETHER`].
+const PIECE_BYTES: usize = 512 * 1024;
 /// From this many tags on, spreading them into buckets before sorting is worth it.
 const MIN_SPREAD: usize = 256;
 /// Most leading bits of a tag that tell buckets apart: as many counters as fit the first cache of a core.
@@ -211,66 +213,196 @@ fn record_leaves(inputs: &[LeafInputs]) -> Vec<Hash> {
 
 /// Hashes a batch body. Every record must have the header's sections, each with one slot per reader.
 pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
-    let bytes = body.len() as u64;
+    let bytes = body.len();
     let body = Body::decode(body)?;
+    let mut records = Records::default();
     let header = Header::decode(body.header)?;
-    let mut shape = [0u8; MAX_SECTIONS];
-    for (slots, section) in shape.iter_mut().zip(&header.sections) {
-        // At most MAX_READERS.
-        *slots = section.readers.len() as u8;
+    records.start(&header, body.count(), bytes);
+    records.take(body.records())?;
+    Ok(records.finish(header, header_hash(body.header), bytes))
+}
+
+/// Hashes a body as it is read, each piece while it is in the core's cache, and then the next body in the same memory.
+#[derive(Default)]
+pub struct PieceHasher {
+    front: Option<(Header, Hash)>,
+    lengths: Vec<u32>,
+    /// Records hashed.
+    done: usize,
+    /// Bytes hashed, with the front.
+    bytes: usize,
+    records: Records,
+}
+
+impl PieceHasher {
+    /// Forgets what was not finished.
+    pub fn start(&mut self) {
+        (self.front, self.done, self.bytes) = (None, 0, 0);
     }
 
-    let mut leaf_inputs = Vec::with_capacity(body.count());
-    let mut waiting: Waiting<'_> = Vec::with_capacity(TOGETHER);
-    let mut digests = Vec::new();
-    let mut tags: Vec<(u64, u32)> = Vec::new();
-    let mut erased = 0;
-    for (position, record) in (0u32..).zip(body.records()) {
-        let error = |source| BatchError::Record { position: position.into(), source };
-        let record = Outline::decode(record).map_err(error)?;
-        match record {
-            Outline::Erased(inputs) => {
-                erased += 1;
-                leaf_inputs.push(inputs);
-            }
-            Outline::Sealed { disclosure_root, envelope, slots, tags: found, ciphertext } => {
-                if slots != shape {
-                    let why = "its sections and slots are not those of the header";
-                    return Err(error(WireError::Invalid { what: "record", why }));
-                }
-                let found = found.as_chunks::<TAG_LEN>().0;
-                if tags.capacity() == 0 {
-                    // Records of one batch mostly have as many tags each. Never more than the body has room for.
-                    tags.reserve((found.len() * body.count()).min(bytes as usize / TAG_LEN));
-                }
-                tags.extend(found.iter().map(|tag| (u64::from_be_bytes(*tag), position)));
-                waiting.push((leaf_inputs.len(), ciphertext, envelope));
-                let hashed_later = Hash::ZERO;
-                leaf_inputs.push(LeafInputs {
-                    ciphertext_hash: hashed_later,
-                    envelope_hash: hashed_later,
-                    disclosure_root,
-                });
-            }
+    /// Takes from the beginning of `pending` the whole records there, when they are worth it: the body is what was in `pending`.
+    pub fn absorb(&mut self, pending: &mut Vec<u8>) -> Result<(), BatchError> {
+        self.take(pending, TOGETHER, PIECE_BYTES)
+    }
+
+    fn take(&mut self, pending: &mut Vec<u8>, records: usize, bytes: usize) -> Result<(), BatchError> {
+        let mut at = 0;
+        if self.front.is_none() {
+            let Some((header, lengths, front)) = Body::decode_front(pending)? else { return Ok(()) };
+            let hash = header_hash(header);
+            let header = Header::decode(header)?;
+            self.lengths.clear();
+            self.lengths.extend(lengths);
+            let total = front + self.lengths.iter().map(|n| *n as usize).sum::<usize>();
+            self.records.start(&header, self.lengths.len(), total);
+            self.front = Some((header, hash));
+            at = front;
         }
-        if waiting.len() == TOGETHER {
-            hash_waiting(&mut waiting, &mut leaf_inputs, &mut digests);
+        let rest = pending.get(at..).unwrap_or_default();
+        let lengths = self.lengths.get(self.done..).unwrap_or_default();
+        let (mut whole, mut end) = (0, 0);
+        for n in lengths.iter().map(|n| *n as usize) {
+            if end + n > rest.len() {
+                break;
+            }
+            (whole, end) = (whole + 1, end + n);
+        }
+        if whole >= records || end >= bytes {
+            let mut left = rest;
+            let split = |n: &u32| {
+                let (record, later) = left.split_at_checked(*n as usize).unwrap_or((left, &[]));
+                left = later;
+                record
+            };
+            self.records.take(lengths.iter().take(whole).map(split))?;
+            self.done += whole;
+            at += end;
+        }
+        self.bytes += at;
+        pending.drain(..at);
+        Ok(())
+    }
+
+    /// After the last piece; what is left of the body is in `pending`.
+    pub fn finish(&mut self, pending: &mut Vec<u8>) -> Result<BatchCommitment, BatchError> {
+        self.take(pending, 0, 0)?;
+        let what = "batch body";
+        let (header, hash) = self.front.take().ok_or(WireError::Truncated { what })?;
+        if self.done != self.lengths.len() {
+            return Err(WireError::Truncated { what }.into());
+        }
+        match pending.len() {
+            0 => Ok(self.records.finish(header, hash, self.bytes)),
+            extra => Err(WireError::Trailing { what, extra }.into()),
         }
     }
-    hash_waiting(&mut waiting, &mut leaf_inputs, &mut digests);
-    let tags = sort_tags(tags);
-    let nodes = levels_up(record_leaves(&leaf_inputs), tree::LEAVES_PER_NODE.ilog2());
-    Ok(BatchCommitment {
-        header,
-        header_hash: header_hash(body.header),
-        records_root: root_of(nodes.clone()),
-        leaf_inputs,
-        nodes,
-        tags_root: (erased == 0).then(|| tags_root(&tags)),
-        tags,
-        bytes,
-        erased,
-    })
+
+    /// Takes the memory of an answer back, for the next one.
+    pub fn recycle(&mut self, commitment: BatchCommitment) {
+        (self.records.leaf_inputs, self.records.tags) = (commitment.leaf_inputs, commitment.tags);
+    }
+
+    /// Positions of the erased records of the body finished last.
+    pub fn erased(&self) -> &[u32] {
+        &self.records.erased
+    }
+
+    /// How many tags there are so far: the one thing kept of records that can become large.
+    pub fn tags(&self) -> usize {
+        self.records.tags.len()
+    }
+}
+
+/// What the records of a body give.
+#[derive(Default)]
+struct Records {
+    /// Slots of each section.
+    shape: [u8; MAX_SECTIONS],
+    /// Records in all.
+    count: usize,
+    /// Most tags there can be.
+    most_tags: usize,
+    leaf_inputs: Vec<LeafInputs>,
+    tags: Vec<(u64, u32)>,
+    /// Room to sort them.
+    sorted: Vec<(u64, u32)>,
+    digests: Vec<Hash>,
+    /// Positions of erased records.
+    erased: Vec<u32>,
+}
+
+impl Records {
+    /// Before the first record of a body with so many records and bytes.
+    fn start(&mut self, header: &Header, count: usize, bytes: usize) {
+        self.shape = [0; MAX_SECTIONS];
+        for (slots, section) in self.shape.iter_mut().zip(&header.sections) {
+            // At most MAX_READERS.
+            *slots = section.readers.len() as u8;
+        }
+        self.leaf_inputs.clear();
+        self.leaf_inputs.reserve(count);
+        self.tags.clear();
+        self.erased.clear();
+        (self.count, self.most_tags) = (count, bytes / TAG_LEN);
+    }
+
+    /// The next records.
+    fn take<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<(), BatchError> {
+        let mut waiting: Waiting<'a> = Vec::with_capacity(TOGETHER);
+        // A body has at most MAX_BATCH_RECORDS.
+        for (position, record) in (self.leaf_inputs.len() as u32..).zip(records) {
+            let error = |source| BatchError::Record { position: position.into(), source };
+            let record = Outline::decode(record).map_err(error)?;
+            match record {
+                Outline::Erased(inputs) => {
+                    self.erased.push(position);
+                    self.leaf_inputs.push(inputs);
+                }
+                Outline::Sealed { disclosure_root, envelope, slots, tags: found, ciphertext } => {
+                    if slots != self.shape {
+                        let why = "its sections and slots are not those of the header";
+                        return Err(error(WireError::Invalid { what: "record", why }));
+                    }
+                    let found = found.as_chunks::<TAG_LEN>().0;
+                    if self.tags.is_empty() {
+                        // Records of one batch mostly have as many tags each. Never more than the body has room for.
+                        self.tags.reserve((found.len() * self.count).min(self.most_tags));
+                    }
+                    self.tags.extend(found.iter().map(|tag| (u64::from_be_bytes(*tag), position)));
+                    waiting.push((self.leaf_inputs.len(), ciphertext, envelope));
+                    let hashed_later = Hash::ZERO;
+                    self.leaf_inputs.push(LeafInputs {
+                        ciphertext_hash: hashed_later,
+                        envelope_hash: hashed_later,
+                        disclosure_root,
+                    });
+                }
+            }
+            if waiting.len() == TOGETHER {
+                hash_waiting(&mut waiting, &mut self.leaf_inputs, &mut self.digests);
+            }
+        }
+        hash_waiting(&mut waiting, &mut self.leaf_inputs, &mut self.digests);
+        Ok(())
+    }
+
+    /// After the last record.
+    fn finish(&mut self, header: Header, header_hash: Hash, bytes: usize) -> BatchCommitment {
+        sort_tags(&mut self.tags, &mut self.sorted);
+        let (leaf_inputs, tags) = (std::mem::take(&mut self.leaf_inputs), std::mem::take(&mut self.tags));
+        let nodes = levels_up(record_leaves(&leaf_inputs), tree::LEAVES_PER_NODE.ilog2());
+        BatchCommitment {
+            header,
+            header_hash,
+            records_root: root_of(nodes.clone()),
+            leaf_inputs,
+            nodes,
+            tags_root: self.erased.is_empty().then(|| tags_root(&tags)),
+            tags,
+            bytes: bytes as u64,
+            erased: self.erased.len() as u64,
+        }
+    }
 }
 
 /// RFC 6962 §2.1 (RFC 9162 §2.1.1) root over leaf hashes, level by level: the k-th node of a level is the hash
@@ -303,28 +435,26 @@ fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
 
 /// Sorts by tag and then position, as `tag[8] ‖ u32(position)` sorts as bytes. Tags are spread evenly unless somebody searched for
 /// ones that are not, so one pass by their leading bits leaves little to sort; the general sort does the rest, however they are.
-fn sort_tags(entries: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
+fn sort_tags(entries: &mut Vec<(u64, u32)>, sorted: &mut Vec<(u64, u32)>) {
     if entries.len() < MIN_SPREAD {
-        let mut entries = entries;
-        entries.sort_unstable();
-        return entries;
+        return entries.sort_unstable();
     }
     // About four entries for each bucket.
     let bits = (entries.len().ilog2() - 2).min(MAX_SPREAD_BITS);
     let bucket = |tag: u64| (tag >> (u64::BITS - bits)) as usize;
     // Where each bucket's next entry goes; at first, after counting, where it begins.
     let mut next = vec![0u32; 1 << bits];
-    for (tag, _) in &entries {
+    for (tag, _) in entries.iter() {
         next[bucket(*tag)] += 1;
     }
     let mut begin = 0;
     for n in &mut next {
         begin += std::mem::replace(n, begin);
     }
-    let mut sorted = vec![(0, 0); entries.len()];
-    for (tag, position) in entries {
-        let at = &mut next[bucket(tag)];
-        sorted[*at as usize] = (tag, position);
+    sorted.resize(entries.len(), (0, 0));
+    for (tag, position) in entries.iter() {
+        let at = &mut next[bucket(*tag)];
+        sorted[*at as usize] = (*tag, *position);
         *at += 1;
     }
     let mut begin = 0;
@@ -332,7 +462,7 @@ fn sort_tags(entries: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
         sorted[begin..end as usize].sort_unstable();
         begin = end as usize;
     }
-    sorted
+    std::mem::swap(entries, sorted);
 }
 
 /// `docs/FORMAT.md` §3, tags_root, over sorted entries.

@@ -120,13 +120,29 @@ impl ChunkTable {
 
     /// All bytes under `height`; empty if there are none.
     pub(super) fn read_all(self, conn: &Connection, height: i64) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.each(conn, height, |chunk| {
+            out.extend_from_slice(chunk);
+            true
+        })?;
+        Ok(out)
+    }
+
+    /// Gives the chunks under `height` in order, for as long as `take` wants more.
+    pub(super) fn each(
+        self,
+        conn: &Connection,
+        height: i64,
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> Result<()> {
         let mut select = conn.prepare_cached(self.all)?;
         let mut rows = select.query([key(height, 0), key(height + 1, 0) - 1])?;
-        let mut out = Vec::new();
         while let Some(row) = rows.next()? {
-            out.extend_from_slice(row.get_ref(0)?.as_blob()?);
+            if !take(row.get_ref(0)?.as_blob()?) {
+                break;
+            }
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Appends bytes `offset..offset + len` to `out`: fewer if the string ends before. Reads only the

@@ -128,6 +128,33 @@ impl SqliteStore {
         SqliteStore { path: path.to_owned(), origin, pool, writer, index, maintenance }
     }
 
+    /// Reads the block at `height`, on one snapshot: its leaf inputs into `leaf_inputs`, then its body, chunk by chunk, onto the end of
+    /// `body`. `each` is called after every chunk and may take from `body` what it is done with; it ends the reading with `false`.
+    /// Gives whether all of the body came: not if there is none, it is damaged, or `each` ended it.
+    pub fn stream(
+        &self,
+        height: u64,
+        leaf_inputs: &mut Vec<u8>,
+        body: &mut Vec<u8>,
+        each: &mut dyn FnMut(&mut Vec<u8>) -> bool,
+    ) -> Result<bool, StoreError> {
+        leaf_inputs.clear();
+        let Some(height) = key(height) else { return Ok(false) };
+        self.pool.read(|tx| {
+            LEAVES.each(tx, height, |chunk| {
+                leaf_inputs.extend_from_slice(chunk);
+                true
+            })?;
+            let mut unpacker = stored::Unpacker::new(leaf_inputs);
+            let mut going = true;
+            BODIES.each(tx, height, |chunk| {
+                going = unpacker.push(chunk, body).is_ok() && each(body);
+                going
+            })?;
+            Ok(going && unpacker.is_whole())
+        })
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path

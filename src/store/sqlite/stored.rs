@@ -144,9 +144,7 @@ pub(super) fn unpack(stored: &[u8], leaf_inputs: &[u8]) -> Result<Vec<u8>, WireE
     let mut out = Vec::with_capacity(stored.len() + count * HASH_LEN);
     out.extend_from_slice(stored.get(..front).unwrap_or_default());
     if let Some(lengths) = out.get_mut(front.saturating_sub(4 * count)..) {
-        for length in lengths.as_chunks_mut::<4>().0 {
-            *length = (u32::from_be_bytes(*length) & ((1 << FORM_SHIFT) - 1)).to_be_bytes();
-        }
+        without_forms(lengths);
     }
     let mut inputs = leaf_inputs.chunks_exact(LEAF_INPUTS_LEN);
     for place in places {
@@ -156,6 +154,86 @@ pub(super) fn unpack(stored: &[u8], leaf_inputs: &[u8]) -> Result<Vec<u8>, WireE
         place.restore(bytes, inputs, &mut out)?;
     }
     Ok(out)
+}
+
+/// [`unpack`] of a stored form that comes in chunks.
+pub(super) struct Unpacker<'a> {
+    inputs: std::slice::ChunksExact<'a, u8>,
+    /// Of the records, once the front is there.
+    places: Option<std::iter::Peekable<std::vec::IntoIter<Place>>>,
+    /// What came before of something that is not whole yet.
+    begun: Vec<u8>,
+}
+
+impl<'a> Unpacker<'a> {
+    /// For the body of a block with these leaf inputs.
+    pub(super) fn new(leaf_inputs: &'a [u8]) -> Unpacker<'a> {
+        let inputs = leaf_inputs.chunks_exact(LEAF_INPUTS_LEN);
+        Unpacker { inputs, places: None, begun: Vec::new() }
+    }
+
+    /// Appends to `out` as much of the body as comes with the next chunk.
+    pub(super) fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        let front;
+        let mut chunk = chunk;
+        if self.places.is_none() {
+            self.begun.extend_from_slice(chunk);
+            let Some(len) = front_len(&self.begun).filter(|n| *n <= self.begun.len()) else { return Ok(()) };
+            front = std::mem::take(&mut self.begun);
+            let (before, records) = front.split_at(len);
+            let (count, places) = places(before)?;
+            let places: Vec<Place> = places.collect();
+            out.extend_from_slice(before);
+            if let Some(lengths) = out.len().checked_sub(4 * count).and_then(|at| out.get_mut(at..)) {
+                without_forms(lengths);
+            }
+            self.places = Some(places.into_iter().peekable());
+            chunk = records;
+        }
+        let Some(places) = &mut self.places else { return Ok(()) };
+        while let Some(place) = places.peek() {
+            let missing = place.stored_len().saturating_sub(self.begun.len());
+            let Some((now, later)) = chunk.split_at_checked(missing) else {
+                self.begun.extend_from_slice(chunk);
+                break;
+            };
+            chunk = later;
+            let inputs = self.inputs.next().unwrap_or_default();
+            if self.begun.is_empty() {
+                place.restore(now, inputs, out)?;
+            } else {
+                self.begun.extend_from_slice(now);
+                place.restore(&self.begun, inputs, out)?;
+                self.begun.clear();
+            }
+            places.next();
+        }
+        Ok(())
+    }
+
+    /// Whether all of the body is there.
+    pub(super) fn is_whole(&mut self) -> bool {
+        self.places.as_mut().is_some_and(|places| places.peek().is_none())
+    }
+}
+
+/// Length of what stands before the records, if enough of it is there to tell.
+fn front_len(stored: &[u8]) -> Option<usize> {
+    let word = |at: usize| {
+        stored
+            .get(at..at.checked_add(4)?)
+            .and_then(|b| b.try_into().ok())
+            .map(|b| u32::from_be_bytes(b) as usize)
+    };
+    let header = word(4)?;
+    Some(Body::front_len(header, word(header.checked_add(8)?)?.min(MAX_BATCH_RECORDS)))
+}
+
+/// Makes the lengths of a stored body those of a body.
+fn without_forms(lengths: &mut [u8]) {
+    for length in lengths.as_chunks_mut::<4>().0 {
+        *length = (u32::from_be_bytes(*length) & ((1 << FORM_SHIFT) - 1)).to_be_bytes();
+    }
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ fn a_sealed_batch_is_taken_once_and_in_order() {
     assert_eq!(code(send(&c, &fork.seal(1))), Code::SequenceConflict);
     let reader = ledger.reader_client(&server);
     let opened = open_record(&reader, &ledger.identity("alice"), &ledger.vkey(), None, 5).unwrap();
-    assert_eq!(opened.event.as_slice(), br#"{"actor":{"user_id":"u"},"n":1}"#);
+    assert_eq!(&opened.event[..], br#"{"actor":{"user_id":"u"},"n":1}"#);
     assert_eq!(opened.verified.writer, "test.example/ehr");
     let report = verify(
         &mut ServerSource::new(&reader, true),

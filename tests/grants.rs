@@ -263,7 +263,7 @@ fn a_changed_slot_is_refused_by_everyone_who_looks() {
             let Err(OpenRecordError::Open(e @ OpenError::GrantedSlot(_))) = found else { panic!("it opens") };
             assert!(e.to_string().contains("not the one the record commits to"), "{e}");
         } else {
-            assert_eq!(found.unwrap().event.as_bytes(), event(record).as_bytes());
+            assert_eq!(&found.unwrap().event[..], event(record).as_bytes());
         }
     }
     // By the ledger: the statement's hash is of other slots.
@@ -572,7 +572,7 @@ fn a_removed_reader_is_refused_at_once_and_its_slots_are_no_longer_served() {
     let place = (&header, message.block);
     let opened =
         open_granted(&kept, &ledger.identity("carol"), place, message.position, &decode(&message.bytes));
-    assert_eq!(opened.unwrap().event.as_bytes(), event(3).as_bytes());
+    assert_eq!(&opened.unwrap().event[..], event(3).as_bytes());
     // A grant to it is refused while it is out.
     let said = ledger.fails(2, &grant_args(&server, &to, "0..1", &["--admin-key", "keys/admin.key"]));
     assert!(said.contains("reader add carol"), "{said}");

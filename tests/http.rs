@@ -53,7 +53,7 @@ fn events_are_accepted_in_every_form_and_each_receipt_verifies() {
     let key = ledger.vkey();
     let reader = ledger.reader_client(&server);
     let opened = open_record(&reader, &ledger.identity("alice"), &key, None, 2).unwrap();
-    assert_eq!(opened.event.as_slice(), br#"{"b":2.00}"#);
+    assert_eq!(&opened.event[..], br#"{"b":2.00}"#);
     for record in 0..7 {
         let proof = Proof::parse(&c.proof(record).unwrap()).unwrap();
         assert_eq!(proof.verify(&key, None).unwrap().record, record);

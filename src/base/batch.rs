@@ -229,6 +229,7 @@ impl<'a> Body<'a> {
 
     /// Header, lengths of the records and length of all that stands before these, from the beginning of a body as far as it has come;
     /// `None` if that is not far enough. The rules are those of [`Body::decode`].
+    #[expect(clippy::type_complexity, reason = "an iterator that has no name can be part of no alias")]
     pub fn decode_front(
         bytes: &'a [u8],
     ) -> Result<Option<(&'a [u8], impl Iterator<Item = u32> + use<'a>, usize)>, WireError> {

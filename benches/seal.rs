@@ -10,7 +10,7 @@ use sealtrail::base::hash::Hash;
 use sealtrail::base::random::{self, Csprng};
 use sealtrail::base::secret::Secret;
 use sealtrail::seal::aead;
-use sealtrail::seal::disclosure::{Field, FieldSink, Scalar, section_root};
+use sealtrail::seal::disclosure::{Commitments, Field, FieldSink, Scalar, section_root};
 use sealtrail::seal::keys::{DerivedKeys, RecordKey};
 use sealtrail::seal::open::{OpenError, Opener};
 use sealtrail::seal::padding;
@@ -79,6 +79,23 @@ fn whole(c: &mut Criterion) {
         );
     });
     let sealer = sealer(&recipients, &mut rng);
+    let tags = TAG_FIELDS.map(|field| TagInput { section: 0, field, value: b"practitioner/12345" });
+    for (name, together) in [("draft one by one", 1), ("draft side by side", usize::MAX)] {
+        g.bench_function(name, |b| {
+            let mut drafter = sealer.plan().drafter();
+            let mut drafts = Vec::with_capacity(BATCH as usize);
+            b.iter(|| {
+                drafts.clear();
+                for n in 1..=BATCH as usize {
+                    let sections = [(payload.len(), fields.iter().cloned())];
+                    drafter.add(sections.into_iter(), tags, &mut rng).unwrap();
+                    if n.is_multiple_of(together) || drafter.is_full() {
+                        drafts.extend(drafter.complete());
+                    }
+                }
+            });
+        });
+    }
     out.clear();
     seal_batch(&sealer, &payload, &fields, &mut rng, &mut out);
     let record_len = out.len() / BATCH as usize;
@@ -125,9 +142,9 @@ fn stages(c: &mut Criterion) {
     let keys = DerivedKeys::derive(key);
     g.bench_function("derive three keys", |b| b.iter(|| DerivedKeys::derive(black_box(key))));
 
-    let mut leaves: Vec<Hash> = Vec::new();
+    let mut space = Commitments::new();
     g.bench_function("20 field commitments and root", |b| {
-        b.iter(|| section_root(&keys.salts, black_box(&fields), &mut leaves).unwrap());
+        b.iter(|| section_root(&keys.salts, black_box(&fields), &mut space).unwrap());
     });
     let tagger = SearchSecret::from_secret(Secret::fill(|b| b.fill(1))).section("event").tagger();
     g.bench_function("5 blind tags", |b| {

@@ -12,7 +12,7 @@ use sealtrail::event::pattern::Pattern;
 use sealtrail::event::policy::{Policy, ReaderChoice, SectionPolicy, TagField};
 use sealtrail::event::prepare::{Preparer, fields_of_payload};
 use sealtrail::seal::aead;
-use sealtrail::seal::disclosure::{disclosure_root, section_root};
+use sealtrail::seal::disclosure::{Commitments, disclosure_root, section_root};
 use sealtrail::seal::keys::{DerivedKeys, associated_data, record_context};
 use sealtrail::seal::open::{OpenError, Opener};
 use sealtrail::seal::sealer::{Plan, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
@@ -299,7 +299,7 @@ impl Inside {
     pub fn root(&self, s: usize, fields: &[(&str, Scalar<'_>)]) -> SectionRoot {
         let fields: Vec<Field<'_>> =
             fields.iter().map(|(pointer, value)| Field { pointer, value: value.clone() }).collect();
-        section_root(&self.derived[s].salts, &fields, &mut Vec::new()).unwrap()
+        section_root(&self.derived[s].salts, &fields, &mut Commitments::new()).unwrap()
     }
 }
 

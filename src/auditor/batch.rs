@@ -1,8 +1,7 @@
 //! Opens the records of one batch for whoever holds some identities: the one way from ciphertext to event in this layer.
 
-use zeroize::Zeroizing;
-
 use crate::base::batch::Header;
+use crate::base::secret::SecretBytes;
 use crate::event::error::EventError;
 use crate::event::json::Parser;
 use crate::event::prepare::{fields_of_payload, merge};
@@ -26,7 +25,7 @@ pub enum OpenBatchError {
 /// An event and what of it could not be read.
 pub struct OpenedEvent {
     /// Exactly the bytes the application sent, if every section could be read; markers stand for sections that could not.
-    pub event: Zeroizing<Vec<u8>>,
+    pub event: SecretBytes,
     /// Names of sections none of the identities may read.
     pub withheld: Vec<String>,
 }
@@ -158,6 +157,6 @@ impl BatchOpener {
             // Without the first section there is no frame to put the others into: each stands on a line.
             _ => payloads.iter().flatten().copied().collect::<Vec<_>>().join(&b'\n'),
         };
-        Ok(OpenedEvent { event: Zeroizing::new(event), withheld })
+        Ok(OpenedEvent { event: SecretBytes::new(event), withheld })
     }
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use zeroize::Zeroizing;
-
 use crate::api::message::{GrantMessage, ProvenRecord};
 use crate::base::batch::Header;
 use crate::base::clock::Timestamp;
 use crate::base::hash::from_base64;
 use crate::base::record::Record;
+use crate::base::secret::SecretBytes;
 use crate::base::threads::in_parts;
 use crate::chain::batch::check_header;
 use crate::chain::key::VerifierKey;
@@ -81,7 +80,7 @@ impl From<OpenBatchError> for OpenRecordError {
 /// An opened record.
 pub struct OpenedRecord {
     /// The event: exactly the bytes the application sent, if every section could be read.
-    pub event: Zeroizing<Vec<u8>>,
+    pub event: SecretBytes,
     /// Names of the sections this identity may not read; their fields stand as `{"$sealed":"NAME"}`.
     pub withheld: Vec<String>,
     /// What the proof proved.
@@ -256,7 +255,7 @@ pub fn open_bytes(
     header: &Header,
     position: u32,
     record: &[u8],
-) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
+) -> Result<(SecretBytes, Vec<String>), OpenRecordError> {
     open_with(&BatchOpener::new(std::slice::from_ref(identity), header, &[])?, position, record)
 }
 
@@ -265,7 +264,7 @@ pub fn open_with(
     opener: &BatchOpener,
     position: u32,
     record: &[u8],
-) -> Result<(Zeroizing<Vec<u8>>, Vec<String>), OpenRecordError> {
+) -> Result<(SecretBytes, Vec<String>), OpenRecordError> {
     let opened = opener.open(&mut Parser::new(), position, record)?;
     Ok((opened.event, opened.withheld))
 }

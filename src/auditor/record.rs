@@ -4,9 +4,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use crate::base::clock::Timestamp;
+use crate::base::secret::SecretBytes;
 use crate::chain::block::Block;
 use crate::chain::statement::Statement;
 
@@ -38,7 +37,7 @@ pub enum Content {
     Opened {
         /// The event's bytes. Fields of sections this identity may not read stand as `{"$sealed":"NAME"}`; if it is the first
         /// section that it may not read, the readable sections stand one a line.
-        event: Zeroizing<Vec<u8>>,
+        event: SecretBytes,
         /// Names of the sections this identity may not read.
         withheld: Vec<String>,
     },

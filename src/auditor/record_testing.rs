@@ -4,10 +4,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::record::{AsOf, AuditRecord, BlockStream, Content, RecordStream, Records, RecordsError};
 use crate::base::clock::Timestamp;
+use crate::base::secret::SecretBytes;
 use crate::chain::block::Block;
 use crate::chain::statement::Statement;
 
@@ -71,7 +70,7 @@ impl MemoryRecords {
 /// An opened event with names of withheld sections.
 pub fn opened(event: &str, withheld: &[&str]) -> Content {
     Content::Opened {
-        event: Zeroizing::new(event.as_bytes().to_vec()),
+        event: SecretBytes::new(event.as_bytes().to_vec()),
         withheld: withheld.iter().map(|w| (*w).to_owned()).collect(),
     }
 }

@@ -6,6 +6,7 @@
 use zeroize::Zeroize;
 
 use super::hash::{HASH_LEN, Hash};
+use super::secret::wipe;
 use super::sha256::{BLOCK, INITIAL, State, absorb, finish, finish_digest};
 
 /// HMAC-SHA256 with its key already absorbed, which saves two of four compressions per short message.
@@ -22,7 +23,7 @@ impl PreparedHmac {
             block.iter_mut().zip(key).for_each(|(b, k)| *b ^= k);
             let mut state = INITIAL;
             absorb(&mut state, &block);
-            block.zeroize();
+            wipe(&mut block);
             state
         };
         PreparedHmac { inner: state(0x36), outer: state(0x5c) }
@@ -44,7 +45,7 @@ impl PreparedHmac {
             previous = self.mac(&[before, info[0], info[1], &[i as u8 + 1]]);
             block.copy_from_slice(&previous[..block.len()]);
         }
-        previous.zeroize();
+        wipe(&mut previous);
     }
 }
 

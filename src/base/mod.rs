@@ -7,6 +7,7 @@ pub mod grant;
 pub mod hash;
 pub mod hmac;
 pub mod limits;
+pub(crate) mod padded;
 pub mod random;
 pub mod record;
 pub mod secret;

@@ -1,7 +1,18 @@
 //! Secret bytes: erased when dropped, never printed, compared in constant time, copied only by name.
 
+use std::ops::Deref;
+
+use pulp::bytemuck;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+/// Zeroes bytes in a way the compiler keeps, a word at a time: `zeroize` alone writes byte by byte.
+pub fn wipe(bytes: &mut [u8]) {
+    let (head, words, tail) = bytemuck::pod_align_to_mut::<u8, u64>(bytes);
+    head.zeroize();
+    words.zeroize();
+    tail.zeroize();
+}
 
 /// `N` secret bytes. No `Clone`, no `PartialEq`, and `Debug` shows nothing.
 pub struct Secret<const N: usize>(Box<[u8; N]>);
@@ -37,13 +48,63 @@ impl<const N: usize> Secret<N> {
 
 impl<const N: usize> Drop for Secret<N> {
     fn drop(&mut self) {
-        self.0.zeroize();
+        wipe(self.0.as_mut_slice());
     }
 }
 
 impl<const N: usize> std::fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// Secret bytes of any number, such as a decrypted payload. They never grow, so that no copy of them is left behind.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretBytes(Vec<u8>);
+
+impl SecretBytes {
+    /// Takes bytes over, and erases them when dropped.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        SecretBytes(bytes)
+    }
+
+    /// The bytes, to change in place.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// Shortens to `len` bytes; the others are erased.
+    pub fn truncate(&mut self, len: usize) {
+        if let Some(rest) = self.0.get_mut(len..) {
+            wipe(rest);
+            self.0.truncate(len);
+        }
+    }
+
+    /// Erases all, also what lies between the length and the capacity.
+    fn erase(&mut self) {
+        self.0.resize(self.0.capacity(), 0);
+        wipe(&mut self.0);
+    }
+}
+
+impl Deref for SecretBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        self.erase();
+    }
+}
+
+impl std::fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretBytes(…)")
     }
 }
 
@@ -64,5 +125,28 @@ mod tests {
         assert!(a.ct_eq(&a.duplicate()));
         assert!(!a.ct_eq(&Secret::fill(|s| s.copy_from_slice(b"abce"))));
         assert!(Secret::<4>::from_slice(b"abc").is_none());
+    }
+
+    #[test]
+    fn wiping_reaches_every_byte_and_no_other() {
+        for start in 0..9 {
+            for end in start..40 {
+                let mut bytes = [0xab; 48];
+                wipe(&mut bytes[start..end]);
+                let left = |(i, b): (usize, &u8)| *b == if (start..end).contains(&i) { 0 } else { 0xab };
+                assert!(bytes.iter().enumerate().all(left), "{start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn secret_bytes_are_erased_to_their_capacity() {
+        let mut bytes = Vec::with_capacity(100);
+        bytes.extend([7; 90]);
+        let mut secret = SecretBytes::new(bytes);
+        secret.truncate(13);
+        assert_eq!((&*secret, format!("{secret:?}").as_str()), (&[7; 13][..], "SecretBytes(…)"));
+        secret.erase();
+        assert!(secret.len() >= 100 && secret.iter().all(|b| *b == 0));
     }
 }

@@ -2,7 +2,10 @@
 //! most of its time waiting. With AVX-512, sixteen messages go through the rounds side by side, each in a lane of its own; on other
 //! processors they are hashed one after the other. Either way the digests are the same.
 
+use sha2::block_api::compress256;
+
 use super::hash::Hash;
+use super::sha256::{BLOCK, INITIAL, words};
 
 /// A message: the concatenation of these.
 pub(crate) type Message<'m> = [&'m [u8]; 4];
@@ -21,6 +24,23 @@ pub(crate) fn hash_each(messages: &[Message<'_>], out: &mut [Hash]) {
 fn one_by_one(messages: &[Message<'_>], out: &mut [Hash]) {
     for (message, digest) in messages.iter().zip(out) {
         *digest = Hash::of(message);
+    }
+}
+
+/// The digests of messages that are laid out in `blocks` with their padding, where each ends given; `out` must be as long as `ends`.
+pub(crate) fn hash_padded(blocks: &[[u8; BLOCK]], ends: &[usize], out: &mut [Hash]) {
+    #[cfg(target_arch = "x86_64")]
+    if ends.len() >= wide::MIN_LANES
+        && let Some(cpu) = pulp::x86::V4::try_new()
+    {
+        return wide::hash_padded(cpu, blocks, ends, out);
+    }
+    let mut start = 0;
+    for (end, digest) in ends.iter().zip(out) {
+        let mut state = INITIAL;
+        compress256(&mut state, blocks.get(start..*end).unwrap_or_default());
+        *digest = Hash(words(state));
+        start = *end;
     }
 }
 
@@ -56,38 +76,66 @@ mod wide {
     ];
 
     /// A message on its way.
-    #[derive(Clone, Copy, Default)]
-    struct Lane<'m> {
-        /// What is not absorbed yet.
-        parts: Message<'m>,
-        /// Length of the whole message in bytes.
-        len: usize,
+    struct Lane<M> {
+        message: M,
         /// Blocks with the padding.
         blocks: usize,
         /// Which message it is.
         index: usize,
     }
 
+    /// Where a lane's blocks come from.
+    trait Source {
+        /// The next block, which is number `number` of `count`.
+        fn next_block(&mut self, number: usize, count: usize) -> [u8; BLOCK];
+        /// The digest of the message, of which `done` blocks are absorbed.
+        fn rest(&self, state: State, done: usize) -> Hash;
+    }
+
+    /// A message in parts.
+    struct Parts<'m> {
+        /// What is not absorbed yet.
+        parts: Message<'m>,
+        /// Length of the whole message in bytes.
+        len: usize,
+    }
+
     pub(super) fn hash_each(cpu: V4, messages: &[Message<'_>], out: &mut [Hash]) {
-        let mut lanes: Vec<Lane<'_>> = Vec::with_capacity(messages.len());
+        let mut lanes: Vec<Lane<Parts<'_>>> = Vec::with_capacity(messages.len());
         for (index, parts) in messages.iter().enumerate() {
             let len = parts.iter().map(|p| p.len()).sum();
-            lanes.push(Lane { parts: *parts, len, blocks: (len + TRAILER).div_ceil(BLOCK), index });
+            let message = Parts { parts: *parts, len };
+            lanes.push(Lane { message, blocks: (len + TRAILER).div_ceil(BLOCK), index });
         }
+        hash_lanes(cpu, &mut lanes, out);
+    }
+
+    pub(super) fn hash_padded(cpu: V4, blocks: &[[u8; BLOCK]], ends: &[usize], out: &mut [Hash]) {
+        let mut lanes: Vec<Lane<&[[u8; BLOCK]]>> = Vec::with_capacity(ends.len());
+        let mut start = 0;
+        for (index, end) in ends.iter().enumerate() {
+            let message = blocks.get(start..*end).unwrap_or_default();
+            lanes.push(Lane { message, blocks: message.len(), index });
+            start = *end;
+        }
+        hash_lanes(cpu, &mut lanes, out);
+    }
+
+    fn hash_lanes<M: Source>(cpu: V4, lanes: &mut [Lane<M>], out: &mut [Hash]) {
         // Those of about equal length side by side, the longest first in each group.
         if !lanes.is_sorted_by(|a, b| a.blocks == b.blocks) {
             lanes.sort_unstable_by_key(|lane| std::cmp::Reverse(lane.blocks));
         }
-        cpu.vectorize(Groups { cpu, lanes: &mut lanes, out });
+        cpu.vectorize(Groups { cpu, lanes, out });
     }
 
-    struct Groups<'a, 'm> {
+    struct Groups<'a, M> {
         cpu: V4,
-        lanes: &'a mut [Lane<'m>],
+        lanes: &'a mut [Lane<M>],
         out: &'a mut [Hash],
     }
 
-    impl pulp::NullaryFnOnce for Groups<'_, '_> {
+    impl<M: Source> pulp::NullaryFnOnce for Groups<'_, M> {
         type Output = ();
 
         #[inline(always)]
@@ -101,39 +149,18 @@ mod wide {
                 for (at, lane) in group.iter().enumerate().filter(|(_, lane)| lane.blocks > done) {
                     let state = if done > 0 { states.map(|word| word[at]) } else { INITIAL };
                     if let Some(digest) = self.out.get_mut(lane.index) {
-                        *digest = one(lane, state, done);
+                        *digest = lane.message.rest(state, done);
                     }
                 }
             }
         }
     }
 
-    /// The rest of one message, of which `done` blocks are absorbed.
-    #[inline(never)]
-    fn one(lane: &Lane<'_>, mut state: State, done: usize) -> Hash {
-        let mut before = done * BLOCK;
-        if before > lane.len {
-            // The message and the byte behind it are absorbed; what is left is the block with the length.
-            let mut block = [0; BLOCK];
-            block[BLOCK - 8..].copy_from_slice(&(8 * lane.len as u64).to_be_bytes());
-            compress256(&mut state, &[block]);
-            return Hash(words(state));
-        }
-        let mut parts = lane.parts;
-        if let [part, [], [], []] = &mut parts {
-            let (blocks, rest) = part.as_chunks::<BLOCK>();
-            compress256(&mut state, blocks);
-            before += blocks.as_flattened().len();
-            *part = rest;
-        }
-        Hash(finish(state, before, &parts))
-    }
-
     /// Absorbs the first `count` blocks of all; gives `count`. Who ends before gets its digest on the way.
     #[inline(always)]
-    fn absorb(
+    fn absorb<M: Source>(
         cpu: V4,
-        group: &mut [Lane<'_>],
+        group: &mut [Lane<M>],
         count: usize,
         states: &mut [[u32; LANES]; 8],
         out: &mut [Hash],
@@ -150,7 +177,7 @@ mod wide {
             for (row, lane) in words.iter_mut().zip(group.iter_mut()) {
                 let mut block = [0; BLOCK];
                 if number < lane.blocks {
-                    next_block(lane, number, &mut block);
+                    block = lane.message.next_block(number, lane.blocks);
                     ends |= number + 1 == lane.blocks;
                 }
                 *row = cpu.avx512bw._mm512_shuffle_epi8(pulp::cast(block), big_endian);
@@ -175,28 +202,63 @@ mod wide {
         count
     }
 
-    /// The next 64 bytes of a message with its padding; `block` is zero.
-    #[inline(always)]
-    fn next_block(lane: &mut Lane<'_>, number: usize, block: &mut [u8; BLOCK]) {
-        let [first, rest @ ..] = &mut lane.parts;
-        if let Some((whole, later)) = first.split_first_chunk::<BLOCK>() {
-            *block = *whole;
-            *first = later;
-            return;
+    impl Source for &[[u8; BLOCK]] {
+        #[inline(always)]
+        fn next_block(&mut self, number: usize, _: usize) -> [u8; BLOCK] {
+            self.get(number).copied().unwrap_or([0; BLOCK])
         }
-        let mut at = 0;
-        for part in std::iter::once(first).chain(rest) {
-            let (now, later) = part.split_at(part.len().min(BLOCK - at));
-            block[at..at + now.len()].copy_from_slice(now);
-            at += now.len();
-            *part = later;
+
+        #[inline(never)]
+        fn rest(&self, mut state: State, done: usize) -> Hash {
+            compress256(&mut state, self.get(done..).unwrap_or_default());
+            Hash(words(state))
         }
-        // Where the message ends, if it ends before this block does.
-        if let Some(end) = block.get_mut(lane.len.wrapping_sub(number * BLOCK)) {
-            *end = 0x80;
+    }
+
+    impl Source for Parts<'_> {
+        #[inline(always)]
+        fn next_block(&mut self, number: usize, count: usize) -> [u8; BLOCK] {
+            let [first, rest @ ..] = &mut self.parts;
+            if let Some((whole, later)) = first.split_first_chunk::<BLOCK>() {
+                *first = later;
+                return *whole;
+            }
+            let mut block = [0; BLOCK];
+            let mut at = 0;
+            for part in std::iter::once(first).chain(rest) {
+                let (now, later) = part.split_at(part.len().min(BLOCK - at));
+                block[at..at + now.len()].copy_from_slice(now);
+                at += now.len();
+                *part = later;
+            }
+            // Where the message ends, if it ends before this block does.
+            if let Some(end) = block.get_mut(self.len.wrapping_sub(number * BLOCK)) {
+                *end = 0x80;
+            }
+            if number + 1 == count {
+                block[BLOCK - 8..].copy_from_slice(&(8 * self.len as u64).to_be_bytes());
+            }
+            block
         }
-        if number + 1 == lane.blocks {
-            block[BLOCK - 8..].copy_from_slice(&(8 * lane.len as u64).to_be_bytes());
+
+        #[inline(never)]
+        fn rest(&self, mut state: State, done: usize) -> Hash {
+            let mut before = done * BLOCK;
+            if before > self.len {
+                // The message and the byte behind it are absorbed; what is left is the block with the length.
+                let mut block = [0; BLOCK];
+                block[BLOCK - 8..].copy_from_slice(&(8 * self.len as u64).to_be_bytes());
+                compress256(&mut state, &[block]);
+                return Hash(words(state));
+            }
+            let mut parts = self.parts;
+            if let [part, [], [], []] = &mut parts {
+                let (blocks, rest) = part.as_chunks::<BLOCK>();
+                compress256(&mut state, blocks);
+                before += blocks.as_flattened().len();
+                *part = rest;
+            }
+            Hash(finish(state, before, &parts))
         }
     }
 

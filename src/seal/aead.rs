@@ -3,9 +3,9 @@
 
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};
-use zeroize::Zeroizing;
 
 use super::keys::EncryptionKey;
+use crate::base::secret::SecretBytes;
 
 /// Length of the authentication tag in bytes.
 pub const TAG_LEN: usize = 16;
@@ -22,11 +22,7 @@ pub fn seal_in_place(key: &EncryptionKey, aad: &[u8], buffer: &mut [u8]) -> Resu
 }
 
 /// Authenticates `ciphertext` (with its tag at the end), and only then decrypts it.
-pub(super) fn open(
-    key: &EncryptionKey,
-    aad: &[u8],
-    ciphertext: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+pub(super) fn open(key: &EncryptionKey, aad: &[u8], ciphertext: &[u8]) -> Result<SecretBytes, AeadError> {
     open_with_nonce(key.0.expose(), &Nonce::default(), aad, ciphertext)
 }
 
@@ -47,9 +43,9 @@ fn open_with_nonce(
     nonce: &Nonce,
     aad: &[u8],
     ciphertext: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+) -> Result<SecretBytes, AeadError> {
     let (bytes, tag) = ciphertext.split_last_chunk::<TAG_LEN>().ok_or(AeadError)?;
-    let mut plaintext = Zeroizing::new(bytes.to_vec());
+    let mut plaintext = SecretBytes::new(bytes.to_vec());
     ChaCha20Poly1305::new(<&Key>::from(key))
         .decrypt_inout_detached(nonce, aad, InOutBuf::from(plaintext.as_mut_slice()), <&Tag>::from(tag))
         .map_err(|_| AeadError)?;

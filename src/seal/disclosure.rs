@@ -7,6 +7,7 @@ use super::keys::SaltKey;
 use super::keystream::{SALT_LEN, Salts};
 use crate::base::hash::{HASH_LEN, Hash};
 use crate::base::limits::{MAX_EVENT_FIELDS, MAX_POINTER_BYTES};
+use crate::base::padded::Padded;
 use crate::base::record::SectionRoot;
 
 const ROOT_LABEL: &[u8] = b"sealtrail.org/disclosure/v1\n";
@@ -100,6 +101,15 @@ pub enum DisclosureError {
 
 /// The commitment to one field under its salt. Fails on a pointer that is too long.
 pub fn field_leaf(salt: &[u8; SALT_LEN], field: &Field<'_>) -> Result<Hash, DisclosureError> {
+    with_message(salt, field, Hash::of)
+}
+
+/// Gives `f` the message whose hash is the commitment to a field.
+fn with_message<T>(
+    salt: &[u8; SALT_LEN],
+    field: &Field<'_>,
+    f: impl FnOnce(&[&[u8]]) -> T,
+) -> Result<T, DisclosureError> {
     let pointer = field.pointer.as_bytes();
     if pointer.len() > MAX_POINTER_BYTES {
         return Err(DisclosureError::PointerTooLong);
@@ -109,67 +119,131 @@ pub fn field_leaf(salt: &[u8; SALT_LEN], field: &Field<'_>) -> Result<Hash, Disc
     head[..5].copy_from_slice(FIELD_PREFIX);
     head[5..21].copy_from_slice(salt);
     head[21..].copy_from_slice(&(pointer.len() as u16).to_be_bytes());
-    Ok(Hash::of(&[&head, pointer, &[kind], value]))
+    Ok(f(&[&head, pointer, &[kind], value]))
+}
+
+/// Makes the commitments of one section after another, of one record or many, and hashes them all side by side at the end.
+/// A value is kept to be filled again: what it held is erased when it is dropped.
+pub struct Commitments {
+    /// What is hashed to the fields' leaves.
+    leaves: Padded,
+    /// Number of fields of each section that is complete.
+    sections: Vec<u32>,
+    nodes: Padded,
+    hashes: Vec<Hash>,
+    roots: Vec<SectionRoot>,
+}
+
+impl Commitments {
+    /// Without any section.
+    pub fn new() -> Self {
+        let (leaves, nodes) = (Padded::new(), Padded::new());
+        Commitments { leaves, sections: Vec::new(), nodes, hashes: Vec::new(), roots: Vec::new() }
+    }
+
+    /// Starts the next section. It counts once it is [ended](FieldSink::end).
+    pub fn section(&mut self, key: &SaltKey) -> FieldSink<'_> {
+        self.truncate(self.sections.len());
+        FieldSink { salts: Salts::new(key), first: self.leaves.len(), all: self, error: None }
+    }
+
+    /// Number of complete sections.
+    pub(super) fn len(&self) -> usize {
+        self.sections.len()
+    }
+
+    /// Bytes waiting to be hashed.
+    pub(super) fn bytes(&self) -> usize {
+        self.leaves.bytes()
+    }
+
+    /// Forgets all sections but the first `sections`.
+    pub(super) fn truncate(&mut self, sections: usize) {
+        self.sections.truncate(sections);
+        self.leaves.truncate(self.sections.iter().map(|n| *n as usize).sum());
+    }
+
+    /// Number of fields and root of each complete section, in order. There are none afterwards.
+    pub fn roots(&mut self) -> &[SectionRoot] {
+        self.truncate(self.sections.len());
+        self.leaves.digests(&mut self.hashes);
+        self.leaves.truncate(0);
+        self.roots.clear();
+        self.roots.extend(self.sections.iter().map(|n| SectionRoot { fields: *n, root: Hash::ZERO }));
+        merkle_roots(&mut self.hashes, &mut self.sections, &mut self.nodes);
+        let mut tops = self.hashes.iter();
+        for root in &mut self.roots {
+            let top = if root.fields > 0 { tops.next() } else { None };
+            root.root = top.copied().unwrap_or_else(|| Hash::of(&[]));
+        }
+        self.sections.clear();
+        &self.roots
+    }
+}
+
+impl Default for Commitments {
+    fn default() -> Self {
+        Commitments::new()
+    }
 }
 
 /// Takes a section's fields in document order and commits to each.
-pub struct FieldSink<'l> {
+pub struct FieldSink<'c> {
     salts: Salts,
-    leaves: &'l mut Vec<Hash>,
+    all: &'c mut Commitments,
+    /// Number of the section's first leaf.
+    first: usize,
     error: Option<DisclosureError>,
 }
 
-impl<'l> FieldSink<'l> {
-    /// Starts a section. `leaves` is emptied first; passing one in saves an allocation per section.
-    pub(super) fn new(key: &SaltKey, leaves: &'l mut Vec<Hash>) -> Self {
-        leaves.clear();
-        FieldSink { salts: Salts::new(key), leaves, error: None }
-    }
-
+impl FieldSink<'_> {
     /// Takes the next field. What is wrong with it is told at the end of the section.
     pub fn add(&mut self, field: &Field<'_>) {
         if self.error.is_some() {
             return;
         }
-        if self.leaves.len() == MAX_EVENT_FIELDS {
+        if self.all.leaves.len() - self.first == MAX_EVENT_FIELDS {
             self.error = Some(DisclosureError::TooManyFields);
             return;
         }
-        match field_leaf(&self.salts.next_salt(), field) {
-            Ok(leaf) => self.leaves.push(leaf),
+        match with_message(&self.salts.next_salt(), field, |message| self.all.leaves.push(message)) {
+            Ok(()) => {}
             Err(e) => self.error = Some(e),
         }
     }
 
-    /// The number of fields and the root over them. Leaves no leaf hashes behind.
-    pub(super) fn root(self) -> Result<SectionRoot, DisclosureError> {
+    /// Ends the section. One whose fields cannot be committed to is left out.
+    pub fn end(self) -> Result<(), DisclosureError> {
         match self.error {
             Some(e) => Err(e),
-            None => Ok(SectionRoot { fields: self.leaves.len() as u32, root: merkle_root(self.leaves) }),
+            None => {
+                self.all.sections.push((self.all.leaves.len() - self.first) as u32);
+                Ok(())
+            }
         }
     }
 }
 
 /// The commitments of a section's fields, in order.
 pub fn field_leaves(key: &SaltKey, fields: &[Field<'_>]) -> Result<Vec<Hash>, DisclosureError> {
-    let mut leaves = Vec::with_capacity(fields.len());
-    let mut sink = FieldSink::new(key, &mut leaves);
-    fields.iter().for_each(|f| sink.add(f));
-    match sink.error {
-        Some(e) => Err(e),
-        None => Ok(leaves),
+    let mut salts = Salts::new(key);
+    if fields.len() > MAX_EVENT_FIELDS {
+        return Err(DisclosureError::TooManyFields);
     }
+    fields.iter().map(|f| field_leaf(&salts.next_salt(), f)).collect()
 }
 
-/// The root over a section's fields. `leaves` is working space.
+/// The root over a section's fields. `space` is working space.
 pub fn section_root(
     key: &SaltKey,
     fields: &[Field<'_>],
-    leaves: &mut Vec<Hash>,
+    space: &mut Commitments,
 ) -> Result<SectionRoot, DisclosureError> {
-    let mut sink = FieldSink::new(key, leaves);
+    space.truncate(0);
+    let mut sink = space.section(key);
     fields.iter().for_each(|f| sink.add(f));
-    sink.root()
+    sink.end()?;
+    Ok(space.roots()[0])
 }
 
 /// H(label ‖ u8(S) ‖ for each section u32(fields) ‖ root).
@@ -196,12 +270,32 @@ fn next_level(level: &mut Vec<Hash>) {
     level.truncate(n.div_ceil(2));
 }
 
-/// RFC 6962 §2.1 root over leaf hashes, which are used up.
-fn merkle_root(leaves: &mut Vec<Hash>) -> Hash {
-    while leaves.len() > 1 {
-        next_level(leaves);
+/// RFC 6962 §2.1 roots of trees that lie one after the other in `hashes`, so many leaves each as `sizes` says. All trees go up
+/// one level together. What is left in `hashes` is a root for each tree that has leaves; `nodes` is working space.
+fn merkle_roots(hashes: &mut Vec<Hash>, sizes: &mut [u32], nodes: &mut Padded) {
+    let mut made = Vec::new();
+    while sizes.iter().any(|n| *n > 1) {
+        nodes.truncate(0);
+        let mut rest = hashes.as_slice();
+        for size in sizes.iter() {
+            let (level, later) = rest.split_at(*size as usize);
+            level.as_chunks().0.iter().for_each(|[left, right]| nodes.push_node(left, right));
+            rest = later;
+        }
+        nodes.digests(&mut made);
+        // An odd last node is carried up as it is.
+        let (mut read, mut write, mut next) = (0, 0, 0);
+        for size in sizes.iter_mut() {
+            let (n, pairs) = (*size as usize, *size as usize / 2);
+            hashes[write..write + pairs].copy_from_slice(&made[next..next + pairs]);
+            if n % 2 == 1 {
+                hashes[write + pairs] = hashes[read + n - 1];
+            }
+            (read, write, next) = (read + n, write + n.div_ceil(2), next + pairs);
+            *size = size.div_ceil(2);
+        }
+        hashes.truncate(write);
     }
-    leaves.pop().unwrap_or_else(|| Hash::of(&[]))
 }
 
 /// The inclusion path of leaf `index` (RFC 9162 §2.1.3.1), the leaf's sibling first; `None` if there is no

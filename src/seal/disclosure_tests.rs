@@ -8,6 +8,13 @@ use super::super::test_vectors::{Hex, load};
 use super::*;
 use crate::base::secret::Secret;
 
+fn merkle_root(leaves: &[Hash]) -> Hash {
+    let mut hashes = leaves.to_vec();
+    merkle_roots(&mut hashes, &mut [leaves.len() as u32], &mut Padded::new());
+    assert!(hashes.len() <= 1);
+    hashes.first().copied().unwrap_or_else(|| Hash::of(&[]))
+}
+
 fn salt_key() -> SaltKey {
     SaltKey(Secret::fill(|b| b.fill(4)))
 }
@@ -28,12 +35,9 @@ fn rfc_6962_roots() {
     assert_eq!(v.roots.len(), 8);
     let leaves: Vec<Hash> = v.leaves.iter().map(|l| Hash::of(&[&[0], &l.0])).collect();
     for (n, root) in v.roots.iter().enumerate() {
-        assert_eq!(merkle_root(&mut leaves[..=n].to_vec()).0[..], root.0);
+        assert_eq!(merkle_root(&leaves[..=n]).0[..], root.0);
     }
-    assert_eq!(
-        merkle_root(&mut Vec::new()).hex(),
-        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    );
+    assert_eq!(merkle_root(&[]).hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 /// RFC 6962 §2.1 word for word: split at the largest power of two smaller than n.
@@ -53,7 +57,7 @@ fn roots_and_paths_of_every_size_and_index() {
     for n in 0u32..70 {
         let leaves: Vec<Hash> = (0..n).map(|i| Hash::of(&[&i.to_be_bytes()])).collect();
         let root = recursive_root(&leaves);
-        assert_eq!(merkle_root(&mut leaves.clone()), root);
+        assert_eq!(merkle_root(&leaves), root);
         assert_eq!(field_path(&leaves, n as usize), None);
         for i in 0..n {
             let path = field_path(&leaves, i as usize).unwrap();
@@ -113,7 +117,7 @@ proptest! {
                 .zip(values)
                 .map(|(p, v)| field(p, Scalar::String(v.clone().into())))
                 .collect();
-            let root = section_root(&salt_key(), &fields, &mut Vec::new()).unwrap();
+            let root = section_root(&salt_key(), &fields, &mut Commitments::new()).unwrap();
             assert_eq!(merkle_root(&mut field_leaves(&salt_key(), &fields).unwrap()), root.root);
             root
         };
@@ -128,8 +132,8 @@ proptest! {
 #[test]
 fn limits_are_kept() {
     let long = "/".repeat(MAX_POINTER_BYTES + 1);
-    let mut space = Vec::new();
-    let root = |fields: &[Field<'_>], space: &mut Vec<Hash>| section_root(&salt_key(), fields, space);
+    let mut space = Commitments::new();
+    let root = |fields: &[Field<'_>], space: &mut Commitments| section_root(&salt_key(), fields, space);
     assert_eq!(root(&[field(&long, Scalar::Null)], &mut space), Err(DisclosureError::PointerTooLong));
     assert!(root(&[field(&long[1..], Scalar::Null)], &mut space).is_ok());
     let many = vec![field("/x", Scalar::Null); MAX_EVENT_FIELDS + 1];

@@ -3,7 +3,7 @@
 //! `docs/FORMAT.md` §5, sealing steps 1, 5 and "Blind tags".
 
 use super::aead;
-use super::disclosure::{Field, FieldSink};
+use super::disclosure::{Commitments, Field};
 use super::keys::{DerivedKeys, EncryptionKey, RecordKey};
 use super::padding;
 use super::plan::Plan;
@@ -12,6 +12,11 @@ use crate::base::hash::Hash;
 use crate::base::limits::{MAX_RECORD_BYTES, MAX_TAGS};
 use crate::base::random::Csprng;
 use crate::base::record::{KEY_LEN, SectionRoot, Tag};
+
+/// Records whose fields are hashed together: as many as there are lanes, so that every level of their trees fills whole lanes.
+const DRAFTED_TOGETHER: usize = 16;
+/// Their fields stay in the cache, whatever their size.
+const DRAFTED_BYTES: usize = 128 << 10;
 
 /// A value to make a blind tag of.
 #[derive(Clone, Copy, Debug)]
@@ -58,20 +63,61 @@ impl Draft {
     }
 }
 
-/// Makes drafts, in working space that is kept from record to record.
+/// Makes drafts, in working space that is kept from record to record. The fields of several records are hashed side by side.
 pub struct Drafter<'p> {
     plan: &'p Plan,
-    leaves: Vec<Hash>,
+    commitments: Commitments,
+    /// Drafts whose roots are still to be computed.
+    waiting: Vec<Draft>,
 }
 
 impl<'p> Drafter<'p> {
     pub(super) fn new(plan: &'p Plan) -> Self {
-        Drafter { plan, leaves: Vec::new() }
+        Drafter { plan, commitments: Commitments::new(), waiting: Vec::new() }
     }
 
-    /// Drafts a record. `sections` gives, for each section of the plan in order, the length of its payload in bytes and its
-    /// leaf values in document order.
-    pub fn draft<'a, 't, F: Iterator<Item = Field<'a>>>(
+    /// Drafts a record, for which [`Drafter::complete`] is still to be called. `sections` gives, for each section of the plan in
+    /// order, the length of its payload in bytes and its leaf values in document order. Gives the length of the sealed record in
+    /// bytes. On an error nothing was added.
+    pub fn add<'a, 't, F: Iterator<Item = Field<'a>>>(
+        &mut self,
+        sections: impl ExactSizeIterator<Item = (usize, F)>,
+        tags: impl IntoIterator<Item = TagInput<'t>>,
+        rng: &mut Csprng,
+    ) -> Result<usize, SealError> {
+        let before = self.commitments.len();
+        let added = self.start(sections, tags, rng);
+        match added {
+            Ok(draft) => {
+                let len = draft.record_len();
+                self.waiting.push(draft);
+                Ok(len)
+            }
+            Err(e) => {
+                self.commitments.truncate(before);
+                Err(e)
+            }
+        }
+    }
+
+    /// Whether no more records than those added so far should be completed together: that would save nothing.
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= DRAFTED_TOGETHER || self.commitments.bytes() >= DRAFTED_BYTES
+    }
+
+    /// The drafts of the records added since the last call, in order.
+    pub fn complete(&mut self) -> impl Iterator<Item = Draft> {
+        let mut roots = self.commitments.roots().iter();
+        for section in self.waiting.iter_mut().flat_map(|draft| &mut draft.sections) {
+            // As many roots as sections: each was added to both.
+            if let Some(root) = roots.next() {
+                section.root = *root;
+            }
+        }
+        self.waiting.drain(..)
+    }
+
+    fn start<'a, 't, F: Iterator<Item = Field<'a>>>(
         &mut self,
         sections: impl ExactSizeIterator<Item = (usize, F)>,
         tags: impl IntoIterator<Item = TagInput<'t>>,
@@ -85,9 +131,10 @@ impl<'p> Drafter<'p> {
         for (payload_len, fields) in sections {
             let key = RecordKey::generate(rng);
             let DerivedKeys { encryption, salts, commitment } = DerivedKeys::derive(&key);
-            let mut sink = FieldSink::new(&salts, &mut self.leaves);
+            let mut sink = self.commitments.section(&salts);
             fields.for_each(|f| sink.add(&f));
-            let root = sink.root()?;
+            sink.end()?;
+            let root = SectionRoot { fields: 0, root: Hash::ZERO };
             draft.sections.push(DraftSection { key, encryption, commitment, root, payload_len });
         }
         let ciphertexts = draft.sections.iter().map(DraftSection::ciphertext_len);

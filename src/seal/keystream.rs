@@ -3,10 +3,11 @@
 
 use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use chacha20::{ChaCha20, Key, Nonce};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::keys::{SaltKey, WrappingKey};
 use crate::base::record::KEY_LEN;
+use crate::base::secret::{SecretBytes, wipe};
 
 /// Length of a keystream block in bytes.
 const BLOCK: usize = 64;
@@ -39,12 +40,12 @@ pub fn slot_mask(key: &WrappingKey, block: u32) -> Zeroizing<[u8; KEY_LEN]> {
 /// The masks of one reader's slots, made many at a time for a writer that fills them in about their order.
 pub(super) struct SlotMasks {
     window: Option<u32>,
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: SecretBytes,
 }
 
 impl SlotMasks {
     pub(super) fn new() -> Self {
-        SlotMasks { window: None, bytes: Zeroizing::new(vec![0; WINDOW_BLOCKS as usize * BLOCK]) }
+        SlotMasks { window: None, bytes: SecretBytes::new(vec![0; WINDOW_BLOCKS as usize * BLOCK]) }
     }
 
     /// Appends `record_key` ⊕ mask of slot number `block`. All calls on one value take the same `key`.
@@ -57,7 +58,7 @@ impl SlotMasks {
     ) {
         let window = block / WINDOW_BLOCKS;
         if self.window != Some(window) {
-            blocks(key.0.expose(), &[0; 12], window * WINDOW_BLOCKS, &mut self.bytes);
+            blocks(key.0.expose(), &[0; 12], window * WINDOW_BLOCKS, self.bytes.as_mut_slice());
             self.window = Some(window);
         }
         let at = (block % WINDOW_BLOCKS) as usize * BLOCK;
@@ -93,7 +94,7 @@ impl Salts {
 
 impl Drop for Salts {
     fn drop(&mut self) {
-        self.batch.zeroize();
+        wipe(&mut self.batch);
     }
 }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 pub use super::access::BatchGrant;
 use super::access::{Access, Unwrapped};
-use super::disclosure::{FieldSink, disclosure_root};
+use super::disclosure::{Commitments, FieldSink, disclosure_root};
 use super::kem::{self, KemError};
 use super::keys::{self, DerivedKeys, RecordKey};
 pub use super::open_error::{BatchName, OpenError, Place};
@@ -21,6 +21,7 @@ use crate::base::batch::Header;
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_BATCH_RECORDS;
 use crate::base::record::{KEY_LEN, Record, SectionRoot, SectionView};
+use crate::base::secret::SecretBytes;
 use crate::base::wire::WireError;
 
 /// Opens the records of one batch for one reader.
@@ -215,7 +216,7 @@ impl fmt::Debug for Opener {
 
 /// A decrypted section and its keys.
 struct OpenSection {
-    payload: Zeroizing<Vec<u8>>,
+    payload: SecretBytes,
     key: RecordKey,
     derived: DerivedKeys,
 }
@@ -243,22 +244,23 @@ impl Unchecked<'_> {
         mut fields_of: impl FnMut(usize, &[u8], &mut FieldSink<'_>) -> Result<(), E>,
     ) -> Result<Opened, E> {
         let place = |s| Box::new(self.opener.place(self.position, s));
-        let mut leaves = Vec::new();
+        let mut commitments = Commitments::new();
+        for (s, section) in self.sections.iter().enumerate() {
+            let Some(open) = &section.open else { continue };
+            let mut sink = commitments.section(&open.derived.salts);
+            fields_of(s, &open.payload, &mut sink)?;
+            sink.end().map_err(|problem| OpenError::Fields { place: place(s), problem })?;
+        }
+        let mut recomputed = commitments.roots().iter();
         let mut roots = Vec::with_capacity(self.sections.len());
         for (s, section) in self.sections.iter().enumerate() {
-            let root = match (&section.open, section.stated) {
-                (Some(open), stated) => {
-                    let mut sink = FieldSink::new(&open.derived.salts, &mut leaves);
-                    fields_of(s, &open.payload, &mut sink)?;
-                    let root =
-                        sink.root().map_err(|problem| OpenError::Fields { place: place(s), problem })?;
-                    // Another root in the envelope would make the other sections' readers see a mismatch.
-                    if stated.is_some_and(|stated| stated != root) {
-                        return Err(OpenError::Disclosure(place(s)).into());
-                    }
-                    root
+            let own = section.open.as_ref().and_then(|_| recomputed.next().copied());
+            let root = match (own, section.stated) {
+                // Another root in the envelope would make the other sections' readers see a mismatch.
+                (Some(own), Some(stated)) if own != stated => {
+                    return Err(OpenError::Disclosure(place(s)).into());
                 }
-                (None, Some(stated)) => stated,
+                (Some(root), _) | (None, Some(root)) => root,
                 // Not reachable: a reader of a batch with one section has opened that section.
                 (None, None) => return Err(OpenError::Disclosure(place(s)).into()),
             };
@@ -285,7 +287,7 @@ impl fmt::Debug for Unchecked<'_> {
 
 struct OpenedSection {
     root: SectionRoot,
-    content: Option<(Zeroizing<Vec<u8>>, RecordKey)>,
+    content: Option<(SecretBytes, RecordKey)>,
 }
 
 /// A record whose every check passed. Sections this reader may not read are there without content.
@@ -301,11 +303,11 @@ impl Opened {
 
     /// A section's payload; `None` if this reader may not read it.
     pub fn payload(&self, section: usize) -> Option<&[u8]> {
-        Some(self.sections.get(section)?.content.as_ref()?.0.as_slice())
+        Some(&self.sections.get(section)?.content.as_ref()?.0)
     }
 
     /// A section's payload, to keep; gone from here afterwards.
-    pub fn take_payload(&mut self, section: usize) -> Option<Zeroizing<Vec<u8>>> {
+    pub fn take_payload(&mut self, section: usize) -> Option<SecretBytes> {
         Some(std::mem::take(&mut self.sections.get_mut(section)?.content.as_mut()?.0))
     }
 

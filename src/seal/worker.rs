@@ -1,8 +1,6 @@
 //! Sealing records into their places of a batch, in a thread's own working space. `docs/FORMAT.md` §5,
 //! "Sealing a section".
 
-use zeroize::Zeroize;
-
 use super::aead;
 use super::disclosure::{Field, disclosure_root};
 use super::draft::{Draft, Drafter, TagInput};
@@ -13,6 +11,7 @@ use super::seal_error::SealError;
 use super::sealer::Sealer;
 use crate::base::random::Csprng;
 use crate::base::record::{KEY_LEN, NewSection, SectionRoot, encode_sealed_head};
+use crate::base::secret::wipe;
 
 /// One section of a record to be sealed.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +72,7 @@ impl<'s> Placer<'s> {
         out.reserve(draft.record_len());
         let written = self.write(position, &draft, payloads, out);
         if written.is_err() {
-            out[start..].zeroize();
+            wipe(&mut out[start..]);
             out.truncate(start);
         }
         written
@@ -136,8 +135,8 @@ impl<'s> Worker<'s> {
         out: &mut Vec<u8>,
     ) -> Result<(), SealError> {
         let inputs = sections.iter().map(|s| (s.payload.len(), s.fields.iter().cloned()));
-        let draft = self.drafter.draft(inputs, tags, rng)?;
+        self.drafter.add(inputs, tags, rng)?;
         let payloads: Vec<&[u8]> = sections.iter().map(|s| s.payload).collect();
-        self.placer.place(position, draft, &payloads, out)
+        self.drafter.complete().try_for_each(|draft| self.placer.place(position, draft, &payloads, out))
     }
 }

@@ -44,6 +44,7 @@ impl BatchPlan {
             drafter: self.seal.drafter(),
             rng: random::csprng()?,
             records: Vec::with_capacity(events),
+            waiting: Vec::new(),
             bytes: 0,
         })
     }
@@ -68,6 +69,8 @@ pub struct EventDrafter<'p> {
     drafter: Drafter<'p>,
     rng: Csprng,
     records: Vec<Drafted>,
+    /// The events that the drafter has not completed yet.
+    waiting: Vec<(Bytes, Payloads)>,
     bytes: usize,
 }
 
@@ -80,18 +83,26 @@ impl EventDrafter<'_> {
             Some(TagInput { section: t.section, field: names.get(t.field)?, value: t.value.as_bytes() })
         });
         let sections = (0..prepared.sections()).map(|s| (prepared.payload(s).len(), prepared.fields(s)));
-        let draft = self.drafter.draft(sections, tags, &mut self.rng)?;
+        self.bytes += self.drafter.add(sections, tags, &mut self.rng)?;
         let payloads = match prepared.sections() {
             1 => Payloads::Whole(event.slice_ref(prepared.payload(0))),
             n => Payloads::Split((0..n).map(|s| prepared.payload(s).to_vec()).collect()),
         };
-        self.bytes += draft.record_len();
-        self.records.push(Drafted { event, draft, payloads });
+        self.waiting.push((event, payloads));
+        if self.drafter.is_full() {
+            self.complete();
+        }
         Ok(())
     }
 
+    fn complete(&mut self) {
+        let complete = self.waiting.drain(..).zip(self.drafter.complete());
+        self.records.extend(complete.map(|((event, payloads), draft)| Drafted { event, draft, payloads }));
+    }
+
     /// The drafts so far, in order.
-    pub fn finish(self) -> Drafts {
+    pub fn finish(mut self) -> Drafts {
+        self.complete();
         Drafts { plan: self.plan.clone(), records: self.records, bytes: self.bytes }
     }
 }

@@ -12,7 +12,7 @@ use crate::event::error::EventError;
 use crate::event::field::Field;
 use crate::event::json::Parser;
 use crate::event::prepare::{fields_of_payload, merge};
-use crate::seal::disclosure::{DisclosureError, disclosure_root, root_from_path, section_root};
+use crate::seal::disclosure::{Commitments, DisclosureError, disclosure_root, root_from_path, section_root};
 use crate::seal::keys::SaltKey;
 
 /// Why what is shown of a record does not hold.
@@ -140,7 +140,7 @@ fn whole(
     let fields: Vec<Field<'_>> =
         fields.map_err(|problem| SectionError::Payload { section: section(), problem })?.collect();
     let key = SaltKey::from_slice(salt_key).ok_or(SectionError::Root)?;
-    let root = section_root(&key, &fields, &mut Vec::new())
+    let root = section_root(&key, &fields, &mut Commitments::new())
         .map_err(|problem| SectionError::Fields { section: section(), problem })?;
     let reports = (0..).zip(&fields).map(|(index, f)| FieldReport {
         index,

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use zeroize::Zeroizing;
 
 use crate::base::hash::Hash;
+use crate::base::secret::SecretBytes;
 use crate::base::wire::{Reader, WireError, WireWrite};
 use crate::seal::at_rest;
 use crate::seal::reader_key::Identity;
@@ -124,10 +124,10 @@ const UNREADABLE: u8 = 3;
 const ERASED: u8 = 4;
 
 /// u32(records) ‖ for each: kind ‖ what belongs to it.
-fn encode(records: &[Content]) -> Zeroizing<Vec<u8>> {
+fn encode(records: &[Content]) -> SecretBytes {
     let events: usize = records.iter().filter_map(Content::event).map(<[u8]>::len).sum();
     // Enough, so that growing leaves no copy behind that is not wiped.
-    let mut out = Zeroizing::new(Vec::with_capacity(events + records.len() * 2048));
+    let mut out = Vec::with_capacity(events + records.len() * 2048);
     out.put_u32(records.len() as u32);
     for content in records {
         match content {
@@ -148,7 +148,7 @@ fn encode(records: &[Content]) -> Zeroizing<Vec<u8>> {
             Content::Erased { .. } => out.push(ERASED),
         }
     }
-    out
+    SecretBytes::new(out)
 }
 
 fn decode(bytes: &[u8]) -> Result<Vec<Content>, WireError> {
@@ -159,7 +159,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<Content>, WireError> {
         out.push(match r.u8()? {
             OPENED => {
                 let len = r.u32()? as usize;
-                let event = Zeroizing::new(r.take(len)?.to_vec());
+                let event = SecretBytes::new(r.take(len)?.to_vec());
                 let sections = r.u8()?;
                 let withheld =
                     (0..sections).map(|_| r.str16().map(str::to_owned)).collect::<Result<_, _>>()?;

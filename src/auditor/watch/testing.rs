@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use super::alert::{Alert, Naming};
 use super::engine::Engine;
@@ -18,6 +17,7 @@ use crate::auditor::record::{AsOf, AuditRecord, BlockStream, Content, RecordStre
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::secret::Secret;
+use crate::base::secret::SecretBytes;
 use crate::chain::block::Block;
 use crate::chain::key::SigningKey;
 use crate::chain::note::Note;
@@ -172,7 +172,7 @@ pub fn facts(record: &AuditRecord) -> Facts {
 }
 
 pub fn opened(event: &Value) -> Content {
-    Content::Opened { event: Zeroizing::new(event.to_string().into_bytes()), withheld: Vec::new() }
+    Content::Opened { event: SecretBytes::new(event.to_string().into_bytes()), withheld: Vec::new() }
 }
 
 struct View {

@@ -12,7 +12,7 @@ use sealtrail::base::secret::Secret;
 use sealtrail::seal::aead;
 use sealtrail::seal::disclosure::{Commitments, Field, FieldSink, Scalar, section_root};
 use sealtrail::seal::keys::{DerivedKeys, RecordKey};
-use sealtrail::seal::open::{OpenError, Opener};
+use sealtrail::seal::open::{OpenError, Opener, Together};
 use sealtrail::seal::padding;
 use sealtrail::seal::reader_key::{Identity, Recipient};
 use sealtrail::seal::sealer::{Plan, Sealer, SealerConfig, SectionInput, SectionSpec, TagInput};
@@ -100,15 +100,29 @@ fn whole(c: &mut Criterion) {
     seal_batch(&sealer, &payload, &fields, &mut rng, &mut out);
     let record_len = out.len() / BATCH as usize;
     let opener = Opener::new(&readers[1], sealer.header()).unwrap();
+    let add = |_: usize, _: &[u8], sink: &mut FieldSink<'_>| -> Result<(), OpenError> {
+        fields.iter().for_each(|f| sink.add(f));
+        Ok(())
+    };
     g.bench_function("open and verify", |b| {
         b.iter(|| {
             for (position, record) in out.chunks_exact(record_len).enumerate() {
                 let opened = opener.open(position as u32, record).unwrap();
-                let add = |_: usize, _: &[u8], sink: &mut FieldSink<'_>| -> Result<(), OpenError> {
-                    fields.iter().for_each(|f| sink.add(f));
-                    Ok(())
-                };
                 black_box(opened.verify_disclosure(add).unwrap());
+            }
+        });
+    });
+    g.bench_function("open and verify side by side", |b| {
+        let records: Vec<(usize, &[u8])> = out.chunks_exact(record_len).enumerate().collect();
+        let mut together = Together::default();
+        b.iter(|| {
+            for some in records.chunks(16) {
+                for (position, record) in some {
+                    together.add(opener.open(*position as u32, record).unwrap(), add).unwrap();
+                }
+                together.verify().for_each(|opened| {
+                    black_box(opened.unwrap());
+                });
             }
         });
     });

@@ -1,6 +1,6 @@
 //! Messages laid out as the blocks SHA-256 hashes them by, to be hashed all together later.
 
-use super::hash::Hash;
+use super::hash::{HASH_LEN, Hash};
 use super::secret::wipe;
 use super::sha256::BLOCK;
 use super::sha256_wide::hash_padded;
@@ -61,7 +61,13 @@ impl Padded {
     /// Adds 0x01 ‖ left ‖ right: an inner node of a tree (RFC 6962 §2.1).
     #[inline]
     pub(crate) fn push_node(&mut self, left: &Hash, right: &Hash) {
-        self.push(&[&[NODE_PREFIX], &left.0, &right.0]);
+        const LEN: usize = 1 + 2 * HASH_LEN;
+        let new = self.extend(2);
+        new[0] = NODE_PREFIX;
+        new[1..1 + HASH_LEN].copy_from_slice(&left.0);
+        new[1 + HASH_LEN..LEN].copy_from_slice(&right.0);
+        new[LEN] = 0x80;
+        new[2 * BLOCK - 8..].copy_from_slice(&(8 * LEN as u64).to_be_bytes());
     }
 
     /// Room for a message of so many blocks; all zero.

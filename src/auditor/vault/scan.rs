@@ -248,12 +248,9 @@ impl Shared {
         let bytes = bytes.ok_or_else(|| damaged(info.height, "its body is missing"))?;
         let body = Body::decode(&bytes).map_err(|e| damaged(info.height, e))?;
         let batch = self.batch(info.height, body.header)?;
-        let mut parser = Parser::new();
-        (0u32..)
-            .zip(body.records())
-            .filter(|(p, _)| range.contains(&(info.first_record + u64::from(*p))))
-            .map(|(position, bytes)| self.open(info, &batch, &mut parser, position, bytes))
-            .collect()
+        let wanted = |p: u32| range.contains(&(info.first_record + u64::from(p)));
+        let records: Vec<(u32, &[u8])> = (0u32..).zip(body.records()).filter(|(p, _)| wanted(*p)).collect();
+        self.open(info, &batch, &mut Parser::new(), &records)
     }
 
     /// Opens single records of one block.
@@ -268,38 +265,50 @@ impl Shared {
                 batch = Some(self.batch(info.height, &stored.header)?);
             }
             if let Some(batch) = &batch {
-                out.push(self.open(info, batch, &mut parser, stored.position, &stored.record)?);
+                out.extend(self.open(info, batch, &mut parser, &[(stored.position, &stored.record)])?);
             }
         }
         Ok(out)
     }
 
+    /// Opens records of one block, given with their positions.
     fn open(
         &self,
         info: &BlockInfo,
         batch: &Batch,
         parser: &mut Parser,
-        position: u32,
-        bytes: &[u8],
-    ) -> Result<AuditRecord, RecordsError> {
-        let index = info.first_record + u64::from(position);
-        let content = match Record::decode(bytes) {
-            Err(e) => return Err(damaged(info.height, e)),
-            Ok(Record::Erased(_)) => match self.order_for(index) {
-                Some(block) => Content::Erased { by_block: Some(block) },
-                None => {
-                    return Err(damaged(
-                        info.height,
-                        format!("record {index} is missing and no order erased it"),
-                    ));
-                }
-            },
-            Ok(_) => BatchOpener::content(&batch.opener, parser, position, bytes),
-        };
-        if let Content::Unreadable { .. } = content {
-            self.check_bytes(info, position, bytes)?;
+        records: &[(u32, &[u8])],
+    ) -> Result<Vec<AuditRecord>, RecordsError> {
+        let index = |position: u32| info.first_record + u64::from(position);
+        let mut erased = Vec::with_capacity(records.len());
+        let mut sealed = Vec::with_capacity(records.len());
+        for (position, bytes) in records {
+            let record = index(*position);
+            erased.push(match Record::decode(bytes) {
+                Err(e) => return Err(damaged(info.height, e)),
+                Ok(Record::Erased(_)) => Some(self.order_for(record).ok_or_else(|| {
+                    damaged(info.height, format!("record {record} is missing and no order erased it"))
+                })?),
+                Ok(_) => None,
+            });
+            if let Some(None) = erased.last() {
+                sealed.push((*position, *bytes));
+            }
         }
-        Ok(batch.meta.record(index, position, content))
+        let mut contents = BatchOpener::contents(&batch.opener, parser, &sealed).into_iter();
+        let mut out = Vec::with_capacity(records.len());
+        for ((position, bytes), erased) in records.iter().zip(erased) {
+            let content = match erased {
+                Some(block) => Content::Erased { by_block: Some(block) },
+                // As many as were sealed.
+                None => contents.next().unwrap_or(Content::NotForYou),
+            };
+            if let Content::Unreadable { .. } = content {
+                self.check_bytes(info, *position, bytes)?;
+            }
+            out.push(batch.meta.record(index(*position), *position, content));
+        }
+        Ok(out)
     }
 
     fn order_for(&self, record: u64) -> Option<u64> {

@@ -2,7 +2,6 @@
 
 use std::ops::Deref;
 
-use pulp::bytemuck;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 

@@ -67,6 +67,11 @@ impl SecretBytes {
         SecretBytes(bytes)
     }
 
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The bytes, to change in place.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.0

@@ -16,6 +16,7 @@ use sealtrail::auditor::record::{AsOf, AuditRecord, BlockStream, Content, Record
 use sealtrail::base::clock::Timestamp;
 use sealtrail::base::hash::Hash;
 use sealtrail::base::secret::Secret;
+use sealtrail::base::secret::SecretBytes;
 use sealtrail::chain::block::Block;
 use sealtrail::chain::checkpoint::Checkpoint;
 use sealtrail::chain::key::SigningKey;
@@ -25,7 +26,6 @@ use sealtrail::chain::replay::State;
 use sealtrail::chain::roster::{Roster, RosterReader};
 use sealtrail::chain::statement::*;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 pub const ORIGIN: &str = "hospital.example/phi-audit";
 pub const EHR: &str = "hospital.example/writers/ehr-gateway";
@@ -182,7 +182,10 @@ pub fn ledger_of(events: &[Value]) -> Hospital {
     b.roster(start, &[("alice", 1, true)]);
     let contents = events
         .iter()
-        .map(|e| Content::Opened { event: Zeroizing::new(e.to_string().into_bytes()), withheld: Vec::new() })
+        .map(|e| Content::Opened {
+            event: SecretBytes::new(e.to_string().into_bytes()),
+            withheld: Vec::new(),
+        })
         .collect();
     b.batch(EHR, plus(start, HOUR), contents);
     b.finish(Vec::new())
@@ -405,7 +408,7 @@ impl Builder {
             while let Some(m) = meant.get_mut(n).filter(|m| m.time < to) {
                 assert!(m.time >= from);
                 (m.index, m.sealed) = (n as u64, to);
-                let event = Zeroizing::new(event(m, n).to_string().into_bytes());
+                let event = SecretBytes::new(event(m, n).to_string().into_bytes());
                 contents.push(match m.state {
                     "opened" => Content::Opened { event, withheld: Vec::new() },
                     "partly" => Content::Opened { event, withheld: vec!["clinical".to_owned()] },

@@ -183,7 +183,7 @@ mod wide {
                 *row = cpu.avx512bw._mm512_shuffle_epi8(pulp::cast(block), big_endian);
             }
             transpose(cpu, &mut words);
-            compress(cpu, &mut state, &words);
+            compress(cpu, &mut state, &mut words);
             if ends || number + 1 == count {
                 for (out, word) in states.iter_mut().zip(state) {
                     *out = pulp::cast(word);
@@ -296,7 +296,7 @@ mod wide {
     /// FIPS 180-4 §6.2.2, in every lane. The names are the standard's; the immediate of a ternary instruction is its truth table:
     /// 0x96 is exclusive or, 0xca Ch, 0xe8 Maj.
     #[inline(always)]
-    fn compress(cpu: V4, state: &mut [__m512i; 8], words: &[__m512i; 16]) {
+    fn compress(cpu: V4, state: &mut [__m512i; 8], w: &mut [__m512i; 16]) {
         let simd = cpu.avx512f;
         macro_rules! add {
             ($one:expr) => { $one };
@@ -313,29 +313,22 @@ mod wide {
             };
         }
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-        let mut w = *words;
-        // Written out, so that neither words nor state ever move between registers: the compiler may leave a loop a loop.
-        macro_rules! round {
-            ($k:expr, $first:expr, $($t:literal)+) => { $(
-                if !$first {
-                    let (x, y) = (w[($t + 1) % 16], w[($t + 14) % 16]);
+        for first in (0..64).step_by(16) {
+            for t in 0..16 {
+                if first > 0 {
+                    let (x, y) = (w[(t + 1) % 16], w[(t + 14) % 16]);
                     let s0 = xor!(rotr!(7, x), rotr!(18, x), simd._mm512_srli_epi32::<3>(x));
                     let s1 = xor!(rotr!(17, y), rotr!(19, y), simd._mm512_srli_epi32::<10>(y));
-                    w[$t] = add!(w[$t], s0, w[($t + 9) % 16], s1);
+                    w[t] = add!(w[t], s0, w[(t + 9) % 16], s1);
                 }
                 let sum1 = xor!(rotr!(6, e), rotr!(11, e), rotr!(25, e));
                 let ch = simd._mm512_ternarylogic_epi32::<0xca>(e, f, g);
-                let t1 = add!(h, simd._mm512_set1_epi32($k[$t] as i32), w[$t], ch, sum1);
+                let t1 = add!(h, simd._mm512_set1_epi32(K[first + t] as i32), w[t], ch, sum1);
                 let sum0 = xor!(rotr!(2, a), rotr!(13, a), rotr!(22, a));
                 let maj = simd._mm512_ternarylogic_epi32::<0xe8>(a, b, c);
                 (h, g, f, e) = (g, f, e, add!(d, t1));
                 (d, c, b, a) = (c, b, a, add!(t1, sum0, maj));
-            )+ };
-        }
-        let [first, later @ ..] = K.as_chunks::<16>().0 else { return };
-        round!(first, true, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-        for k in later {
-            round!(k, false, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+            }
         }
         for (old, new) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
             *old = add!(*old, new);

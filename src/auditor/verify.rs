@@ -154,7 +154,8 @@ pub struct Trust<'a> {
 }
 
 /// Verifies everything `source` has. `progress` is told (blocks done, blocks in all). This thread walks the chain; bodies are hashed by
-/// as many threads as there are cores, which also read them if the source can be read so. What is reported is the first thing wrong, as if one thread did it all in order.
+/// as many threads as there are cores, which also read them if the source can be read so. What is reported is the first thing wrong, as if one
+/// thread did it all in order.
 pub fn verify(
     source: &mut dyn Source,
     trust: &Trust<'_>,

@@ -55,6 +55,33 @@ fn hashes_follow_the_format() {
 }
 
 #[test]
+fn a_body_in_pieces_has_the_same_hashes() {
+    let mut hasher = PieceHasher::default();
+    for (count, tags, size) in
+        [(300, 5, 1000), (1, 0, 1), (700, 1, 100_000), (600, 2, 7777), (90, 3, 1 << 20)]
+    {
+        let records: Vec<_> = (0..count).map(|i| record(i, 100 + i as usize, tags)).collect();
+        let body = body(WRITER, 3, &records);
+        let mut whole = |body: &[u8]| {
+            hasher.start();
+            let mut pending = Vec::new();
+            for piece in body.chunks(size) {
+                pending.extend_from_slice(piece);
+                hasher.absorb(&mut pending)?;
+            }
+            let found = hasher.finish(&mut pending)?;
+            hasher.recycle(found.clone());
+            Ok::<_, BatchError>(found)
+        };
+        assert_eq!(whole(&body).unwrap(), commit(&body).unwrap());
+        // What is begun and not finished leaves nothing behind.
+        assert!(whole(&body[..body.len() - 1]).is_err());
+        assert!(whole(&[&body[..], &[0]].concat()).is_err());
+        assert_eq!(whole(&body).unwrap(), commit(&body).unwrap());
+    }
+}
+
+#[test]
 fn roots_are_those_of_rfc_6962_and_of_the_library() {
     for size in (0..=130).chain([255, 256, 257, 1000, 4096, 4097]) {
         let leaves = leaves(size);

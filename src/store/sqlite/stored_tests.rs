@@ -41,6 +41,14 @@ proptest! {
         prop_assert_eq!(stored.len() + spared, body.len());
         stored.resize(stored.len() + zeros, 0);
         prop_assert_eq!(&unpack(&stored, &leaves).unwrap(), &body);
+        for size in [1, 5, 64, stored.len()] {
+            let (mut out, mut unpacker) = (Vec::new(), Unpacker::new(&leaves));
+            for chunk in stored.chunks(size) {
+                unpacker.push(chunk, &mut out).unwrap();
+            }
+            prop_assert!(unpacker.is_whole());
+            prop_assert_eq!(&out, &body);
+        }
         let front = &stored[..Body::front_len(header.len(), records.len())];
         for (n, record) in records.iter().enumerate() {
             let place = locate(front, n).unwrap();
@@ -62,7 +70,12 @@ proptest! {
     fn any_bytes_unpack_or_do_not(bytes in proptest::collection::vec(any::<u8>(), 0..300), count in 0u32..30) {
         let front = [&BODY_MAGIC[..], &2u32.to_be_bytes(), b"hh", &count.to_be_bytes(), &bytes].concat();
         for bytes in [&bytes, &front] {
-            let _ = unpack(bytes, &[7; 10 * LEAF_INPUTS_LEN]);
+            let unpacked = unpack(bytes, &[7; 10 * LEAF_INPUTS_LEN]);
+            for size in [1, 40, 1000] {
+                let (mut out, mut unpacker) = (Vec::new(), Unpacker::new(&[7; 10 * LEAF_INPUTS_LEN]));
+                let whole = bytes.chunks(size).all(|c| unpacker.push(c, &mut out).is_ok()) && unpacker.is_whole();
+                prop_assert_eq!(unpacked.as_ref().ok(), whole.then_some(&out));
+            }
             let _ = locate(bytes, 3);
         }
     }

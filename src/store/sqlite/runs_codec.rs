@@ -4,15 +4,19 @@
 //! checked and coded by itself, so that a look-up reads few kilobytes, and so that taking an entry out means coding one cell
 //! anew, which then never needs more room than before:
 //!
-//!     chunk = 16 × cell[1021] ‖ 8 zero bytes
-//!     cell  = u32(checksum) ‖ u16(number of entries) ‖ entries ‖ zero bytes
+//! ```text
+//! chunk = 16 × cell[1021] ‖ 8 zero bytes
+//! cell  = u32(checksum) ‖ u16(number of entries) ‖ entries ‖ zero bytes
+//! ```
 //!
 //! Entries ascend by key, then record. Records are numbers within the run, in `width` bytes. Keys are differences to the key
 //! before, the first to 0. Ciphertext entries stand one by one, tags in groups of one key:
 //!
-//!     ciphertext = varint(key difference) ‖ record[width]
-//!     group      = u8(32-fold number of records, or 31 and a u16 follows; + bytes of the key difference − 1)
-//!                  ‖ key difference ‖ first record[width] ‖ varint(difference to the record before) for each further one
+//! ```text
+//! ciphertext = varint(key difference) ‖ record[width]
+//! group      = u8(32-fold number of records, or 31 and a u16 follows; + bytes of the key difference − 1)
+//!              ‖ key difference ‖ first record[width] ‖ varint(difference to the record before) for each further one
+//! ```
 
 use super::schema::ROW_BYTES;
 

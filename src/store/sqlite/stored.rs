@@ -1,6 +1,8 @@
 //! A batch body as it is kept: without what the leaf inputs, which are kept beside it for ever, say already.
 //!
-//!     stored = front ‖ n × stored record,    front = that of the body, with the form of each record in its length's top bits
+//! ```text
+//! stored = front ‖ n × stored record,    front = that of the body, with the form of each record in its length's top bits
+//! ```
 //!
 //! The form says what of the record is there: all of it; all but the disclosure root of a sealed one; or nothing, of one that was
 //! erased. Lengths are those of the whole records, so that a body is put together again byte for byte.

@@ -1,5 +1,6 @@
-//! Work on some items by all cores at once.
+//! Work on some items by all cores at once, and no more of it at a time than there are cores.
 
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use super::limits::{MAX_PART_THREADS, MIN_PART_ITEMS};
@@ -20,6 +21,41 @@ pub fn in_parts<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) 
         }
         all
     })
+}
+
+/// As many places as there are cores, for threads that would otherwise crowd out those who take their results.
+#[derive(Debug)]
+pub struct Places {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A place, free again when dropped.
+#[derive(Debug)]
+pub struct Place<'p>(&'p Places);
+
+impl Default for Places {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Places { free: Mutex::new(cores), freed: Condvar::new() }
+    }
+}
+
+impl Places {
+    /// Waits for a place. Not to be called on an async thread.
+    pub fn take(&self) -> Place<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |n| *n == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Place(self)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::base::limits::{DRAFT_BYTES, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
+use crate::base::threads::Places;
 use crate::event::error::EventError;
 use crate::ledger::{Ledger, LedgerError};
 use crate::seal::sealer::SealError;
@@ -126,6 +127,7 @@ pub struct Gateway {
     queued: Arc<Queued>,
     plan: Shown,
     sections: usize,
+    drafting: Arc<Places>,
 }
 
 impl Gateway {
@@ -142,7 +144,7 @@ impl Gateway {
         let plan = Arc::new(RwLock::new(None));
         let worker = Worker::new(ledger, writer, queued.clone(), plan.clone(), heartbeat);
         let thread = std::thread::Builder::new().name("gateway".into()).spawn(move || worker.run(&intake))?;
-        Ok((Gateway { intake: queue, queued, plan, sections }, thread))
+        Ok((Gateway { intake: queue, queued, plan, sections, drafting: Arc::default() }, thread))
     }
 
     /// How applications' events are drafted at the moment; `None` before the first of them.
@@ -163,8 +165,10 @@ impl Gateway {
     }
 
     /// Prepares an application's events, for [`Gateway::log`] with [`Purpose::Events`], on the caller's thread as far as that
-    /// can be done before they have a place in a batch.
+    /// can be done before they have a place in a batch. As many threads as there are cores do so at a time: more would only take
+    /// the gateway's own thread its share. Not to be called on an async thread.
     pub fn prepare(&self, events: impl ExactSizeIterator<Item = Bytes>) -> Result<Events, IntakeError> {
+        let _place = self.drafting.take();
         match self.plan() {
             Some(plan) => Ok(Events::Drafted(plan.draft(events)?)),
             None => Ok(Events::Plain(events.collect())),

@@ -13,7 +13,7 @@ use super::super::http::{Connection, get};
 
 const ROW: Row = Row::Proof;
 /// Proofs fetched in one run.
-const PROOFS: u64 = 2000;
+const PROOFS: u64 = 20_000;
 const QUICK_PROOFS: u64 = 100;
 
 /// Seconds of each request.

@@ -11,7 +11,7 @@ use crate::chain::merkle;
 use crate::chain::proof::record_id;
 use crate::chain::roster::Roster;
 use crate::chain::statement::{GrantStatement, Statement};
-use crate::ledger::{epoch_rows, sequence_of, tile_key};
+use crate::ledger::{epoch_rows, nodes_row, sequence_of, tile_key};
 use crate::store::{Head, NewBlock};
 
 use super::super::batch_check::{Batch, BatchFault};
@@ -269,6 +269,7 @@ impl<'a> Download<'a> {
             let CheckedBatch { commitment, body, .. } = checked;
             let epochs = epoch_rows(self.vault.store(), &derived, new.height, &commitment.header);
             derived.extend(epochs.map_err(|e| self.vault.damaged(e))?);
+            derived.extend(nodes_row(new.height, commitment.leaf_inputs.len(), &commitment.nodes));
             new.leaf_inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
             commitment.leaf_inputs.iter().for_each(|l| new.leaf_inputs.extend_from_slice(&l.to_bytes()));
             new.tags = commitment.tags;
@@ -276,8 +277,6 @@ impl<'a> Download<'a> {
         }
         let store = self.vault.store();
         store.append(expected, &group.blocks, &derived, &group.head).map_err(VaultError::Store)?;
-        // Index upkeep; without it everything works, slower.
-        let _ = store.maintain(std::time::Duration::from_millis(50));
         Ok(())
     }
 

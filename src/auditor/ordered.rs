@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::limits::{MAX_ORDERED_BYTES, MAX_ORDERED_JOBS, MAX_WORK_THREADS};
+use crate::base::threads;
 
 type Job<J, R> = (J, SyncSender<R>);
 
@@ -21,7 +22,7 @@ pub struct Ordered<'w, J, R> {
 
 /// How many threads are worth having here.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORK_THREADS)
+    threads::cores(MAX_WORK_THREADS)
 }
 
 /// Runs `with` while some threads do `work`. They end when it returns, whatever is still under way.

@@ -5,11 +5,15 @@ use std::thread;
 
 use super::limits::{MAX_PART_THREADS, MIN_PART_ITEMS};
 
+/// The cores of this machine, but at most `most`.
+pub fn cores(most: usize) -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(most)
+}
+
 /// Cuts `items` into one part a core, works on the parts at the same time and gives what came of each, in order. Few items are
 /// one part, on the caller's thread: at least [`MIN_PART_ITEMS`] are worth a thread, and there are at most [`MAX_PART_THREADS`].
 pub fn in_parts<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_PART_THREADS);
-    let parts = cores.min(items.len() / MIN_PART_ITEMS).max(1);
+    let parts = cores(MAX_PART_THREADS).min(items.len() / MIN_PART_ITEMS).max(1);
     let mut rest = items.chunks(items.len().div_ceil(parts).max(1));
     let Some(own) = rest.next() else { return vec![work(items)] };
     thread::scope(|scope| {
@@ -36,8 +40,7 @@ pub struct Place<'p>(&'p Places);
 
 impl Default for Places {
     fn default() -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        Places { free: Mutex::new(cores), freed: Condvar::new() }
+        Places { free: Mutex::new(cores(usize::MAX)), freed: Condvar::new() }
     }
 }
 

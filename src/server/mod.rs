@@ -34,6 +34,7 @@ use crate::api::route;
 use crate::base::hash::Hash;
 use crate::base::limits::*;
 use crate::base::random::RandomError;
+use crate::base::threads::cores;
 use crate::ledger::Ledger;
 use crate::writer::Writer;
 
@@ -129,7 +130,7 @@ impl Server {
             ingest_tokens: options.ingest_tokens,
             counters: Counters::default(),
             body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
-            drafting: Semaphore::new(std::thread::available_parallelism().map_or(1, |n| n.get())),
+            drafting: Semaphore::new(cores(usize::MAX)),
             searches: Turns::new(MAX_CONCURRENT_SEARCHES, MAX_WAITING_SEARCHES, SEARCH_WAIT),
         });
         Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new(), gateway: thread })

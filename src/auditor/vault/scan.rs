@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 
 use crate::base::batch::Body;
-use crate::base::limits::MAX_BULK_BYTES;
+use crate::base::limits::{MAX_BULK_BYTES, MAX_WORK_THREADS};
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
+use crate::base::threads::cores;
 use crate::base::{batch::Header, clock::Timestamp};
 use crate::chain::authority::ErasureStatement;
 use crate::chain::batch::leaf_inputs_of;
@@ -26,8 +27,6 @@ use super::opened::Kept;
 
 /// Blocks opened and not yet given out. With blocks of 4,096 records of 1.1 KB each takes some 12 MB.
 const BLOCKS_AHEAD: usize = 3;
-/// Most threads that open blocks.
-const MAX_THREADS: usize = 8;
 /// Block texts read at once.
 const TEXTS_AT_ONCE: usize = 256;
 
@@ -348,7 +347,7 @@ struct Job {
 
 impl Scan {
     fn start(shared: Arc<Shared>, range: Range<u64>) -> Scan {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let threads = cores(MAX_WORK_THREADS);
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(std::sync::Mutex::new(queue));
         let mut started = 0;

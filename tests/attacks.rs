@@ -45,6 +45,18 @@ fn fixed_secret(n: u8) -> SearchSecret {
     SearchSecret::from_secret(sealtrail::base::secret::Secret::fill(|b: &mut [u8; 32]| b.fill(n)))
 }
 
+/// A writer of this policy, whose search secret is always the same.
+fn writer_with(policy: Policy) -> Writer {
+    let options = WriterOptions {
+        key: signer("test.example/writer"),
+        ledger: ORIGIN.into(),
+        policy,
+        retain_years: 6,
+        search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
+    };
+    Writer::new(options, Head::default()).unwrap()
+}
+
 fn trust(key: &sealtrail::chain::key::VerifierKey) -> Trust<'_> {
     Trust { ledger: key, admin: None, known: None }
 }
@@ -273,17 +285,7 @@ fn a_reader_of_the_access_log_cannot_test_tags_of_events() {
     let mut policy = Policy::default();
     policy.sections[0].readers = ReaderChoice::Named(vec!["doctor".into()]);
     policy.access_log = ReaderChoice::Named(vec!["watcher".into()]);
-    let mut writer = Writer::new(
-        WriterOptions {
-            key: signer("test.example/writer"),
-            ledger: ORIGIN.into(),
-            policy,
-            retain_years: 6,
-            search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
-        },
-        Head::default(),
-    )
-    .unwrap();
+    let mut writer = writer_with(policy);
     let mut seal =
         |purpose, event: &str| writer.seal_events(purpose, &roster, &[event], Timestamp::now()).unwrap().body;
     let event = seal(Purpose::Events, r#"{"actor":{"user_id":"dr-smith"},"resource":{"id":"Patient/4711"}}"#);
@@ -309,17 +311,7 @@ fn a_reader_of_the_access_log_cannot_test_tags_of_events() {
 #[test]
 fn a_later_reader_cannot_test_earlier_tags() {
     let (alice, late) = (identity(), identity());
-    let mut writer = Writer::new(
-        WriterOptions {
-            key: signer("test.example/writer"),
-            ledger: ORIGIN.into(),
-            policy: Policy::default(),
-            retain_years: 6,
-            search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
-        },
-        Head::default(),
-    )
-    .unwrap();
+    let mut writer = writer_with(Policy::default());
     let mut seal = |roster: &[RosterReader], event: &str| {
         writer.seal_events(Purpose::Events, roster, &[event], Timestamp::now()).unwrap().body.to_vec()
     };
@@ -407,17 +399,7 @@ fn a_removed_reader_gets_nothing_that_was_only_drafted() {
         policy
     };
     for policy in [sections(1), sections(2)] {
-        let mut writer = Writer::new(
-            WriterOptions {
-                key: signer("test.example/writer"),
-                ledger: ORIGIN.into(),
-                policy,
-                retain_years: 6,
-                search: Box::new(|month| Ok((month.to_owned(), fixed_secret(7)))),
-            },
-            Head::default(),
-        )
-        .unwrap();
+        let mut writer = writer_with(policy);
         let now = Timestamp::now();
         let old = writer.plan(Purpose::Events, &both, now).unwrap();
         assert!(Arc::ptr_eq(&old, &writer.plan(Purpose::Events, &both, now).unwrap()), "nothing has changed");

@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
     name = "bench",
     after_help = "Examples:\n  \
         cargo run --release --example bench -- --quick                             every row, small, in under a minute\n  \
-        cargo run --release --example bench -- http rows append --records 20000000 the large comparison (about 60 GB free)\n  \
+        cargo run --release --example bench -- http rows append --records 20000000 the large comparison (about 30 GB free)\n  \
         cargo run --release --example bench -- http --records 20000000 --dir /data/bench --keep\n  \
         cargo run --release --example bench -- proof search verify open restart --dir /data/bench --keep\n\
         The last two: --keep leaves the grown ledger in DIR, and later runs use it."

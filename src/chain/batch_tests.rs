@@ -4,6 +4,8 @@
 use proptest::prelude::*;
 
 use super::super::replay::Head;
+use super::super::roster::Roster;
+use super::super::statement::RecordsStatement;
 use super::super::testing::*;
 use super::*;
 use crate::base::batch::BatchSection;

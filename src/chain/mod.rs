@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod batch;
+mod batch_rules;
 pub mod block;
 pub mod checkpoint;
 pub mod grant;

@@ -12,6 +12,7 @@ use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
 use super::index::IndexStep;
+use super::log::LogKeeper;
 use super::open::{BUSY_TIMEOUT, beside, writer};
 use super::stored;
 
@@ -24,6 +25,8 @@ const SCRUB_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct Writer {
+    // Before the connection: its own is closed first.
+    log: LogKeeper,
     path: PathBuf,
     origin: String,
     /// `None` after a commit in doubt, until it is settled.
@@ -43,8 +46,14 @@ pub(super) struct Append<'a> {
 }
 
 impl Writer {
-    pub(super) fn new(path: PathBuf, origin: String, conn: Connection) -> Writer {
-        Writer { path, origin, conn: Mutex::new(Some(conn)), in_doubt: AtomicBool::new(false) }
+    pub(super) fn new(
+        path: PathBuf,
+        origin: String,
+        mut conn: Connection,
+    ) -> Result<Writer, rusqlite::Error> {
+        let log = LogKeeper::new(path.clone());
+        log.watch(&mut conn)?;
+        Ok(Writer { log, path, origin, conn: Mutex::new(Some(conn)), in_doubt: AtomicBool::new(false) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
@@ -115,8 +124,9 @@ impl Writer {
     fn connection<'a>(&self, slot: &'a mut Option<Connection>) -> Result<&'a Connection, StoreError> {
         if slot.is_none() {
             let uncertain = |why| StoreError::Uncertain { place: self.path.display().to_string(), why };
-            let conn = writer(&self.path, &self.origin, false).map_err(|e| uncertain(e.to_string()))?;
-            empty_log(&conn).map_err(|e| uncertain(e.to_string()))?;
+            let mut conn = writer(&self.path, &self.origin, false).map_err(|e| uncertain(e.to_string()))?;
+            self.log.watch(&mut conn).map_err(|e| uncertain(e.to_string()))?;
+            self.empty_log(&conn).map_err(|e| uncertain(e.to_string()))?;
             self.in_doubt.store(false, Ordering::Release);
             *slot = Some(conn);
         }
@@ -135,6 +145,7 @@ impl Writer {
             .map_err(|e| Failed::Before(self.fault(&e)))?;
         let out = f(&tx).map_err(Failed::Before)?;
         tx.commit().map_err(Failed::Commit)?;
+        self.log.committed(conn);
         Ok(out)
     }
 
@@ -160,7 +171,7 @@ impl Writer {
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         let mut guard = self.lock();
         let conn = self.connection(&mut guard)?;
-        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(|e| self.fault(&e))
+        self.log.copy(conn).map_err(|e| self.fault(&e))
     }
 
     /// Copies the log into the database and cuts it to nothing: what it held of older states is gone.
@@ -169,7 +180,7 @@ impl Writer {
         let conn = self.connection(&mut guard)?;
         // Appends wait for this: rather try again than wait long for a reader.
         conn.busy_timeout(SCRUB_TIMEOUT).map_err(|e| self.fault(&e))?;
-        let emptied = empty_log(conn);
+        let emptied = self.empty_log(conn);
         conn.busy_timeout(BUSY_TIMEOUT).map_err(|e| self.fault(&e))?;
         emptied.map_err(|e| self.fault(&e))
     }
@@ -177,7 +188,20 @@ impl Writer {
     /// Keeps the log from growing for ever. What was appended is durable: an error here is none of it.
     fn bound_log(&self, conn: &Connection) {
         if self.log_bytes() > WAL_MAX_BYTES {
-            let _ = empty_log(conn);
+            let _ = self.empty_log(conn);
+        }
+    }
+
+    /// Copies the whole log into the database and cuts it to nothing, waiting for readers to let go of it.
+    fn empty_log(&self, conn: &Connection) -> Result<(), rusqlite::Error> {
+        let _only = self.log.exclude();
+        let busy: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
+        match busy {
+            false => Ok(()),
+            true => Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+                Some("readers hold the write-ahead log".to_owned()),
+            )),
         }
     }
 
@@ -200,18 +224,6 @@ enum Failed {
     Before(StoreError),
     /// In its commit.
     Commit(rusqlite::Error),
-}
-
-/// Copies the whole log into the database and cuts it to nothing, waiting for readers to let go of it.
-fn empty_log(conn: &Connection) -> Result<(), rusqlite::Error> {
-    let busy: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
-    match busy {
-        false => Ok(()),
-        true => Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-            Some("readers hold the write-ahead log".to_owned()),
-        )),
-    }
 }
 
 /// The stored head.

@@ -67,6 +67,8 @@ pub const MAX_PATH_HASHES: usize = 64;
 /// Records from which on the nodes of a block's tree are stored with it. Below, hashing all leaves for a proof takes some 75 µs,
 /// and the rows would cost small blocks more than they save.
 pub const MIN_STORED_NODES_RECORDS: usize = 257;
+/// Search epochs that the write cycle knows to be noted: those of as many writers that send batches in turn.
+pub const MAX_EPOCHS_AT_HAND: usize = 256;
 /// Most tiles of the log that are kept at hand for proofs, 16 KB each.
 pub const MAX_TILES_AT_HAND: usize = 256;
 /// Most blocks whose tree nodes are kept at hand for proofs, at most 40 KB each.

@@ -58,6 +58,21 @@ pub struct State {
     pub(super) holds: Arc<BTreeMap<String, Hold>>,
 }
 
+/// A statement that was found fit to come next, and after what. [`State::check`] makes it, [`State::append`] takes it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    note: Note,
+    statement: Statement,
+    after: (u64, Hash),
+}
+
+impl Checked {
+    /// What it says.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+}
+
 impl State {
     /// The state before block 0 of the ledger with that origin.
     pub fn new(origin: &str) -> State {
@@ -244,35 +259,67 @@ impl State {
         Err(ChainError::BeyondLedger { last: range.last, records: self.next_record })
     }
 
-    /// The block that carries `statement` next, at `now` or at its predecessor's time if the clock went
-    /// back. Checks nothing: [`State::apply`] does.
+    /// When a block made at `now` says it was committed: at its predecessor's time if the clock went back.
+    pub fn committed_at(&self, now: Timestamp) -> Timestamp {
+        self.last_committed.map_or(now, |last| last.max(now))
+    }
+
+    /// The block that carries `statement` next, at [`State::committed_at`]. Checks nothing: [`State::apply`] does.
     pub fn next_block(&self, statement: Note, now: Timestamp) -> Block {
         Block {
             height: self.height,
             previous: self.block_hash,
-            committed: self.last_committed.map_or(now, |last| last.max(now)),
+            committed: self.committed_at(now),
             first_record: self.next_record,
             statement,
         }
     }
 
+    /// [`State::check_statement`], for [`State::append`]: so that a signature is verified once.
+    pub fn check(&self, note: &Note) -> Result<Checked, ChainError> {
+        let statement = self.check_statement(note)?;
+        Ok(Checked { note: note.clone(), statement, after: (self.height, self.block_hash) })
+    }
+
+    /// Makes the next block of a statement that was checked, and takes it in. Gives its text too. An error leaves the state as
+    /// it was; a statement that was checked against another state is one.
+    pub fn append(
+        &mut self,
+        checked: Checked,
+        now: Timestamp,
+    ) -> Result<(Block, String, Statement), ChainError> {
+        let Checked { note, statement, after: (height, hash) } = checked;
+        if (height, hash) != (self.height, self.block_hash) {
+            return Err(ChainError::PreviousBlock { expected: self.block_hash, found: hash });
+        }
+        let block = self.next_block(note, now);
+        let text = block.to_string();
+        self.check_place(&block, text.len()).map_err(|e| at(&block, e))?;
+        self.advance(&block, &text, &statement)?;
+        Ok((block, text, statement))
+    }
+
     /// Takes the next block in. Everything is checked first: an error leaves the state as it was.
     pub fn apply(&mut self, block: &Block) -> Result<Statement, ChainError> {
         let text = block.to_string();
-        let at = |source| ChainError::AtBlock { height: block.height, source: Box::new(source) };
-        self.check_place(block, text.len()).map_err(at)?;
-        let statement = self.check_statement(&block.statement).map_err(at)?;
+        self.check_place(block, text.len()).map_err(|e| at(block, e))?;
+        let statement = self.check_statement(&block.statement).map_err(|e| at(block, e))?;
+        self.advance(block, &text, &statement)?;
+        Ok(statement)
+    }
+
+    fn advance(&mut self, block: &Block, text: &str, statement: &Statement) -> Result<(), ChainError> {
         // Numbers that do not fit refuse the block before anything has changed.
         let next_record = self.next_record.checked_add(statement.record_count());
         let next_sequence = statement.sequence().checked_add(1);
         let (Some(next_record), Some(next_sequence), Some(height)) =
             (next_record, next_sequence, self.height.checked_add(1))
         else {
-            return Err(at(ChainError::Exhausted));
+            return Err(at(block, ChainError::Exhausted));
         };
 
         let head = Head { next_sequence, previous: statement_hash(&block.statement.text) };
-        match &statement {
+        match statement {
             Statement::Records(_) | Statement::Heartbeat(_) => {
                 self.writers.insert(block.statement.signer_name().to_owned(), head);
             }
@@ -298,9 +345,9 @@ impl State {
         }
         self.next_record = next_record;
         self.height = height;
-        self.block_hash = Block::hash_text(&text);
+        self.block_hash = Block::hash_text(text);
         self.last_committed = Some(block.committed);
-        Ok(statement)
+        Ok(())
     }
 
     /// `docs/FORMAT.md` §8: the head of the block.
@@ -322,6 +369,10 @@ impl State {
         }
         Ok(())
     }
+}
+
+fn at(block: &Block, source: ChainError) -> ChainError {
+    ChainError::AtBlock { height: block.height, source: Box::new(source) }
 }
 
 /// Every signature line must be by one of `keys`, verify, and be the only one of its key. Returns how many

@@ -280,6 +280,32 @@ fn blocks_out_of_place_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn what_was_checked_goes_where_it_was_checked_for() {
+    let l = Ledger::sample();
+    let mut state = l.state().clone();
+    let next = |s: &State| signed(heartbeat(s.writer(WRITER)), &[WRITER]);
+    let (note, now) = (next(&state), l.blocks[3].committed);
+    let checked = state.check(&note).unwrap();
+    assert_eq!(checked.statement().to_text(), note.text);
+    // The same block and the same state as by hand.
+    let mut by_hand = state.clone();
+    let block = by_hand.next_block(note, now);
+    by_hand.apply(&block).unwrap();
+    let (made, text, _) = state.append(checked.clone(), now).unwrap();
+    assert_eq!((&made, text), (&block, block.to_string()));
+    assert_eq!(state, by_hand);
+    // Neither a second time nor after another block: what it was checked against is no more.
+    let again = ChainError::PreviousBlock { expected: state.block_hash(), found: l.state().block_hash() };
+    assert_eq!(state.append(checked, now).unwrap_err(), again);
+    let early = state.check(&next(&state)).unwrap();
+    let other = state.next_block(next(&state), now);
+    state.apply(&other).unwrap();
+    assert!(matches!(state.append(early, now), Err(ChainError::PreviousBlock { .. })));
+    // One that cannot be checked cannot be made.
+    assert!(state.check(&signed(heartbeat(state.writer(WRITER)), &[ADMIN])).is_err());
+}
+
+#[test]
 fn a_clock_that_goes_back_does_not_stop_the_ledger() {
     let l = Ledger::sample();
     let note = signed(heartbeat(l.state().writer(WRITER)), &[WRITER]);

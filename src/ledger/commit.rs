@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::base::clock::{self, Timestamp};
 use crate::base::hash::Hash;
-use crate::base::limits::{MAX_CYCLE_BLOCKS, MAX_CYCLE_BYTES};
+use crate::base::limits::{MAX_CYCLE_BLOCKS, MAX_CYCLE_BYTES, MAX_EPOCHS_AT_HAND};
 use crate::base::record::LEAF_INPUTS_LEN;
 use crate::chain::batch;
 use crate::chain::block::Block;
@@ -29,8 +29,9 @@ use crate::store::{Head, NewBlock, Store, StoreError};
 
 use super::erase::{Erasures, Order, Step, done_value};
 use super::prove::nodes_row;
+use super::recent::Recent;
 use super::recover::{recover, seal_state, tile_key};
-use super::search::epoch_rows;
+use super::search::{epoch_of, epoch_rows};
 use super::{Guard, Job, LedgerError, Payload, Receipt, Shared, Submission, View};
 
 /// How long nothing must come before the store is tidied up: an append that comes meanwhile has to wait.
@@ -53,6 +54,8 @@ pub(super) struct Committer {
     /// Something was appended since the store was last tidied up.
     untidy: bool,
     erasures: Erasures,
+    /// Search epochs that are noted in the store: one that goes on need not be looked up with every batch.
+    epochs: Recent<Hash, ()>,
 }
 
 /// One cycle under construction, on copies of state and log that are kept only if it becomes durable.
@@ -64,6 +67,8 @@ struct Cycle {
     /// Hash of the signed note and receipt of what this cycle holds, for a repetition inside the same cycle.
     held: HashMap<(String, u64), (Hash, Receipt)>,
     orders: Vec<Order>,
+    /// Search epochs of its batches.
+    epochs: Vec<Hash>,
     answers: Vec<(Answer, Receipt)>,
 }
 
@@ -77,7 +82,8 @@ impl Committer {
         shared: Arc<Shared>,
     ) -> Self {
         let erasures = Erasures::default();
-        Committer { store, key, guard, state, log, shared, reread: false, untidy: true, erasures }
+        let epochs = Recent::new(MAX_EPOCHS_AT_HAND);
+        Committer { store, key, guard, state, log, shared, reread: false, untidy: true, erasures, epochs }
     }
 
     /// After a crash between transaction and guard the guard is one step behind: bring it level.
@@ -229,6 +235,7 @@ impl Committer {
             derived: Vec::new(),
             held: HashMap::new(),
             orders: Vec::new(),
+            epochs: Vec::new(),
             answers: Vec::new(),
         };
         for Job { submission, retention, answer } in jobs {
@@ -249,18 +256,18 @@ impl Committer {
 
     /// Checks one submission against the chain as it will be after those before it, and adds its block.
     fn add(
-        &self,
+        &mut self,
         cycle: &mut Cycle,
         submission: Submission,
         retention: &Retention,
     ) -> Result<Receipt, LedgerError> {
         let Submission { note, body } = submission;
-        let statement = match cycle.state.check_statement(&note) {
-            Ok(s) => s,
+        let checked = match cycle.state.check(&note) {
+            Ok(c) => c,
             Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
         };
-        let mut derived = Vec::new();
-        let (leaf_inputs, body, tags) = match (&statement, body) {
+        let (mut derived, mut begun) = (Vec::new(), None);
+        let (leaf_inputs, body, tags) = match (checked.statement(), body) {
             (Statement::Records(records), Some(Payload::Batch(body))) => {
                 let (bytes, commitment) = body.into_parts();
                 let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
@@ -270,7 +277,11 @@ impl Committer {
                     inputs.extend_from_slice(&l.to_bytes());
                 }
                 let height = cycle.state.height();
-                derived = epoch_rows(&*self.store, &cycle.derived, height, &commitment.header)?;
+                let epoch = epoch_of(&commitment.header);
+                if self.epochs.get(&epoch).is_none() {
+                    derived = epoch_rows(&*self.store, &cycle.derived, height, &commitment.header)?;
+                    begun = Some(epoch);
+                }
                 derived.extend(nodes_row(height, commitment.leaf_inputs.len(), &commitment.nodes));
                 (inputs, Some(bytes), commitment.tags)
             }
@@ -280,13 +291,12 @@ impl Committer {
             (_, None) => (Vec::new(), None, Vec::new()),
         };
         let note_hash = Hash::of(&[note.to_string().as_bytes()]);
-        let block: Block = cycle.state.next_block(note, Timestamp::now());
-        if let Statement::Erasure(erasure) = &statement {
-            retention.check(erasure, block.committed)?;
+        let now = cycle.state.committed_at(Timestamp::now());
+        if let Statement::Erasure(erasure) = checked.statement() {
+            retention.check(erasure, now)?;
         }
-        let text = block.to_string();
+        let (block, text, statement) = cycle.state.append(checked, now)?;
         let (signer, sequence) = (sequence_of(&statement, &block.statement), statement.sequence());
-        cycle.state.apply(&block)?;
         if let Statement::Erasure(erasure) = &statement {
             cycle.orders.push(Order::new(erasure));
         }
@@ -297,6 +307,7 @@ impl Committer {
             cycle.derived.push((tile_key(id), tile));
         }
         cycle.derived.extend(derived);
+        cycle.epochs.extend(begun);
         cycle.held.insert((signer.clone(), sequence), (note_hash, Receipt { repeated: true, ..receipt }));
         cycle.blocks.push(NewBlock {
             height: block.height,
@@ -324,7 +335,7 @@ impl Committer {
     }
 
     fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
-        let Cycle { state, log, blocks, derived, answers, orders, .. } = cycle;
+        let Cycle { state, log, blocks, derived, answers, orders, epochs, .. } = cycle;
         // Signed now, shown only after the transaction: a signature that fails to become durable never leaves this function.
         let checkpoint =
             Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }
@@ -367,6 +378,7 @@ impl Committer {
             return;
         }
         self.reread = false;
+        epochs.into_iter().for_each(|epoch| self.epochs.put(epoch, ()));
         let counts = (blocks.len() as u64, blocks.iter().map(|b| u64::from(b.records)).sum::<u64>());
         self.state = state.clone();
         self.log = log.clone();
@@ -389,6 +401,7 @@ impl Committer {
     /// Reads the store again with recovery's own code. What it turns out to have kept is then shown, guard first, so that
     /// writers find their place again.
     fn reload(&mut self) -> Result<(), LedgerError> {
+        self.epochs.clear();
         match recover(&*self.store, &self.key.verifier())? {
             Some(r) => {
                 (self.state, self.log) = (r.state.clone(), r.log.clone());

@@ -96,8 +96,8 @@ impl SqliteStore {
     /// a [`LockFile`](super::LockFile) first: SQLite itself would let two servers take turns.
     pub fn open(path: &Path, origin: &str, create: bool) -> Result<SqliteStore, StoreError> {
         let conn = open::writer(path, origin, create)?;
-        let writer = Writer::new(path.to_owned(), origin.to_owned(), conn)
-            .map_err(|e| fault::fault(path, &e))?;
+        let writer =
+            Writer::new(path.to_owned(), origin.to_owned(), conn).map_err(|e| fault::fault(path, &e))?;
         Ok(SqliteStore::new(path, origin.to_owned(), ReadMode::Shared, Some(writer)))
     }
 

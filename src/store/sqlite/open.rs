@@ -41,13 +41,18 @@ pub(super) enum ReadMode {
 
 /// Settings every connection gets. No memory mapping: an I/O error would be a signal, not an error. The
 /// file may come from somebody else: no functions from its schema, and pages are checked when read.
-fn configure(conn: &Connection, cache_kib: i64) -> Result<()> {
+fn configure(conn: &Connection) -> Result<()> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
-    conn.pragma_update(None, "mmap_size", 0)?;
+    conn.pragma_update(None, "mmap_size", 0)
+}
+
+/// Bounds the page cache. SQLite turns the size into a number of pages of the size the file has now, and keeps that number: set
+/// before a new file has got its pages, the cache would be four times as large.
+fn bound_cache(conn: &Connection, cache_kib: i64) -> Result<()> {
     conn.pragma_update(None, "cache_size", -cache_kib)
 }
 
@@ -58,13 +63,14 @@ pub(super) fn writer(path: &Path, origin: &str, create: bool) -> std::result::Re
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
     let mut conn = Connection::open_with_flags(path, flags).map_err(sql)?;
-    configure(&conn, WRITER_CACHE_KIB).map_err(sql)?;
+    configure(&conn).map_err(sql)?;
     if create && schema::is_blank(&conn).map_err(sql)? {
         conn.pragma_update(None, "page_size", PAGE_BYTES as i64).map_err(sql)?;
         enter_wal(&conn, path)?;
         durable(&conn).map_err(sql)?;
         schema::create(&mut conn, origin).map_err(sql)?;
     }
+    bound_cache(&conn, WRITER_CACHE_KIB).map_err(sql)?;
     let found = schema::check(&conn, path)?;
     if found != origin {
         let place = path.display().to_string();
@@ -99,7 +105,8 @@ fn durable(conn: &Connection) -> Result<()> {
 pub(super) fn copier(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    configure(&conn, COPIER_CACHE_KIB)?;
+    configure(&conn)?;
+    bound_cache(&conn, COPIER_CACHE_KIB)?;
     durable(&conn)?;
     Ok(conn)
 }
@@ -142,7 +149,8 @@ pub(super) fn reader(path: &Path, mode: ReadMode) -> Result<Connection> {
             Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)?
         }
     };
-    configure(&conn, READER_CACHE_KIB)?;
+    configure(&conn)?;
+    bound_cache(&conn, READER_CACHE_KIB)?;
     conn.pragma_update(None, "query_only", true)?;
     Ok(conn)
 }
@@ -182,4 +190,31 @@ fn immutable_uri(path: &Path) -> String {
         }
     }
     uri + "?immutable=1"
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_cache_of_a_new_file_is_bounded_as_that_of_an_old_one() {
+        for create in [true, false] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("ledger.db");
+            if !create {
+                drop(writer(&path, "example.org/log", true).unwrap());
+            }
+            let conn = writer(&path, "example.org/log", create).unwrap();
+            let log = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+            let before = log();
+            conn.execute_batch("BEGIN; CREATE TABLE large (data BLOB)").unwrap();
+            for _ in 0..40 {
+                conn.execute("INSERT INTO large VALUES (zeroblob(1048576))", []).unwrap();
+            }
+            // 40 MiB do not fit the cache: some of them went to the log already.
+            assert!(log() > before + 4 * 1024 * 1024, "created now: {create}");
+            conn.execute_batch("ROLLBACK").unwrap();
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::seal::tag::SectionSecret;
 use super::record::Content;
 
 /// Records whose fields are hashed together: as many as there are lanes, so that every level of their trees fills whole lanes.
-const OPENED_TOGETHER: usize = 16;
+pub(super) const OPENED_TOGETHER: usize = 16;
 
 /// Why one record does not open although its place in the chain is right.
 #[derive(Debug, thiserror::Error)]
@@ -150,19 +150,8 @@ impl BatchOpener {
         }
     }
 
-    /// What is inside a record whose place in the chain is right and that is not erased; `opener` is what [`BatchOpener::new`] gave
-    /// for its batch.
-    pub fn content(
-        opener: &Result<BatchOpener, OpenError>,
-        parser: &mut Parser,
-        position: u32,
-        record: &[u8],
-    ) -> Content {
-        let content = Self::contents(opener, parser, &[(position, record)]).pop();
-        content.unwrap_or(Content::NotForYou)
-    }
-
-    /// [`BatchOpener::content`] of records given with their positions, in order; faster than one by one.
+    /// What is inside records whose places in the chain are right and that are not erased, given with their positions, in order;
+    /// `opener` is what [`BatchOpener::new`] gave for their batch. [`OPENED_TOGETHER`] at once are faster than one by one.
     pub fn contents(
         opener: &Result<BatchOpener, OpenError>,
         parser: &mut Parser,

@@ -20,9 +20,9 @@ use crate::event::json::Parser;
 use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 
-use super::batch::{BatchOpener, OpenBatchError};
+use super::batch::{BatchOpener, OPENED_TOGETHER, OpenBatchError};
 use super::granted::Granted;
-use super::record::AuditRecord;
+use super::record::{AuditRecord, Content};
 
 /// Why a record could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +184,7 @@ fn open_sent(
     identities: &[Identity],
     key: &VerifierKey,
 ) -> Result<Vec<Sent>, OpenRecordError> {
-    let mut openers: BTreeMap<u64, Result<BatchOpener, OpenError>> = BTreeMap::new();
+    let mut group: Option<Group> = None;
     let mut verifier = ProofVerifier::new(key);
     let mut parser = Parser::new();
     let mut out = Vec::with_capacity(pairs.len());
@@ -199,13 +199,18 @@ fn open_sent(
             continue;
         }
         let block = place.verified.block_height;
-        let own;
-        let opener = if sent.grants.is_empty() {
-            &*openers.entry(block).or_insert_with(|| BatchOpener::new(identities, &place.header, &[]))
-        } else {
-            own = BatchOpener::new(identities, &place.header, &granted(&sent.grants)?.batch(block));
-            &own
+        let granted = granted(&sent.grants)?;
+        let alone = !sent.grants.is_empty();
+        let here = match group.take_if(|g| g.block != block || g.alone || alone) {
+            Some(mut done) => {
+                done.open(&mut parser, &mut out);
+                group.insert(Group::new(block, identities, &place.header, &granted, alone))
+            }
+            None => {
+                group.get_or_insert_with(|| Group::new(block, identities, &place.header, &granted, alone))
+            }
         };
+        here.waiting.push((out.len(), place.position, bytes));
         let record = AuditRecord {
             index: *index,
             block,
@@ -214,11 +219,46 @@ fn open_sent(
             sealed: place.verified.sealed,
             writer: place.verified.writer.as_str().into(),
             retain_until: place.retain_until.as_str().into(),
-            content: BatchOpener::content(opener, &mut parser, place.position, &bytes),
+            // Until its group is opened.
+            content: Content::NotForYou,
         };
         out.push((Some(record), proof));
+        if here.waiting.len() >= OPENED_TOGETHER {
+            here.open(&mut parser, &mut out);
+        }
+    }
+    if let Some(mut last) = group {
+        last.open(&mut parser, &mut out);
     }
     Ok(out)
+}
+
+/// Records of one batch, opened a few together.
+struct Group {
+    block: u64,
+    opener: Result<BatchOpener, OpenError>,
+    /// Whether what opens it was granted for one record.
+    alone: bool,
+    /// Checked and not opened yet: which of the answers, position in the batch, bytes.
+    waiting: Vec<(usize, u32, Vec<u8>)>,
+}
+
+impl Group {
+    fn new(block: u64, identities: &[Identity], header: &Header, granted: &Granted, alone: bool) -> Group {
+        let opener = BatchOpener::new(identities, header, &granted.batch(block));
+        Group { block, opener, alone, waiting: Vec::new() }
+    }
+
+    /// Opens those that wait, and puts what is inside them into `out`.
+    fn open(&mut self, parser: &mut Parser, out: &mut [Sent]) {
+        let sealed: Vec<(u32, &[u8])> = self.waiting.iter().map(|(_, p, bytes)| (*p, &bytes[..])).collect();
+        let contents = BatchOpener::contents(&self.opener, parser, &sealed);
+        for ((at, _, _), content) in self.waiting.drain(..).zip(contents) {
+            if let Some((Some(record), _)) = out.get_mut(at) {
+                record.content = content;
+            }
+        }
+    }
 }
 
 /// What to say of an erased record: the order, if the server names one that is in the log. That officers signed it the ledger

@@ -20,7 +20,7 @@ use crate::seal::open::OpenError;
 use crate::seal::reader_key::Identity;
 use crate::store::{BlockInfo, SqliteStore, Store};
 
-use super::super::batch::BatchOpener;
+use super::super::batch::{BatchOpener, OPENED_TOGETHER};
 use super::super::granted::Granted;
 use super::super::record::{AsOf, AuditRecord, BlockStream, Content, RecordStream, Records, RecordsError};
 use super::opened::Kept;
@@ -252,19 +252,24 @@ impl Shared {
         self.open(info, &batch, &mut Parser::new(), &records)
     }
 
-    /// Opens single records of one block.
+    /// Opens single records of one block, a few of them in memory at a time.
     fn open_some(&self, info: &BlockInfo, records: &[u64]) -> Result<Vec<AuditRecord>, RecordsError> {
         let mut batch = None;
         let mut parser = Parser::new();
         let mut out = Vec::with_capacity(records.len());
-        for record in records {
-            let stored = self.store.record(*record).map_err(Self::failed)?;
-            let stored = stored.ok_or_else(|| damaged(info.height, "a record is missing"))?;
-            if batch.is_none() {
-                batch = Some(self.batch(info.height, &stored.header)?);
+        for some in records.chunks(OPENED_TOGETHER) {
+            let mut sealed = Vec::with_capacity(some.len());
+            for record in some {
+                let stored = self.store.record(*record).map_err(Self::failed)?;
+                let stored = stored.ok_or_else(|| damaged(info.height, "a record is missing"))?;
+                if batch.is_none() {
+                    batch = Some(self.batch(info.height, &stored.header)?);
+                }
+                sealed.push((stored.position, stored.record));
             }
             if let Some(batch) = &batch {
-                out.extend(self.open(info, batch, &mut parser, &[(stored.position, &stored.record)])?);
+                let sealed: Vec<(u32, &[u8])> = sealed.iter().map(|(p, bytes)| (*p, &bytes[..])).collect();
+                out.extend(self.open(info, batch, &mut parser, &sealed)?);
             }
         }
         Ok(out)

@@ -89,6 +89,11 @@ impl Padded {
     pub(crate) fn digests(&self, out: &mut Vec<Hash>) {
         out.clear();
         out.resize(self.len(), Hash::ZERO);
+        self.digests_into(out);
+    }
+
+    /// [`Padded::digests`] into as many places as there are messages.
+    pub(crate) fn digests_into(&self, out: &mut [Hash]) {
         hash_padded(&self.blocks, &self.ends, out);
     }
 

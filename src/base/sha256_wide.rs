@@ -175,15 +175,14 @@ mod wide {
             let mut words = [simd._mm512_set1_epi32(0); 16];
             let mut ends = false;
             for (row, lane) in words.iter_mut().zip(group.iter_mut()) {
-                let mut block = [0; BLOCK];
                 if number < lane.blocks {
-                    block = lane.message.next_block(number, lane.blocks);
+                    let block = lane.message.next_block(number, lane.blocks);
                     ends |= number + 1 == lane.blocks;
+                    *row = cpu.avx512bw._mm512_shuffle_epi8(pulp::cast(block), big_endian);
                 }
-                *row = cpu.avx512bw._mm512_shuffle_epi8(pulp::cast(block), big_endian);
             }
             transpose(cpu, &mut words);
-            compress(cpu, &mut state, &mut words);
+            compress(cpu, &mut state, words);
             if ends || number + 1 == count {
                 for (out, word) in states.iter_mut().zip(state) {
                     *out = pulp::cast(word);
@@ -215,21 +214,21 @@ mod wide {
         }
     }
 
-    impl Source for Parts<'_> {
-        #[inline(always)]
-        fn next_block(&mut self, number: usize, count: usize) -> [u8; BLOCK] {
-            let [first, rest @ ..] = &mut self.parts;
-            if let Some((whole, later)) = first.split_first_chunk::<BLOCK>() {
-                *first = later;
-                return *whole;
-            }
+    impl Parts<'_> {
+        /// A block of several parts, or with padding.
+        #[inline(never)]
+        fn mixed_block(&mut self, number: usize, count: usize) -> [u8; BLOCK] {
             let mut block = [0; BLOCK];
             let mut at = 0;
-            for part in std::iter::once(first).chain(rest) {
+            for part in &mut self.parts {
                 let (now, later) = part.split_at(part.len().min(BLOCK - at));
                 block[at..at + now.len()].copy_from_slice(now);
                 at += now.len();
                 *part = later;
+            }
+            // The next whole blocks are those of the first part.
+            if let [[], second, third, fourth] = self.parts {
+                self.parts = [second, third, fourth, &[]];
             }
             // Where the message ends, if it ends before this block does.
             if let Some(end) = block.get_mut(self.len.wrapping_sub(number * BLOCK)) {
@@ -239,6 +238,18 @@ mod wide {
                 block[BLOCK - 8..].copy_from_slice(&(8 * self.len as u64).to_be_bytes());
             }
             block
+        }
+    }
+
+    impl Source for Parts<'_> {
+        #[inline(always)]
+        fn next_block(&mut self, number: usize, count: usize) -> [u8; BLOCK] {
+            let [first, ..] = &mut self.parts;
+            if let Some((whole, later)) = first.split_first_chunk::<BLOCK>() {
+                *first = later;
+                return *whole;
+            }
+            self.mixed_block(number, count)
         }
 
         #[inline(never)]
@@ -296,7 +307,7 @@ mod wide {
     /// FIPS 180-4 §6.2.2, in every lane. The names are the standard's; the immediate of a ternary instruction is its truth table:
     /// 0x96 is exclusive or, 0xca Ch, 0xe8 Maj.
     #[inline(always)]
-    fn compress(cpu: V4, state: &mut [__m512i; 8], w: &mut [__m512i; 16]) {
+    fn compress(cpu: V4, state: &mut [__m512i; 8], mut w: [__m512i; 16]) {
         let simd = cpu.avx512f;
         macro_rules! add {
             ($one:expr) => { $one };
@@ -313,22 +324,30 @@ mod wide {
             };
         }
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-        for first in (0..64).step_by(16) {
-            for t in 0..16 {
-                if first > 0 {
-                    let (x, y) = (w[(t + 1) % 16], w[(t + 14) % 16]);
+        // Written out: the compiler leaves a loop a loop, and then every word goes through memory, and waits for it.
+        macro_rules! rounds {
+            ($k:expr, $later:literal, $($t:literal)+) => { $(
+                if $later {
+                    let (x, y) = (w[($t + 1) % 16], w[($t + 14) % 16]);
                     let s0 = xor!(rotr!(7, x), rotr!(18, x), simd._mm512_srli_epi32::<3>(x));
                     let s1 = xor!(rotr!(17, y), rotr!(19, y), simd._mm512_srli_epi32::<10>(y));
-                    w[t] = add!(w[t], s0, w[(t + 9) % 16], s1);
+                    w[$t] = add!(s1, add!(s0, add!(w[$t], w[($t + 9) % 16])));
                 }
-                let sum1 = xor!(rotr!(6, e), rotr!(11, e), rotr!(25, e));
+                // What waits for the round before is added last.
+                let early = add!(h, simd._mm512_set1_epi32($k[$t] as i32), w[$t]);
                 let ch = simd._mm512_ternarylogic_epi32::<0xca>(e, f, g);
-                let t1 = add!(h, simd._mm512_set1_epi32(K[first + t] as i32), w[t], ch, sum1);
+                let sum1 = xor!(rotr!(6, e), rotr!(11, e), rotr!(25, e));
+                let t1 = add!(sum1, add!(ch, early));
                 let sum0 = xor!(rotr!(2, a), rotr!(13, a), rotr!(22, a));
                 let maj = simd._mm512_ternarylogic_epi32::<0xe8>(a, b, c);
                 (h, g, f, e) = (g, f, e, add!(d, t1));
                 (d, c, b, a) = (c, b, a, add!(t1, sum0, maj));
-            }
+            )+ };
+        }
+        let [first, later @ ..] = K.as_chunks::<16>().0 else { return };
+        rounds!(first, false, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        for k in later {
+            rounds!(k, true, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
         }
         for (old, new) in state.iter_mut().zip([a, b, c, d, e, f, g, h]) {
             *old = add!(*old, new);

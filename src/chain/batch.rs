@@ -7,6 +7,7 @@ use super::tree;
 use crate::base::batch::{Body, Header};
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_HEADER_BYTES, MAX_SECTIONS};
+use crate::base::padded::Padded;
 use crate::base::record::{LeafInputs, Outline, TAG_LEN};
 use crate::base::sha256_wide::{Message, hash_each};
 use crate::base::wire::WireError;
@@ -16,8 +17,6 @@ const HEADER_LABEL: &[u8] = b"sealtrail.org/header/v1\n";
 const ENVELOPE_LABEL: &[u8] = b"sealtrail.org/envelope/v1\n";
 const LEAF_PREFIX: &[u8] = b"\0sealtrail.org/leaf/v1\n";
 const TAGS_PREFIX: &[u8] = b"\0sealtrail.org/tags/v1\n";
-/// RFC 6962 §2.1: what an inner node's hash starts with.
-const NODE_PREFIX: &[u8] = &[0x01];
 /// Entries of one tags leaf.
 const TAGS_PER_LEAF: usize = 64;
 /// `tag[8] ‖ u32(position)`.
@@ -198,12 +197,13 @@ fn hash_waiting(waiting: &mut Waiting<'_>, leaf_inputs: &mut [LeafInputs], diges
 /// [`record_leaf`] of many records.
 fn record_leaves(inputs: &[LeafInputs]) -> Vec<Hash> {
     let mut leaves = vec![Hash::ZERO; inputs.len()];
+    let mut messages = Padded::new();
     for (inputs, leaves) in inputs.chunks(TOGETHER).zip(leaves.chunks_mut(TOGETHER)) {
-        let messages: Vec<Message<'_>> = inputs
-            .iter()
-            .map(|l| [LEAF_PREFIX, &l.ciphertext_hash.0[..], &l.envelope_hash.0, &l.disclosure_root.0])
-            .collect();
-        hash_each(&messages, leaves);
+        messages.truncate(0);
+        for l in inputs {
+            messages.push(&[LEAF_PREFIX, &l.ciphertext_hash.0, &l.envelope_hash.0, &l.disclosure_root.0]);
+        }
+        messages.digests_into(leaves);
     }
     leaves
 }
@@ -412,6 +412,7 @@ fn root_of(level: Vec<Hash>) -> Hash {
 /// The nodes `levels` above these, or the root if there are fewer levels. Six levels up are [`tree::nodes`].
 fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
     let mut above = Vec::with_capacity(level.len().div_ceil(2));
+    let mut messages = Padded::new();
     for _ in 0..levels {
         if level.len() <= 1 {
             break;
@@ -420,9 +421,9 @@ fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
         above.clear();
         above.resize(pairs.len(), Hash::ZERO);
         for (pairs, nodes) in pairs.chunks(TOGETHER).zip(above.chunks_mut(TOGETHER)) {
-            let messages: Vec<Message<'_>> =
-                pairs.iter().map(|[left, right]| [NODE_PREFIX, &left.0[..], &right.0, &[]]).collect();
-            hash_each(&messages, nodes);
+            messages.truncate(0);
+            pairs.iter().for_each(|[left, right]| messages.push_node(left, right));
+            messages.digests_into(nodes);
         }
         above.extend(odd);
         std::mem::swap(&mut level, &mut above);

@@ -9,9 +9,9 @@ pub mod facts;
 pub mod grant;
 pub mod granted;
 pub mod open;
-pub mod ordered;
 mod paging;
 pub mod period;
+pub mod pipeline;
 mod plan;
 pub mod record;
 #[cfg(test)]

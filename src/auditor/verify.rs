@@ -15,7 +15,7 @@ use crate::chain::statement::{GrantStatement, Statement};
 
 use super::batch_check::Batch;
 use super::chain_check::{ChainCheck, ChainFault, TextsError, block_texts, signed_checkpoint};
-use super::ordered::{Ordered, ordered};
+use super::pipeline::{Pipeline, pipeline};
 use super::source::{Source, SourceError};
 use super::stored_check::{CheckedBatch, Room, Stored};
 
@@ -166,7 +166,7 @@ pub fn verify(
     let mut chain = ChainCheck::new(trust.ledger, trust.admin, trust.known, &checkpoint)?;
     let mut run = Run { with_bodies: source.has_bodies(), ..Run::default() };
     let room = Room::default();
-    ordered(&|stored: Stored| stored.check(&room), |pipe| {
+    pipeline(&|stored: Stored| stored.check(&room), |pipe| {
         match run.walk(&mut chain, source, pipe, progress) {
             Err(Stop::Earlier(e)) => Err(e),
             // What is still under way stands before the block the walk ended at.
@@ -224,7 +224,7 @@ impl Run {
         &mut self,
         chain: &mut ChainCheck<'_>,
         source: &mut dyn Source,
-        pipe: &mut Ordered<'_, Stored, CheckedBatch>,
+        pipe: &mut Pipeline<'_, Stored, CheckedBatch>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), Stop> {
         let size = chain.size();

@@ -140,11 +140,11 @@ pub const MAX_RESPONSE_BYTES: u64 = 256 * 1024 * 1024;
 /// Most threads that verify or open records at a time.
 pub const MAX_WORK_THREADS: usize = 8;
 /// Most bytes of block bodies a verification has in memory to be hashed, unless one body alone is larger.
-pub const MAX_ORDERED_BYTES: usize = 24 * 1024 * 1024;
+pub const MAX_PIPELINE_BYTES: usize = 24 * 1024 * 1024;
 /// Most tags of a block that is hashed as it is read, with its records let go; one with more is read whole, alone.
 pub const MAX_STREAM_TAGS: usize = 256 * 1024;
 /// Most blocks a verification has under way.
-pub const MAX_ORDERED_JOBS: usize = 64;
+pub const MAX_PIPELINE_JOBS: usize = 64;
 /// Bytes of block bodies an auditor asks a server for at once, as far as it can tell beforehand.
 pub const FETCH_BYTES: usize = 16 * 1024 * 1024;
 /// Most clauses of one search: fields that must all match.

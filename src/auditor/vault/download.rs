@@ -16,7 +16,7 @@ use crate::store::{Head, NewBlock};
 
 use super::super::batch_check::{Batch, BatchFault};
 use super::super::chain_check::{ChainCheck, block_texts};
-use super::super::ordered::{Ordered, ordered};
+use super::super::pipeline::{Pipeline, pipeline};
 use super::super::source::{Source, SourceError};
 use super::sync::{Progress, SyncError, wrong};
 use super::{Vault, VaultError};
@@ -92,7 +92,7 @@ impl Group {
     }
 }
 
-type Pipe<'p> = Ordered<'p, Batch, CheckedBody>;
+type Pipe<'p> = Pipeline<'p, Batch, CheckedBody>;
 
 /// The second pass. While one group of blocks is downloaded, the bodies of the last one are hashed, and it is written.
 pub(super) struct Download<'a> {
@@ -137,7 +137,7 @@ impl<'a> Download<'a> {
         hashes: &[Hash],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<ChainCheck<'a>, SyncError> {
-        ordered(&check, |pipe| self.download(source, hashes, pipe, progress))?;
+        pipeline(&check, |pipe| self.download(source, hashes, pipe, progress))?;
         self.chain.finish()?;
         Ok(self.chain)
     }

@@ -1,17 +1,20 @@
-//! Work spread over the cores, its answers in the order the work was given. What waits is bounded, in pieces and in bytes, so a
-//! ledger of any length is gone through in the same memory.
+//! A pipeline: work spread over the cores, its answers in the order the work was given.
+//!
+//! Bounded is what was given and not taken back, in jobs and in the bytes a job says it takes, for whoever calls
+//! [`Pipeline::make_room`] before each [`Pipeline::push`]; an answer counts as what its job took until it is taken. `push` itself never waits:
+//! a sync, which takes answers back a group of blocks at a time, is bounded by its groups.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
-use crate::base::limits::{MAX_ORDERED_BYTES, MAX_ORDERED_JOBS, MAX_WORK_THREADS};
+use crate::base::limits::{MAX_PIPELINE_BYTES, MAX_PIPELINE_JOBS, MAX_WORK_THREADS};
 use crate::base::threads;
 
 type Job<J, R> = (J, SyncSender<R>);
 
 /// Where jobs are given and their answers taken.
-pub struct Ordered<'w, J, R> {
+pub struct Pipeline<'w, J, R> {
     /// `None` if no thread could be started: then each job is done when it is given.
     jobs: Option<Sender<Job<J, R>>>,
     work: &'w (dyn Fn(J) -> R + Sync),
@@ -21,14 +24,14 @@ pub struct Ordered<'w, J, R> {
 }
 
 /// How many threads are worth having here.
-pub fn cores() -> usize {
+fn cores() -> usize {
     threads::cores(MAX_WORK_THREADS)
 }
 
 /// Runs `with` while some threads do `work`. They end when it returns, whatever is still under way.
-pub fn ordered<J: Send, R: Send, T>(
+pub fn pipeline<J: Send, R: Send, T>(
     work: &(dyn Fn(J) -> R + Sync),
-    with: impl FnOnce(&mut Ordered<'_, J, R>) -> T,
+    with: impl FnOnce(&mut Pipeline<'_, J, R>) -> T,
 ) -> T {
     let (jobs, queue) = channel::<Job<J, R>>();
     let queue = Mutex::new(queue);
@@ -45,15 +48,15 @@ pub fn ordered<J: Send, R: Send, T>(
             |_: &usize| std::thread::Builder::new().name("check".into()).spawn_scoped(scope, run).is_ok();
         let started = (0..cores()).filter(start).count();
         let jobs = (started > 0).then_some(jobs);
-        with(&mut Ordered { jobs, work, waiting: VecDeque::new(), bytes: 0 })
+        with(&mut Pipeline { jobs, work, waiting: VecDeque::new(), bytes: 0 })
     })
 }
 
-impl<J, R> Ordered<'_, J, R> {
+impl<J, R> Pipeline<'_, J, R> {
     /// The oldest answer, if it must be taken before there is room for a job of `bytes`. Call until there is none.
     pub fn make_room(&mut self, bytes: usize) -> Option<R> {
         let room =
-            self.waiting.len() < MAX_ORDERED_JOBS && self.bytes.saturating_add(bytes) <= MAX_ORDERED_BYTES;
+            self.waiting.len() < MAX_PIPELINE_JOBS && self.bytes.saturating_add(bytes) <= MAX_PIPELINE_BYTES;
         if room { None } else { self.oldest() }
     }
 
@@ -87,21 +90,21 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_micros(n * 7919 % 300));
             n * n
         };
-        let taken = ordered(&work, |pipe| {
+        let taken = pipeline(&work, |pipe| {
             let mut taken = Vec::new();
             for n in 0..500 {
-                while let Some(r) = pipe.make_room(MAX_ORDERED_BYTES / 5) {
+                while let Some(r) = pipe.make_room(MAX_PIPELINE_BYTES / 5) {
                     taken.push(r);
                 }
                 assert!(pipe.waiting.len() < 5);
-                pipe.push(n, MAX_ORDERED_BYTES / 5);
+                pipe.push(n, MAX_PIPELINE_BYTES / 5);
             }
             // One that is larger than all the room there is has it to itself.
-            while let Some(r) = pipe.make_room(2 * MAX_ORDERED_BYTES) {
+            while let Some(r) = pipe.make_room(2 * MAX_PIPELINE_BYTES) {
                 taken.push(r);
             }
             assert!(pipe.waiting.is_empty());
-            pipe.push(500, 2 * MAX_ORDERED_BYTES);
+            pipe.push(500, 2 * MAX_PIPELINE_BYTES);
             while let Some(r) = pipe.oldest() {
                 taken.push(r);
             }
@@ -113,7 +116,7 @@ mod tests {
     #[test]
     fn leaving_early_ends_the_threads() {
         let work = |n: usize| n + 1;
-        let first = ordered(&work, |pipe| {
+        let first = pipeline(&work, |pipe| {
             (0..10).for_each(|n| pipe.push(n, 1));
             pipe.oldest()
         });

@@ -11,18 +11,22 @@ use crate::chain::roster::Roster;
 use crate::chain::statement::RecordsStatement;
 
 /// Why a body is not what its writer signed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum BatchFault {
     /// There is none.
+    #[error("the body with its {records} records is missing")]
     Missing {
         /// Records it should hold.
         records: u64,
     },
     /// It cannot be read.
+    #[error("its body is damaged: {0}")]
     Damaged(BatchError),
     /// There is no roster, so nobody may write.
+    #[error("no roster allows its writer")]
     NoRoster,
     /// It can be read, and is not what was signed.
+    #[error("its body is not what the writer signed: {0}")]
     NotSigned(BatchError),
 }
 

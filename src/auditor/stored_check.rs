@@ -174,13 +174,7 @@ fn same_inputs(found: &BatchCommitment, kept: &[[u8; LEAF_INPUTS_LEN]]) -> bool 
 }
 
 fn fault(height: u64, fault: BatchFault) -> VerifyError {
-    let what = match fault {
-        BatchFault::Missing { records } => format!("the body with its {records} records is missing"),
-        BatchFault::Damaged(e) => format!("the stored body is damaged: {e}"),
-        BatchFault::NoRoster => "no roster allows its writer".to_owned(),
-        BatchFault::NotSigned(e) => e.to_string(),
-    };
-    wrong(height, None, what)
+    wrong(height, None, fault.to_string())
 }
 
 /// Which part of a record was changed.

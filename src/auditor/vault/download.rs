@@ -6,7 +6,7 @@ use crate::base::hash::Hash;
 use crate::base::record::LEAF_INPUTS_LEN;
 use crate::chain::authority::RecordRange;
 use crate::chain::batch::BatchCommitment;
-use crate::chain::grant::{self, GrantError};
+use crate::chain::grant;
 use crate::chain::merkle;
 use crate::chain::proof::record_id;
 use crate::chain::roster::Roster;
@@ -16,6 +16,7 @@ use crate::store::{Head, NewBlock};
 
 use super::super::batch_check::{Batch, BatchFault};
 use super::super::chain_check::{ChainCheck, block_texts};
+use super::super::grant_check::{GrantFault, check_slots};
 use super::super::pipeline::{Pipeline, pipeline};
 use super::super::source::{Source, SourceError};
 use super::sync::{Progress, SyncError, wrong};
@@ -25,18 +26,6 @@ use super::{Vault, VaultError};
 const WRITE_BYTES: usize = 4 * 1024 * 1024;
 /// Blocks verified and not yet written.
 const WRITE_BLOCKS: usize = 256;
-
-/// Why a grant's place could not be shown.
-enum PlaceError {
-    Grant(GrantError),
-    Vault(VaultError),
-}
-
-impl From<GrantError> for PlaceError {
-    fn from(e: GrantError) -> PlaceError {
-        PlaceError::Grant(e)
-    }
-}
 
 /// Why a walk ended early.
 enum Stop {
@@ -58,15 +47,7 @@ type CheckedBody = Result<CheckedBatch, SyncError>;
 
 /// The batch must be what its statement signs. Whether what is erased was ordered to be, now or later, [`Download::finish`] says.
 fn check(batch: Batch) -> CheckedBody {
-    let fault = |fault| {
-        let what = match fault {
-            BatchFault::Missing { records } => format!("the body with its {records} records is missing"),
-            BatchFault::Damaged(e) => format!("its body is damaged: {e}"),
-            BatchFault::NoRoster => "no roster allows its writer".to_owned(),
-            BatchFault::NotSigned(e) => format!("its body is not what the writer signed: {e}"),
-        };
-        wrong(batch.height, what)
-    };
+    let fault = |fault: BatchFault| wrong(batch.height, fault);
     let commitment = batch.hash().map_err(fault)?;
     let erased = batch.check(&commitment).map_err(fault)?;
     Ok(CheckedBatch { height: batch.height, commitment, body: batch.body, erased })
@@ -295,31 +276,24 @@ impl<'a> Download<'a> {
     /// The slots must be those the statement names, except for records whose erasure was ordered, now or later, which are not kept,
     /// and for a reader who has left the roster.
     fn check_grant(&self, height: u64, statement: &GrantStatement, body: &mut [u8]) -> Result<(), SyncError> {
-        if body.is_empty() {
-            return Err(wrong(height, "the slots of its grant are missing"));
-        }
-        grant::check(statement, body).map_err(|e| wrong(height, e))?;
-        grant::check_place(statement, body, |at| {
+        let fault = |fault: GrantFault<VaultError>| match fault {
+            GrantFault::Unknown(e) => e.into(),
+            fault => wrong(height, fault),
+        };
+        check_slots(statement, body, |at| {
             let groups = [self.last.as_ref(), Some(&self.group)];
             let new = groups.into_iter().flatten().find_map(|g| g.place(at));
             if new.is_some() {
                 return Ok(new);
             }
-            let known = self.vault.store().block_info(at).map_err(|e| PlaceError::Vault(e.into()))?;
+            let known = self.vault.store().block_info(at)?;
             Ok(known.map(|b| (b.first_record, b.records)))
         })
-        .map_err(|e: PlaceError| match e {
-            PlaceError::Grant(e) => wrong(height, e),
-            PlaceError::Vault(e) => e.into(),
-        })?;
+        .map_err(fault)?;
         let reads = self.roster.as_ref().is_some_and(|r| r.reader_by_recipient(&statement.to).is_some());
         let emptied = grant::emptied(statement, body, &self.ordered).map_err(|e| wrong(height, e))?;
         if let Some(records) = emptied.first().filter(|_| reads) {
-            let what = format!(
-                "{}. Its reader is still in the roster (if records were ordered to be erased or a reader was removed during the sync, sync again)",
-                GrantError::Emptied { records: *records }
-            );
-            return Err(wrong(height, what));
+            return Err(fault(GrantFault::Emptied(*records)));
         }
         let gone = |record| {
             let near = self.ordered.partition_point(|r| r.last < record);

@@ -104,13 +104,9 @@ struct Group {
 }
 
 impl<'a> Prover<'a> {
-    /// For one store, its log, the checkpoint over that log, and the number of records the checkpoint covers.
-    pub fn new(store: &'a dyn Store, log: &'a Log, checkpoint: &'a str, records: u64) -> Prover<'a> {
-        Prover::with(store, log, checkpoint, records, Arc::default())
-    }
-
-    /// [`Prover::new`] with what other provers of the same store have at hand.
-    pub fn with(
+    /// For one store, its log, the checkpoint over that log, the number of records the checkpoint covers, and what all provers of
+    /// the store have at hand.
+    pub fn new(
         store: &'a dyn Store,
         log: &'a Log,
         checkpoint: &'a str,

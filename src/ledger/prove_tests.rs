@@ -163,7 +163,9 @@ fn damaged_leaf_inputs_give_no_proof() {
         store
     };
     let prove = |store: &MemoryStore, record| {
-        Prover::new(store, &view.log, &view.checkpoint, 300).proof(record).map_err(|e| e.to_string())
+        Prover::new(store, &view.log, &view.checkpoint, 300, Arc::default())
+            .proof(record)
+            .map_err(|e| e.to_string())
     };
     assert_eq!(prove(&copy(inputs.clone(), true), 70).unwrap(), b.ledger().proof(70).unwrap());
     let mut changed = inputs.clone();

@@ -113,7 +113,7 @@ impl Ledger {
     /// Makes existence proofs of several records as they are asked for, all against the checkpoint of `view`.
     pub fn prover<'a>(&'a self, view: &'a View) -> Prover<'a> {
         let at_hand = self.shared.at_hand.clone();
-        Prover::with(&*self.store, &view.log, &view.checkpoint, view.state.next_record(), at_hand)
+        Prover::new(&*self.store, &view.log, &view.checkpoint, view.state.next_record(), at_hand)
     }
 
     /// The proof that a block is in the log of the current checkpoint.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::record::Record;
 use crate::chain::authority::ErasureStatement;
 use crate::chain::tlog_proof::TlogProof;
-use crate::ledger::{LedgerError, Prover, StoredTiles};
+use crate::ledger::{LedgerError, TilesAtHand};
 use crate::store::Store;
 
 use super::super::evidence::build::{LogEntry, Material, RawRecord};
@@ -21,7 +21,7 @@ impl Vault {
         granted: &Arc<Granted>,
         mut take: impl FnMut(Material) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut prover = Prover::new(&*self.store, &view.log, &view.as_of.checkpoint, view.as_of.records);
+        let mut prover = self.prover(view);
         let mut orders = None;
         for record in records {
             let proof = prover.proof(*record).map_err(|e| self.ledger_fault(e))?;
@@ -58,7 +58,7 @@ impl Vault {
         let Some((height, _)) = orders.iter().flatten().find(names_it) else { return Ok(None) };
         let log = &view.log;
         let path = log
-            .inclusion_path(&StoredTiles(&*self.store), *height, log.size())
+            .inclusion_path(&TilesAtHand(&*self.store, &self.at_hand), *height, log.size())
             .map_err(|e| self.damaged(e))?;
         let text = self.store.block_text(*height)?.and_then(|t| String::from_utf8(t).ok());
         let text = text.ok_or_else(|| self.damaged(format!("block {height} is missing")))?;

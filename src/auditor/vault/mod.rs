@@ -20,7 +20,7 @@ use crate::chain::log::Log;
 use crate::chain::proof::Proof;
 use crate::chain::replay::State;
 use crate::chain::statement::Statement;
-use crate::ledger::{LedgerError, Prover, blank_grants, restore_log};
+use crate::ledger::{AtHand, LedgerError, Prover, blank_grants, restore_log};
 use crate::seal::reader_key::Identity;
 use crate::store::{LockFile, SqliteStore, Store, StoreError};
 
@@ -120,6 +120,8 @@ pub struct Vault {
     store: Arc<SqliteStore>,
     lock: Option<LockFile>,
     keeps: bool,
+    /// What proofs were made from, for the next ones.
+    at_hand: Arc<AtHand>,
 }
 
 /// What a vault shows: everything up to the last checkpoint it was synced to.
@@ -172,7 +174,14 @@ impl Vault {
                 expected: key.name().to_owned(),
             });
         }
-        Ok(Vault { dir: dir.to_owned(), key: key.clone(), store: Arc::new(store), lock, keeps: false })
+        Ok(Vault {
+            dir: dir.to_owned(),
+            key: key.clone(),
+            store: Arc::new(store),
+            lock,
+            keeps: false,
+            at_hand: Arc::default(),
+        })
     }
 
     /// The folder.
@@ -251,9 +260,14 @@ impl Vault {
         Ok(granted)
     }
 
+    fn prover<'a>(&'a self, view: &'a View) -> Prover<'a> {
+        let as_of = &view.as_of;
+        Prover::new(&*self.store, &view.log, &as_of.checkpoint, as_of.records, self.at_hand.clone())
+    }
+
     /// Existence proofs against the vault's checkpoint, in the order asked for.
     pub fn proofs(&self, view: &View, records: &[u64]) -> Result<Vec<Proof>, LedgerError> {
-        let mut prover = Prover::new(&*self.store, &view.log, &view.as_of.checkpoint, view.as_of.records);
+        let mut prover = self.prover(view);
         records.iter().map(|r| prover.proof(*r)).collect()
     }
 

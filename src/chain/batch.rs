@@ -1,7 +1,9 @@
 //! A batch's hashes, recomputed from its bytes; [`check`] and its like hold a statement against them. `docs/FORMAT.md` §3 to §7.
 //! Writer, ledger and auditor all go through [`commit`].
 
+pub use super::batch_pieces::PieceHasher;
 pub use super::batch_rules::{check, check_erased, check_header};
+use super::batch_tags::{sort_tags, tags_root};
 use super::merkle::empty_root;
 use super::tree;
 use crate::base::batch::{Body, Header};
@@ -16,20 +18,8 @@ use crate::base::wire::WireError;
 const HEADER_LABEL: &[u8] = b"sealtrail.org/header/v1\n";
 const ENVELOPE_LABEL: &[u8] = b"sealtrail.org/envelope/v1\n";
 const LEAF_PREFIX: &[u8] = b"\0sealtrail.org/leaf/v1\n";
-const TAGS_PREFIX: &[u8] = b"\0sealtrail.org/tags/v1\n";
-/// Entries of one tags leaf.
-const TAGS_PER_LEAF: usize = 64;
-/// `tag[8] ‖ u32(position)`.
-const TAG_ENTRY_LEN: usize = TAG_LEN + 4;
 /// Records or nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
-const TOGETHER: usize = 256;
-/// Bytes of records that are hashed as they are read although they are fewer than [`TOGETHER`].
-const PIECE_BYTES: usize = 512 * 1024;
-/// From this many tags on, spreading them into buckets before sorting is worth it.
-const MIN_SPREAD: usize = 256;
-/// Most leading bits of a tag that tell buckets apart: as many counters as fit the first cache of a core.
-const MAX_SPREAD_BITS: u32 = 12;
-
+pub(super) const TOGETHER: usize = 256;
 /// Why a batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
@@ -219,118 +209,27 @@ pub fn commit(body: &[u8]) -> Result<BatchCommitment, BatchError> {
     Ok(records.finish(header, header_hash(body.header), bytes))
 }
 
-/// Hashes a body as it is read, each piece while it is in the core's cache, and then the next body in the same memory.
-#[derive(Default)]
-pub struct PieceHasher {
-    front: Option<(Header, Hash)>,
-    lengths: Vec<u32>,
-    /// Records hashed.
-    done: usize,
-    /// Bytes hashed, with the front.
-    bytes: usize,
-    records: Records,
-}
-
-impl PieceHasher {
-    /// Forgets what was not finished.
-    pub fn start(&mut self) {
-        (self.front, self.done, self.bytes) = (None, 0, 0);
-    }
-
-    /// Takes from the beginning of `pending` the whole records there, when they are worth it: the body is what was in `pending`.
-    pub fn absorb(&mut self, pending: &mut Vec<u8>) -> Result<(), BatchError> {
-        self.take(pending, TOGETHER, PIECE_BYTES)
-    }
-
-    fn take(&mut self, pending: &mut Vec<u8>, records: usize, bytes: usize) -> Result<(), BatchError> {
-        let mut at = 0;
-        if self.front.is_none() {
-            let Some((header, lengths, front)) = Body::decode_front(pending)? else { return Ok(()) };
-            let hash = header_hash(header);
-            let header = Header::decode(header)?;
-            self.lengths.clear();
-            self.lengths.extend(lengths);
-            let total = front + self.lengths.iter().map(|n| *n as usize).sum::<usize>();
-            self.records.start(&header, self.lengths.len(), total);
-            self.front = Some((header, hash));
-            at = front;
-        }
-        let rest = pending.get(at..).unwrap_or_default();
-        let lengths = self.lengths.get(self.done..).unwrap_or_default();
-        let (mut whole, mut end) = (0, 0);
-        for n in lengths.iter().map(|n| *n as usize) {
-            if end + n > rest.len() {
-                break;
-            }
-            (whole, end) = (whole + 1, end + n);
-        }
-        if whole >= records || end >= bytes {
-            let mut left = rest;
-            let split = |n: &u32| {
-                let (record, later) = left.split_at_checked(*n as usize).unwrap_or((left, &[]));
-                left = later;
-                record
-            };
-            self.records.take(lengths.iter().take(whole).map(split))?;
-            self.done += whole;
-            at += end;
-        }
-        self.bytes += at;
-        pending.drain(..at);
-        Ok(())
-    }
-
-    /// After the last piece; what is left of the body is in `pending`.
-    pub fn finish(&mut self, pending: &mut Vec<u8>) -> Result<BatchCommitment, BatchError> {
-        self.take(pending, 0, 0)?;
-        let what = "batch body";
-        let (header, hash) = self.front.take().ok_or(WireError::Truncated { what })?;
-        if self.done != self.lengths.len() {
-            return Err(WireError::Truncated { what }.into());
-        }
-        match pending.len() {
-            0 => Ok(self.records.finish(header, hash, self.bytes)),
-            extra => Err(WireError::Trailing { what, extra }.into()),
-        }
-    }
-
-    /// Takes the memory of an answer back, for the next one.
-    pub fn recycle(&mut self, commitment: BatchCommitment) {
-        (self.records.leaf_inputs, self.records.tags) = (commitment.leaf_inputs, commitment.tags);
-    }
-
-    /// Positions of the erased records of the body finished last.
-    pub fn erased(&self) -> &[u32] {
-        &self.records.erased
-    }
-
-    /// How many tags there are so far: the one thing kept of records that can become large.
-    pub fn tags(&self) -> usize {
-        self.records.tags.len()
-    }
-}
-
 /// What the records of a body give.
 #[derive(Default)]
-struct Records {
+pub(super) struct Records {
     /// Slots of each section.
     shape: [u8; MAX_SECTIONS],
     /// Records in all.
     count: usize,
     /// Most tags there can be.
     most_tags: usize,
-    leaf_inputs: Vec<LeafInputs>,
-    tags: Vec<(u64, u32)>,
+    pub(super) leaf_inputs: Vec<LeafInputs>,
+    pub(super) tags: Vec<(u64, u32)>,
     /// Room to sort them.
     sorted: Vec<(u64, u32)>,
     digests: Vec<Hash>,
     /// Positions of erased records.
-    erased: Vec<u32>,
+    pub(super) erased: Vec<u32>,
 }
 
 impl Records {
     /// Before the first record of a body with so many records and bytes.
-    fn start(&mut self, header: &Header, count: usize, bytes: usize) {
+    pub(super) fn start(&mut self, header: &Header, count: usize, bytes: usize) {
         self.shape = [0; MAX_SECTIONS];
         for (slots, section) in self.shape.iter_mut().zip(&header.sections) {
             // At most MAX_READERS.
@@ -344,7 +243,7 @@ impl Records {
     }
 
     /// The next records.
-    fn take<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<(), BatchError> {
+    pub(super) fn take<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<(), BatchError> {
         let mut waiting: Waiting<'a> = Vec::with_capacity(TOGETHER);
         // A body has at most MAX_BATCH_RECORDS.
         for (position, record) in (self.leaf_inputs.len() as u32..).zip(records) {
@@ -384,7 +283,7 @@ impl Records {
     }
 
     /// After the last record.
-    fn finish(&mut self, header: Header, header_hash: Hash, bytes: usize) -> BatchCommitment {
+    pub(super) fn finish(&mut self, header: Header, header_hash: Hash, bytes: usize) -> BatchCommitment {
         sort_tags(&mut self.tags, &mut self.sorted);
         let (leaf_inputs, tags) = (std::mem::take(&mut self.leaf_inputs), std::mem::take(&mut self.tags));
         let nodes = levels_up(record_leaves(&leaf_inputs), tree::LEAVES_PER_NODE.ilog2());
@@ -405,7 +304,7 @@ impl Records {
 /// RFC 6962 §2.1 (RFC 9162 §2.1.1) root over leaf hashes, level by level: the k-th node of a level is the hash
 /// of nodes 2k and 2k + 1 of the one below, and a last one without sibling is carried up as it is. That is the RFC's tree: its
 /// split at the largest power of two below n leaves whole subtrees on the left of every level.
-fn root_of(level: Vec<Hash>) -> Hash {
+pub(super) fn root_of(level: Vec<Hash>) -> Hash {
     levels_up(level, u32::MAX).first().copied().unwrap_or_else(empty_root)
 }
 
@@ -429,52 +328,6 @@ fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
         std::mem::swap(&mut level, &mut above);
     }
     level
-}
-
-/// Sorts by tag and then position, as `tag[8] ‖ u32(position)` sorts as bytes. Tags are spread evenly unless somebody searched for
-/// ones that are not, so one pass by their leading bits leaves little to sort; the general sort does the rest, however they are.
-fn sort_tags(entries: &mut Vec<(u64, u32)>, sorted: &mut Vec<(u64, u32)>) {
-    if entries.len() < MIN_SPREAD {
-        return entries.sort_unstable();
-    }
-    // About four entries for each bucket.
-    let bits = (entries.len().ilog2() - 2).min(MAX_SPREAD_BITS);
-    let bucket = |tag: u64| (tag >> (u64::BITS - bits)) as usize;
-    // Where each bucket's next entry goes; at first, after counting, where it begins.
-    let mut next = vec![0u32; 1 << bits];
-    for (tag, _) in entries.iter() {
-        next[bucket(*tag)] += 1;
-    }
-    let mut begin = 0;
-    for n in &mut next {
-        begin += std::mem::replace(n, begin);
-    }
-    sorted.resize(entries.len(), (0, 0));
-    for (tag, position) in entries.iter() {
-        let at = &mut next[bucket(*tag)];
-        sorted[*at as usize] = (*tag, *position);
-        *at += 1;
-    }
-    let mut begin = 0;
-    for end in next {
-        sorted[begin..end as usize].sort_unstable();
-        begin = end as usize;
-    }
-    std::mem::swap(entries, sorted);
-}
-
-/// `docs/FORMAT.md` §3, tags_root, over sorted entries.
-fn tags_root(entries: &[(u64, u32)]) -> Hash {
-    let mut bytes = Vec::with_capacity(entries.len() * TAG_ENTRY_LEN);
-    for (tag, position) in entries {
-        bytes.extend_from_slice(&tag.to_be_bytes());
-        bytes.extend_from_slice(&position.to_be_bytes());
-    }
-    let leaves: Vec<Message<'_>> =
-        bytes.chunks(TAGS_PER_LEAF * TAG_ENTRY_LEN).map(|chunk| [TAGS_PREFIX, chunk, &[], &[]]).collect();
-    let mut hashes = vec![Hash::ZERO; leaves.len()];
-    hash_each(&leaves, &mut hashes);
-    root_of(hashes)
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 
 pub mod authority;
 pub mod batch;
+mod batch_pieces;
 mod batch_rules;
+mod batch_tags;
 pub mod block;
 pub mod checkpoint;
 pub mod grant;

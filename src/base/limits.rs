@@ -69,6 +69,9 @@ pub const MAX_PATH_HASHES: usize = 64;
 pub const MIN_STORED_NODES_RECORDS: usize = 257;
 /// Search epochs that the write cycle knows to be noted: those of as many writers that send batches in turn.
 pub const MAX_EPOCHS_AT_HAND: usize = 256;
+/// Records that are looked up at once for the one whose ciphertext has a given hash: those that share its first 32 bits. By accident
+/// a few do in a ledger of billions of records; a writer may seal one ciphertext as often as it likes.
+pub const CIPHERTEXT_PLACES: usize = 64;
 /// Most tiles of the log that are kept at hand for proofs, 16 KB each.
 pub const MAX_TILES_AT_HAND: usize = 256;
 /// Most blocks whose tree nodes are kept at hand for proofs, at most 40 KB each.

@@ -38,7 +38,9 @@ use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredReco
 use crate::base::batch::Body;
 use crate::base::clock;
 use crate::base::hash::{HASH_LEN, Hash};
-use crate::base::limits::{INDEX_FANOUT, INDEX_SEGMENT_RECORDS, INDEX_SEGMENT_TAGS, MAX_BATCH_RECORDS};
+use crate::base::limits::{
+    CIPHERTEXT_PLACES, INDEX_FANOUT, INDEX_SEGMENT_RECORDS, INDEX_SEGMENT_TAGS, MAX_BATCH_RECORDS,
+};
 use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A ledger's database file.
@@ -415,14 +417,28 @@ impl Store for SqliteStore {
         let key = tail::ciphertext_key(&hash.0);
         self.look_up(|tx, tail, state| {
             let mut stored = Vec::with_capacity(HASH_LEN);
-            let in_runs = runs::find(tx, KIND_CIPHERTEXT, key, 0, usize::MAX, state.covered)?;
-            let in_tail = tail.find_ciphertext(key, state.covered..state.records);
-            for record in in_runs.into_iter().chain(in_tail) {
-                let Some(block) = block_of_record(tx, record as i64)? else { continue };
+            let mut is_it = |record: u64| {
+                let Some(block) = block_of_record(tx, record as i64)? else { return Ok(false) };
                 let offset = (record - block.first_record) as usize * LEAF_INPUTS_LEN;
                 stored.clear();
                 LEAVES.read(tx, block.height as i64, offset, HASH_LEN, &mut stored)?;
-                if stored == hash.0 {
+                Ok::<_, rusqlite::Error>(stored == hash.0)
+            };
+            let mut from = 0;
+            loop {
+                let places = runs::find(tx, KIND_CIPHERTEXT, key, from, CIPHERTEXT_PLACES, state.covered)?;
+                for record in &places {
+                    if is_it(*record)? {
+                        return Ok(Some(*record));
+                    }
+                }
+                match places.last() {
+                    Some(last) if places.len() == CIPHERTEXT_PLACES => from = last + 1,
+                    _ => break,
+                }
+            }
+            for record in tail.find_ciphertext(key, state.covered..state.records) {
+                if is_it(record)? {
                     return Ok(Some(record));
                 }
             }

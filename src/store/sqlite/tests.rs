@@ -98,6 +98,41 @@ fn the_largest_block_fits() {
     }
 }
 
+/// Hashes that begin alike, more than are looked up at once, in a run and in memory.
+#[test]
+fn hashes_that_begin_alike_are_told_apart() {
+    const RUN: u64 = 2 * CIPHERTEXT_PLACES as u64;
+    const SHAPE: IndexShape = IndexShape { segment_records: RUN as u32, segment_tags: 9999, fanout: 3 };
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::create_shaped(&dir.path().join("a.db"), "example.org/log", SHAPE).unwrap();
+    let hash =
+        |record: u64| Hash([[7; 8], [0; 8], [0; 8], record.to_be_bytes()].concat().try_into().unwrap());
+    let mut first = 0;
+    for (height, records) in [(0, RUN), (1, RUN - 1)] {
+        let b = NewBlock {
+            height,
+            first_record: first,
+            records: records as u32,
+            text: vec![b'x'],
+            leaf_inputs: (first..first + records)
+                .flat_map(|r| [hash(r).0, [1; 32], [2; 32]].concat())
+                .collect(),
+            signer: "w".into(),
+            sequence: height,
+            body: Some(Body::encode(b"h", &vec![[3; 9]; records as usize])),
+            tags: Vec::new(),
+        };
+        first += records;
+        let head = Head { size: height + 1, records: first, ..Head::default() };
+        store.append(height, &[b], &[], &head).unwrap();
+    }
+    assert_eq!(store.stats().unwrap().tail_records, RUN - 1);
+    for record in 0..first {
+        assert_eq!(store.find_ciphertext(&hash(record)).unwrap(), Some(record));
+    }
+    assert_eq!(store.find_ciphertext(&hash(first)).unwrap(), None);
+}
+
 /// Copies of the files as they are between any two steps of merging, which is how a crash leaves them: everything is found in
 /// each, and merging goes on from it to the same runs.
 #[test]

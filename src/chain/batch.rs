@@ -2,7 +2,7 @@
 //! Writer, ledger and auditor all go through [`commit`].
 
 pub use super::batch_rules::{check, check_erased, check_header};
-use super::merkle::empty_root;
+use super::merkle::{empty_root, node_hashes};
 use super::tree;
 use crate::base::batch::{Body, Header};
 use crate::base::hash::Hash;
@@ -16,8 +16,6 @@ const HEADER_LABEL: &[u8] = b"sealtrail.org/header/v1\n";
 const ENVELOPE_LABEL: &[u8] = b"sealtrail.org/envelope/v1\n";
 const LEAF_PREFIX: &[u8] = b"\0sealtrail.org/leaf/v1\n";
 const TAGS_PREFIX: &[u8] = b"\0sealtrail.org/tags/v1\n";
-/// RFC 6962 §2.1: what an inner node's hash starts with.
-const NODE_PREFIX: &[u8] = &[0x01];
 /// Entries of one tags leaf.
 const TAGS_PER_LEAF: usize = 64;
 /// `tag[8] ‖ u32(position)`.
@@ -195,8 +193,8 @@ fn hash_waiting(waiting: &mut Waiting<'_>, leaf_inputs: &mut [LeafInputs], diges
     }
 }
 
-/// [`record_leaf`] of many records.
-fn record_leaves(inputs: &[LeafInputs]) -> Vec<Hash> {
+/// [`record_leaf`] of many records, several side by side.
+pub fn record_leaves(inputs: &[LeafInputs]) -> Vec<Hash> {
     let mut leaves = vec![Hash::ZERO; inputs.len()];
     for (inputs, leaves) in inputs.chunks(TOGETHER).zip(leaves.chunks_mut(TOGETHER)) {
         let messages: Vec<Message<'_>> = inputs
@@ -409,7 +407,7 @@ fn root_of(level: Vec<Hash>) -> Hash {
     levels_up(level, u32::MAX).first().copied().unwrap_or_else(empty_root)
 }
 
-/// The nodes `levels` above these, or the root if there are fewer levels. Six levels up are [`tree::nodes`].
+/// The nodes `levels` above these, or the root if there are fewer levels. Five levels up are [`tree::nodes`].
 fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
     let mut above = Vec::with_capacity(level.len().div_ceil(2));
     for _ in 0..levels {
@@ -418,12 +416,7 @@ fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
         }
         let (pairs, odd) = level.as_chunks::<2>();
         above.clear();
-        above.resize(pairs.len(), Hash::ZERO);
-        for (pairs, nodes) in pairs.chunks(TOGETHER).zip(above.chunks_mut(TOGETHER)) {
-            let messages: Vec<Message<'_>> =
-                pairs.iter().map(|[left, right]| [NODE_PREFIX, &left.0[..], &right.0, &[]]).collect();
-            hash_each(&messages, nodes);
-        }
+        node_hashes(pairs, &mut above);
         above.extend(odd);
         std::mem::swap(&mut level, &mut above);
     }

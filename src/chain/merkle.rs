@@ -3,6 +3,10 @@
 
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_PATH_HASHES;
+use crate::base::sha256_wide::{Message, hash_each};
+
+/// RFC 6962 §2.1: what an inner node's hash starts with.
+const NODE_PREFIX: &[u8] = &[0x01];
 
 /// Why a Merkle proof does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +43,21 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
 /// `H(0x01 ‖ left ‖ right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash::node(left, right)
+}
+
+/// Nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
+const TOGETHER: usize = 256;
+
+/// Appends [`node_hash`] of each pair to `out`, several side by side.
+pub(super) fn node_hashes(pairs: &[[Hash; 2]], out: &mut Vec<Hash>) {
+    let first = out.len();
+    out.resize(first + pairs.len(), Hash::ZERO);
+    let new = out.get_mut(first..).unwrap_or_default();
+    for (pairs, nodes) in pairs.chunks(TOGETHER).zip(new.chunks_mut(TOGETHER)) {
+        let messages: Vec<Message<'_>> =
+            pairs.iter().map(|[left, right]| [NODE_PREFIX, &left.0[..], &right.0, &[]]).collect();
+        hash_each(&messages, nodes);
+    }
 }
 
 /// Root of the tree without leaves: `H("")`.

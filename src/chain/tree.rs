@@ -49,8 +49,8 @@ pub fn inclusion_path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
 }
 
 /// Leaves under one of the [`nodes`] that are kept of a block's tree. With them a path takes hashing as many leaves instead of
-/// all; more leaves make less to keep (32 bytes a node) and slower proofs (0.3 µs a leaf).
-pub const LEAVES_PER_NODE: usize = 64;
+/// all; more leaves make less to keep (32 bytes a node), slower proofs, and more of them whose leaves lie in two rows of a database.
+pub const LEAVES_PER_NODE: usize = 32;
 
 /// The roots over each [`LEAVES_PER_NODE`] leaves; the last one may have fewer. Their number being a power of two, RFC 6962 cuts no
 /// such group in two: the [`root`] over these is the root over the leaves.
@@ -67,13 +67,18 @@ pub fn path_through(group: &BlockTree, nodes: &BlockTree, index: usize) -> Optio
 }
 
 /// The tree of one block, of a group of its leaves or of its [`nodes`], for many paths. Not the library's: that one takes several
-/// times as long as the hashing it has to do, and most proofs build two trees of 64 leaves.
+/// times as long as the hashing it has to do, and most proofs build two trees.
 pub struct BlockTree(Subtrees);
 
 impl BlockTree {
     /// Builds the tree over `leaves`, which are leaf hashes.
     pub fn new(leaves: &[Hash]) -> BlockTree {
         BlockTree(Subtrees::new(leaves.iter().copied()))
+    }
+
+    /// Leaf hash number `index`.
+    pub fn leaf(&self, index: usize) -> Option<Hash> {
+        self.0.root(0, index)
     }
 
     /// Like [`root`].

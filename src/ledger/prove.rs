@@ -1,16 +1,16 @@
 //! Existence proofs from stored blocks, for a ledger or a verified copy of one.
 //!
-//! A proof reads 64 leaf inputs of its block and the roots over each 64 leaves, the block's **nodes**: 0.5 bytes a record, stored
+//! A proof reads 32 leaf inputs of its block and the roots over each 32 leaves, the block's **nodes**: one byte a record, stored
 //! as a derived value with blocks of some size and computed for all others. They depend on leaf inputs alone, which an
 //! erasure leaves in place. Nothing stored is believed: nodes that do not lead to the root the writer signed are computed
 //! again, and leaf inputs that do not are damage.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::hash::{HASH_LEN, Hash};
 use crate::base::limits::{MAX_BLOCK_NODES_AT_HAND, MAX_TILES_AT_HAND, MIN_STORED_NODES_RECORDS};
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
-use crate::chain::batch::record_leaf;
+use crate::chain::batch::record_leaves;
 use crate::chain::block::Block;
 use crate::chain::log::{Log, LogError, TileReader};
 use crate::chain::merkle::{leaf_hash, verify_inclusion};
@@ -70,11 +70,8 @@ impl TileReader for TilesAtHand<'_> {
     }
 }
 
-/// The nodes of one block, which lead to the records root of its statement.
-struct BlockNodes {
-    nodes: Vec<Hash>,
-    tree: BlockTree,
-}
+/// The tree over the nodes of one block, which leads to the records root of its statement.
+struct BlockNodes(BlockTree);
 
 /// Makes existence proofs against one checkpoint. Cheapest if one proof after the other is of the same block.
 pub struct Prover<'a> {
@@ -127,22 +124,28 @@ impl<'a> Prover<'a> {
         if record >= count {
             return Err(missing());
         }
-        let is_in = |b: &ProvenBlock| {
-            (b.info.first_record..b.info.first_record + u64::from(b.info.records)).contains(&record)
-        };
-        let mut block = match self.last.take().filter(is_in) {
-            Some(block) => block,
-            None => self.block(self.store.block_of_record(record)?.ok_or_else(missing)?)?,
+        let (mut block, read) = match self.last.take().filter(|b| b.info.holds(record)) {
+            Some(block) => (block, None),
+            None => {
+                // One transaction, and nodes only if they are not at hand.
+                let key = |b: &BlockInfo| self.needs_nodes(b).then(|| nodes_key(b.height));
+                let parts = self.store.proof_parts(record, LEAVES_PER_NODE, &key)?.ok_or_else(missing)?;
+                (self.block(parts.block, parts.text, parts.derived)?, Some(parts.leaf_inputs))
+            }
         };
         let height = block.info.height;
         let position = (record - block.info.first_record) as usize;
         let number = position / LEAVES_PER_NODE;
         let group = match block.group.take().filter(|g| g.number == number) {
             Some(group) => group,
-            None => self.group(&block, number)?,
+            None => {
+                let first = number * LEAVES_PER_NODE;
+                let again = || self.store.leaf_range(height, first, LEAVES_PER_NODE);
+                group_of(&block, number, &read.map_or_else(again, Ok)?)?
+            }
         };
         let own = group.inputs.get(position % LEAVES_PER_NODE);
-        let path = path_through(&group.tree, &block.nodes.tree, position);
+        let path = path_through(&group.tree, &block.nodes.0, position);
         let (Some(own), Some(record_path)) = (own, path) else {
             return Err(damaged(height, "it has fewer leaves than records"));
         };
@@ -159,22 +162,39 @@ impl<'a> Prover<'a> {
         Ok(proof)
     }
 
-    fn block(&self, info: BlockInfo) -> Result<ProvenBlock, LedgerError> {
+    fn block(
+        &self,
+        info: BlockInfo,
+        text: Vec<u8>,
+        stored_nodes: Option<Vec<u8>>,
+    ) -> Result<ProvenBlock, LedgerError> {
         let height = info.height;
-        let text = self.store.block_text(height)?.ok_or_else(|| damaged(height, "it is missing"))?;
         let text = String::from_utf8(text).map_err(|_| damaged(height, "it is not text"))?;
-        let nodes = self.nodes(&info, &text)?;
+        let nodes = self.nodes(&info, &text, stored_nodes)?;
         let path = checked_path(self.store, &self.at_hand, self.log, height, text.as_bytes())?;
         let checkpoint = self.checkpoint.to_owned();
         let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
         Ok(ProvenBlock { info, text, log_proof, nodes, group: None })
     }
 
+    /// Whether stored nodes of a block are of use.
+    fn needs_nodes(&self, info: &BlockInfo) -> bool {
+        info.records as usize >= MIN_STORED_NODES_RECORDS && self.blocks().get(&info.height).is_none()
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, Recent<u64, Arc<BlockNodes>>> {
+        self.at_hand.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The nodes of a block, from what is at hand, as stored, or from all its leaves.
-    fn nodes(&self, info: &BlockInfo, text: &str) -> Result<Arc<BlockNodes>, LedgerError> {
+    fn nodes(
+        &self,
+        info: &BlockInfo,
+        text: &str,
+        stored: Option<Vec<u8>>,
+    ) -> Result<Arc<BlockNodes>, LedgerError> {
         let height = info.height;
-        let blocks = || self.at_hand.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(nodes) = blocks().get(&height) {
+        if let Some(nodes) = self.blocks().get(&height) {
             return Ok(nodes);
         }
         let statement = Block::parse(text).ok().and_then(|b| Statement::parse(&b.statement.text).ok());
@@ -183,11 +203,7 @@ impl<'a> Prover<'a> {
         };
         let lead_to_root = |nodes: Vec<Hash>| {
             let tree = BlockTree::new(&nodes);
-            (tree.root() == signed.records_root).then_some(BlockNodes { nodes, tree })
-        };
-        let stored = match info.records as usize >= MIN_STORED_NODES_RECORDS {
-            true => self.store.derived(&nodes_key(height))?,
-            false => None,
+            (tree.root() == signed.records_root).then_some(BlockNodes(tree))
         };
         let wanted = (info.records as usize).div_ceil(LEAVES_PER_NODE) * HASH_LEN;
         // Fewer or more of them would be another level of the tree, which leads to the same root.
@@ -198,27 +214,26 @@ impl<'a> Prover<'a> {
             Some(found) => found,
             None => {
                 let inputs = leaf_inputs(height, &self.store.leaf_inputs(height)?.unwrap_or_default())?;
-                let leaves: Vec<Hash> = inputs.iter().map(record_leaf).collect();
-                lead_to_root(nodes(&leaves)).ok_or_else(|| {
+                lead_to_root(nodes(&record_leaves(&inputs))).ok_or_else(|| {
                     damaged(height, "its leaf inputs do not have the root that its writer signed")
                 })?
             }
         };
         let found = Arc::new(found);
-        blocks().put(height, found.clone());
+        self.blocks().put(height, found.clone());
         Ok(found)
     }
+}
 
-    fn group(&self, block: &ProvenBlock, number: usize) -> Result<Group, LedgerError> {
-        let height = block.info.height;
-        let bytes = self.store.leaf_range(height, number * LEAVES_PER_NODE, LEAVES_PER_NODE)?;
-        let inputs = leaf_inputs(height, &bytes)?;
-        let tree = BlockTree::new(&inputs.iter().map(record_leaf).collect::<Vec<_>>());
-        if block.nodes.nodes.get(number) != Some(&tree.root()) {
-            return Err(damaged(height, "its leaf inputs do not have the root that its writer signed"));
-        }
-        Ok(Group { number, inputs, tree })
+/// A group of a block's leaves, from their inputs.
+fn group_of(block: &ProvenBlock, number: usize, bytes: &[u8]) -> Result<Group, LedgerError> {
+    let height = block.info.height;
+    let inputs = leaf_inputs(height, bytes)?;
+    let tree = BlockTree::new(&record_leaves(&inputs));
+    if block.nodes.0.leaf(number) != Some(tree.root()) {
+        return Err(damaged(height, "its leaf inputs do not have the root that its writer signed"));
     }
+    Ok(Group { number, inputs, tree })
 }
 
 /// The path of a block in the log. Tiles are no more believed than anything else stored: what does not lead to the log's own root

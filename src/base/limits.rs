@@ -71,8 +71,9 @@ pub const MIN_STORED_NODES_RECORDS: usize = 257;
 pub const MAX_EPOCHS_AT_HAND: usize = 256;
 /// Most tiles of the log that are kept at hand for proofs, 16 KB each.
 pub const MAX_TILES_AT_HAND: usize = 256;
-/// Most blocks whose tree nodes are kept at hand for proofs, at most 40 KB each.
-pub const MAX_BLOCK_NODES_AT_HAND: usize = 256;
+/// Most memory of blocks that are kept at hand for proofs, with their text and the nodes of their tree, in bytes: some 5 KB for a
+/// block of 4,096 records.
+pub const MAX_BLOCK_BYTES_AT_HAND: usize = 16 * 1024 * 1024;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
 /// Largest evidence file, in bytes.

@@ -58,11 +58,26 @@ pub fn nodes(leaves: &[Hash]) -> Vec<Hash> {
     leaves.chunks(LEAVES_PER_NODE).map(|group| BlockTree::new(group).root()).collect()
 }
 
-/// The [`inclusion_path`] of leaf `index` from two trees: `group` over the leaves under the node `index` / [`LEAVES_PER_NODE`], and
-/// one over all [`nodes`]. `None` outside the tree.
-pub fn path_through(group: &BlockTree, nodes: &BlockTree, index: usize) -> Option<Vec<Hash>> {
-    let mut path = group.path(index % LEAVES_PER_NODE)?;
-    path.extend(nodes.path(index / LEAVES_PER_NODE)?);
+/// [`nodes`] under one of the [`peaks`]. With them a path takes hashing as many nodes instead of all of a block's.
+pub const NODES_PER_PEAK: usize = 8;
+
+/// The roots over each [`NODES_PER_PEAK`] of a block's [`nodes`]. The root over these is the root over the leaves.
+pub fn peaks(nodes: &[Hash]) -> Vec<Hash> {
+    nodes.chunks(NODES_PER_PEAK).map(|group| BlockTree::new(group).root()).collect()
+}
+
+/// The [`inclusion_path`] of leaf `index` from three trees: over the leaves under its node, over the nodes under its peak, and over all
+/// [`peaks`]. `None` outside the tree.
+pub fn path_through(
+    leaves: &BlockTree,
+    nodes: &BlockTree,
+    peaks: &BlockTree,
+    index: usize,
+) -> Option<Vec<Hash>> {
+    let node = index / LEAVES_PER_NODE;
+    let mut path = leaves.path(index % LEAVES_PER_NODE)?;
+    path.extend(nodes.path(node % NODES_PER_PEAK)?);
+    path.extend(peaks.path(node / NODES_PER_PEAK)?);
     Some(path)
 }
 
@@ -74,11 +89,6 @@ impl BlockTree {
     /// Builds the tree over `leaves`, which are leaf hashes.
     pub fn new(leaves: &[Hash]) -> BlockTree {
         BlockTree(Subtrees::new(leaves.iter().copied()))
-    }
-
-    /// Leaf hash number `index`.
-    pub fn leaf(&self, index: usize) -> Option<Hash> {
-        self.0.root(0, index)
     }
 
     /// Like [`root`].

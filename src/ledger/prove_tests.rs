@@ -7,7 +7,7 @@ use crate::base::clock::Timestamp;
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::batch::record_leaf;
 use crate::chain::tile::TileId;
-use crate::ledger::recover::tile_key;
+use crate::ledger::recover::{StoredTiles, tile_key};
 use crate::ledger::{Submission, View};
 use crate::store::{MemoryStore, NewBlock};
 

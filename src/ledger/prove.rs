@@ -53,6 +53,9 @@ struct ProvenBlock {
     group: Option<Group>,
 }
 
+/// A block, and leaf inputs if they were read with it.
+type Known = (Arc<KnownBlock>, Option<Vec<u8>>);
+
 /// The leaves under one node.
 struct Group {
     number: usize,
@@ -123,7 +126,7 @@ impl<'a> Prover<'a> {
     }
 
     /// The block of a record, at hand or read, then with the leaf inputs around the record; `None` if there is no such record.
-    fn known(&self, record: u64) -> Result<Option<(Arc<KnownBlock>, Option<Vec<u8>>)>, LedgerError> {
+    fn known(&self, record: u64) -> Result<Option<Known>, LedgerError> {
         if let Some(known) = self.at_hand.blocks().get(record) {
             return Ok(Some((known, None)));
         }

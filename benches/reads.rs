@@ -107,7 +107,7 @@ impl OneBlock {
 
     fn proof(&self, record: u64, at_hand: &Arc<AtHand>) -> Proof {
         let records = self.leaves.len() as u64;
-        let mut prover = Prover::with(&self.store, &self.log, &self.checkpoint, records, at_hand.clone());
+        let mut prover = Prover::new(&self.store, &self.log, &self.checkpoint, records, at_hand.clone());
         prover.proof(record).unwrap()
     }
 }
@@ -139,6 +139,7 @@ fn made(c: &mut Criterion) {
     }
     let leaves: Vec<Hash> = (0..65_536u32).map(|n| Hash::of(&[&n.to_be_bytes()])).collect();
     let nodes = tree::nodes(&leaves);
+    let peaks = tree::peaks(&nodes);
     let mut index = 0;
     let mut next = || {
         index = (index + 7919) % leaves.len();
@@ -149,7 +150,10 @@ fn made(c: &mut Criterion) {
             let index = next();
             let group = leaves.chunks(tree::LEAVES_PER_NODE).nth(index / tree::LEAVES_PER_NODE).unwrap();
             let group = BlockTree::new(black_box(group));
-            tree::path_through(&group, &BlockTree::new(black_box(&nodes)), index).unwrap()
+            let mut under = nodes.chunks(tree::NODES_PER_PEAK);
+            let under = under.nth(index / tree::LEAVES_PER_NODE / tree::NODES_PER_PEAK).unwrap();
+            let (under, peaks) = (BlockTree::new(black_box(under)), BlockTree::new(black_box(&peaks)));
+            tree::path_through(&group, &under, &peaks, index).unwrap()
         });
     });
     g.sample_size(20);

@@ -145,12 +145,12 @@ fn other_files_are_refused_by_name() {
     assert_eq!(tables, 1);
     SqliteStore::open(&path("empty.db"), ORIGIN, true).unwrap();
 
-    Connection::open(path("ours.db")).unwrap().pragma_update(None, "user_version", 4).unwrap();
+    Connection::open(path("ours.db")).unwrap().pragma_update(None, "user_version", 5).unwrap();
     let newer = open(&path("ours.db")).unwrap_err();
-    assert!(matches!(newer, StoreError::WrongVersion { found: 4, known: 3, .. }));
+    assert!(matches!(newer, StoreError::WrongVersion { found: 5, known: 4, .. }));
     Connection::open(path("ours.db")).unwrap().pragma_update(None, "user_version", 1).unwrap();
     let older = open(&path("ours.db")).unwrap_err();
-    assert!(matches!(older, StoreError::WrongVersion { found: 1, known: 3, .. }));
+    assert!(matches!(older, StoreError::WrongVersion { found: 1, known: 4, .. }));
 }
 
 #[test]

@@ -74,8 +74,9 @@ pub const MAX_EPOCHS_AT_HAND: usize = 256;
 pub const CIPHERTEXT_PLACES: usize = 64;
 /// Most tiles of the log that are kept at hand for proofs, 16 KB each.
 pub const MAX_TILES_AT_HAND: usize = 256;
-/// Most blocks whose tree nodes are kept at hand for proofs, at most 40 KB each.
-pub const MAX_BLOCK_NODES_AT_HAND: usize = 256;
+/// Most memory of blocks that are kept at hand for proofs, with their text and the nodes of their tree, in bytes: some 5 KB for a
+/// block of 4,096 records.
+pub const MAX_BLOCK_BYTES_AT_HAND: usize = 16 * 1024 * 1024;
 /// Largest proof file, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1024 * 1024;
 /// Largest evidence file, in bytes.
@@ -100,8 +101,10 @@ pub const MAX_SETTINGS_BYTES: usize = 1024 * 1024;
 pub const INDEX_SEGMENT_RECORDS: u32 = 49_152;
 /// Tags after which it is cut off too: 8 MiB of them in memory, and those of one more block.
 pub const INDEX_SEGMENT_TAGS: u32 = 524_288;
-/// Runs of the look-up index that are merged into one.
+/// Runs of tags in the look-up index that are merged into one; of ciphertext hashes the square root of it.
 pub const INDEX_FANOUT: u32 = 16;
+/// Most chunks of the look-up index of which it is remembered where they begin, some 40 bytes each: those of 30 million records.
+pub const MAX_INDEX_HINTS: usize = 32_768;
 
 /// Most bytes of sealed batches waiting for the commit thread; beyond that the ledger answers "overloaded".
 pub const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;

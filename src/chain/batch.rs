@@ -4,7 +4,7 @@
 pub use super::batch_pieces::PieceHasher;
 pub use super::batch_rules::{check, check_erased, check_header};
 use super::batch_tags::{sort_tags, tags_root};
-use super::merkle::empty_root;
+use super::merkle::{empty_root, node_hashes};
 use super::tree;
 use crate::base::batch::{Body, Header};
 use crate::base::hash::Hash;
@@ -184,8 +184,8 @@ fn hash_waiting(waiting: &mut Waiting<'_>, leaf_inputs: &mut [LeafInputs], diges
     }
 }
 
-/// [`record_leaf`] of many records.
-fn record_leaves(inputs: &[LeafInputs]) -> Vec<Hash> {
+/// [`record_leaf`] of many records, several side by side.
+pub fn record_leaves(inputs: &[LeafInputs]) -> Vec<Hash> {
     let mut leaves = vec![Hash::ZERO; inputs.len()];
     let mut messages = Padded::new();
     for (inputs, leaves) in inputs.chunks(TOGETHER).zip(leaves.chunks_mut(TOGETHER)) {
@@ -308,7 +308,7 @@ pub(super) fn root_of(level: Vec<Hash>) -> Hash {
     levels_up(level, u32::MAX).first().copied().unwrap_or_else(empty_root)
 }
 
-/// The nodes `levels` above these, or the root if there are fewer levels. Six levels up are [`tree::nodes`].
+/// The nodes `levels` above these, or the root if there are fewer levels. Five levels up are [`tree::nodes`].
 fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
     let mut above = Vec::with_capacity(level.len().div_ceil(2));
     let mut messages = Padded::new();
@@ -318,12 +318,7 @@ fn levels_up(mut level: Vec<Hash>, levels: u32) -> Vec<Hash> {
         }
         let (pairs, odd) = level.as_chunks::<2>();
         above.clear();
-        above.resize(pairs.len(), Hash::ZERO);
-        for (pairs, nodes) in pairs.chunks(TOGETHER).zip(above.chunks_mut(TOGETHER)) {
-            messages.truncate(0);
-            pairs.iter().for_each(|[left, right]| messages.push_node(left, right));
-            messages.digests_into(nodes);
-        }
+        node_hashes(pairs, &mut above, &mut messages);
         above.extend(odd);
         std::mem::swap(&mut level, &mut above);
     }

@@ -3,6 +3,7 @@
 
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_PATH_HASHES;
+use crate::base::padded::Padded;
 
 /// Why a Merkle proof does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,21 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
 /// `H(0x01 ‖ left ‖ right)`.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash::node(left, right)
+}
+
+/// Nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
+const TOGETHER: usize = 256;
+
+/// Appends [`node_hash`] of each pair to `out`, several side by side. `messages` is memory to lay them out in, used again and again.
+pub(super) fn node_hashes(pairs: &[[Hash; 2]], out: &mut Vec<Hash>, messages: &mut Padded) {
+    let first = out.len();
+    out.resize(first + pairs.len(), Hash::ZERO);
+    let new = out.get_mut(first..).unwrap_or_default();
+    for (pairs, nodes) in pairs.chunks(TOGETHER).zip(new.chunks_mut(TOGETHER)) {
+        messages.truncate(0);
+        pairs.iter().for_each(|[left, right]| messages.push_node(left, right));
+        messages.digests_into(nodes);
+    }
 }
 
 /// Root of the tree without leaves: `H("")`.

@@ -1,8 +1,9 @@
 //! Hashes with the root of every perfect subtree over them, so that a proof looks up what it would otherwise hash again: 255
 //! hashes a tile of the log.
 
-use super::merkle::{empty_root, node_hash};
+use super::merkle::{empty_root, node_hash, node_hashes};
 use crate::base::hash::{HASH_LEN, Hash};
+use crate::base::padded::Padded;
 
 /// Hashes and the roots over each 2, 4, 8, … of them, in the order in which they become known: a root follows the last hash under
 /// it. Twice the hashes' own size: 16 KB for a tile.
@@ -15,9 +16,22 @@ pub struct Subtrees {
 impl Subtrees {
     /// Those over some hashes.
     pub fn new(hashes: impl ExactSizeIterator<Item = Hash>) -> Subtrees {
-        let mut tree = Subtrees { hashes: 0, nodes: Vec::with_capacity(2 * hashes.len()) };
-        hashes.for_each(|h| tree.push(h));
-        tree
+        let count = hashes.len();
+        // All levels one after the other, each hashed side by side, then each root behind the last hash under it.
+        let mut levels = vec![hashes.collect::<Vec<Hash>>()];
+        let mut messages = Padded::new();
+        while let Some((pairs, _)) = levels.last().map(|l| l.as_chunks::<2>()).filter(|(p, _)| !p.is_empty())
+        {
+            let mut above = Vec::with_capacity(pairs.len());
+            node_hashes(pairs, &mut above, &mut messages);
+            levels.push(above);
+        }
+        let mut nodes = Vec::with_capacity(2 * count);
+        for n in 1..=count {
+            let completed = levels.iter().zip(0..=n.trailing_zeros());
+            nodes.extend(completed.filter_map(|(level, height)| level.get((n >> height) - 1)));
+        }
+        Subtrees { hashes: count, nodes }
     }
 
     /// Those over a tile's bytes, 32 for each hash; what does not make a whole hash is ignored.
@@ -125,6 +139,7 @@ mod tests {
             }
             assert_eq!(fold_peaks(&tree.peaks().collect::<Vec<_>>()), naive_root(&all[..n]), "{n}");
             assert_eq!(tree.to_bytes(), all[..n].iter().flat_map(|h| h.0).collect::<Vec<_>>());
+            // Built at once it is as built step by step.
             assert_eq!(Subtrees::of_bytes(&tree.to_bytes()), tree);
             if n < 256 {
                 tree.push(all[n]);

@@ -49,8 +49,8 @@ pub fn inclusion_path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
 }
 
 /// Leaves under one of the [`nodes`] that are kept of a block's tree. With them a path takes hashing as many leaves instead of
-/// all; more leaves make less to keep (32 bytes a node) and slower proofs (0.3 µs a leaf).
-pub const LEAVES_PER_NODE: usize = 64;
+/// all; more leaves make less to keep (32 bytes a node), slower proofs, and more of them whose leaves lie in two rows of a database.
+pub const LEAVES_PER_NODE: usize = 32;
 
 /// The roots over each [`LEAVES_PER_NODE`] leaves; the last one may have fewer. Their number being a power of two, RFC 6962 cuts no
 /// such group in two: the [`root`] over these is the root over the leaves.
@@ -58,16 +58,31 @@ pub fn nodes(leaves: &[Hash]) -> Vec<Hash> {
     leaves.chunks(LEAVES_PER_NODE).map(|group| BlockTree::new(group).root()).collect()
 }
 
-/// The [`inclusion_path`] of leaf `index` from two trees: `group` over the leaves under the node `index` / [`LEAVES_PER_NODE`], and
-/// one over all [`nodes`]. `None` outside the tree.
-pub fn path_through(group: &BlockTree, nodes: &BlockTree, index: usize) -> Option<Vec<Hash>> {
-    let mut path = group.path(index % LEAVES_PER_NODE)?;
-    path.extend(nodes.path(index / LEAVES_PER_NODE)?);
+/// [`nodes`] under one of the [`peaks`]. With them a path takes hashing as many nodes instead of all of a block's.
+pub const NODES_PER_PEAK: usize = 8;
+
+/// The roots over each [`NODES_PER_PEAK`] of a block's [`nodes`]. The root over these is the root over the leaves.
+pub fn peaks(nodes: &[Hash]) -> Vec<Hash> {
+    nodes.chunks(NODES_PER_PEAK).map(|group| BlockTree::new(group).root()).collect()
+}
+
+/// The [`inclusion_path`] of leaf `index` from three trees: over the leaves under its node, over the nodes under its peak, and over all
+/// [`peaks`]. `None` outside the tree.
+pub fn path_through(
+    leaves: &BlockTree,
+    nodes: &BlockTree,
+    peaks: &BlockTree,
+    index: usize,
+) -> Option<Vec<Hash>> {
+    let node = index / LEAVES_PER_NODE;
+    let mut path = leaves.path(index % LEAVES_PER_NODE)?;
+    path.extend(nodes.path(node % NODES_PER_PEAK)?);
+    path.extend(peaks.path(node / NODES_PER_PEAK)?);
     Some(path)
 }
 
 /// The tree of one block, of a group of its leaves or of its [`nodes`], for many paths. Not the library's: that one takes several
-/// times as long as the hashing it has to do, and most proofs build two trees of 64 leaves.
+/// times as long as the hashing it has to do, and most proofs build two trees.
 pub struct BlockTree(Subtrees);
 
 impl BlockTree {

@@ -94,18 +94,29 @@ fn one_tree_gives_all_paths() {
 
 #[test]
 fn nodes_give_the_same_root_and_paths() {
-    for size in [0usize, 1, 63, 64, 65, 127, 128, 129, 1000, 4096, 4097] {
+    for size in [0usize, 1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000, 4096, 4097] {
         let leaves = leaves(size);
         let nodes = nodes(&leaves);
-        assert_eq!(nodes.len(), size.div_ceil(64));
-        let tree = BlockTree::new(&nodes);
+        assert_eq!(nodes.len(), size.div_ceil(LEAVES_PER_NODE));
+        let peaks = peaks(&nodes);
+        assert_eq!(peaks.len(), nodes.len().div_ceil(NODES_PER_PEAK));
+        let tree = BlockTree::new(&peaks);
         assert_eq!((tree.root(), root(&nodes)), (root(&leaves), root(&leaves)), "size {size}");
+        let under = |index: usize| nodes.chunks(NODES_PER_PEAK).nth(index / LEAVES_PER_NODE / NODES_PER_PEAK);
         let whole = BlockTree::new(&leaves);
         for index in (0..size).step_by(1 + size / 50).chain(size.checked_sub(1)) {
-            let group = BlockTree::new(leaves.chunks(64).nth(index / 64).unwrap());
-            assert_eq!(path_through(&group, &tree, index), whole.path(index), "{index} of {size}");
+            let group = BlockTree::new(leaves.chunks(LEAVES_PER_NODE).nth(index / LEAVES_PER_NODE).unwrap());
+            assert_eq!(
+                path_through(&group, &BlockTree::new(under(index).unwrap()), &tree, index),
+                whole.path(index),
+                "{index} of {size}"
+            );
         }
-        let last = BlockTree::new(leaves.chunks(64).next_back().unwrap_or_default());
-        assert_eq!(path_through(&last, &tree, size), None, "{size}");
+        let last = BlockTree::new(leaves.chunks(LEAVES_PER_NODE).next_back().unwrap_or_default());
+        assert_eq!(
+            path_through(&last, &BlockTree::new(under(size).unwrap_or_default()), &tree, size),
+            None,
+            "{size}"
+        );
     }
 }

@@ -5,6 +5,7 @@
 //! replaced only after a cycle is durable, so nothing is ever shown that a crash could take back.
 //! Recovery ([`recover`]) rebuilds the same state with the same code that the live path runs.
 
+mod at_hand;
 mod commit;
 mod erase;
 mod error;
@@ -37,12 +38,13 @@ use crate::chain::retention::Retention;
 use crate::chain::statement::Statement;
 use crate::store::Store;
 
+pub use at_hand::{AtHand, TilesAtHand};
 pub use commit::sequence_of;
 pub use erase::blank_grants;
 pub use error::LedgerError;
 pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
 pub use guard::{Guard, GuardError};
-pub use prove::{AtHand, Prover, TilesAtHand, nodes_row};
+pub use prove::{Prover, nodes_row};
 pub use read::{BlockBody, RecordBytes};
 pub use recover::{StoredTiles, restore_log, tile_key};
 pub use search::{TagPage, TagQuery, epoch_of, epoch_rows, epochs, find_tagged};

@@ -1,30 +1,27 @@
 //! Existence proofs from stored blocks, for a ledger or a verified copy of one.
 //!
-//! A proof reads 64 leaf inputs of its block and the roots over each 64 leaves, the block's **nodes**: 0.5 bytes a record, stored
+//! A proof reads 32 leaf inputs of its block and the roots over each 32 leaves, the block's **nodes**: one byte a record, stored
 //! as a derived value with blocks of some size and computed for all others. They depend on leaf inputs alone, which an
 //! erasure leaves in place. Nothing stored is believed: nodes that do not lead to the root the writer signed are computed
 //! again, and leaf inputs that do not are damage.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::base::hash::{HASH_LEN, Hash};
-use crate::base::limits::{MAX_BLOCK_NODES_AT_HAND, MAX_TILES_AT_HAND, MIN_STORED_NODES_RECORDS};
+use crate::base::limits::MIN_STORED_NODES_RECORDS;
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
-use crate::chain::batch::record_leaf;
+use crate::chain::batch::record_leaves;
 use crate::chain::block::Block;
-use crate::chain::log::{Log, LogError, TileReader};
+use crate::chain::log::Log;
 use crate::chain::merkle::{leaf_hash, verify_inclusion};
 use crate::chain::proof::Proof;
 use crate::chain::statement::Statement;
-use crate::chain::subtree::Subtrees;
-use crate::chain::tile::TileId;
 use crate::chain::tlog_proof::TlogProof;
-use crate::chain::tree::{BlockTree, LEAVES_PER_NODE, nodes, path_through};
+use crate::chain::tree::{BlockTree, LEAVES_PER_NODE, NODES_PER_PEAK, nodes, path_through, peaks};
 use crate::store::{BlockInfo, Store};
 
 use super::LedgerError;
-use super::recent::Recent;
-use super::recover::StoredTiles;
+use super::at_hand::{AtHand, KnownBlock, TilesAtHand};
 
 /// The derived value to write with a block: its [`nodes`], unless it has too few records for them to be worth it.
 pub fn nodes_row(height: u64, records: usize, nodes: &[Hash]) -> Option<(String, Vec<u8>)> {
@@ -34,46 +31,6 @@ pub fn nodes_row(height: u64, records: usize, nodes: &[Hash]) -> Option<(String,
 
 fn nodes_key(height: u64) -> String {
     format!("nodes/{height}")
-}
-
-/// What proofs are made from and never changes, kept for the next proof. Bounded.
-pub struct AtHand {
-    tiles: Mutex<Recent<TileId, Arc<Subtrees>>>,
-    blocks: Mutex<Recent<u64, Arc<BlockNodes>>>,
-}
-
-impl Default for AtHand {
-    fn default() -> AtHand {
-        AtHand {
-            tiles: Mutex::new(Recent::new(MAX_TILES_AT_HAND)),
-            blocks: Mutex::new(Recent::new(MAX_BLOCK_NODES_AT_HAND)),
-        }
-    }
-}
-
-/// [`StoredTiles`] that are kept once read.
-pub struct TilesAtHand<'a>(pub &'a dyn Store, pub &'a AtHand);
-
-impl TileReader for TilesAtHand<'_> {
-    fn full_tile(&self, id: TileId) -> Result<Option<Vec<u8>>, String> {
-        StoredTiles(self.0).full_tile(id)
-    }
-
-    fn full_tree(&self, id: TileId) -> Result<Arc<Subtrees>, LogError> {
-        let tiles = || self.1.tiles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tree) = tiles().get(&id) {
-            return Ok(tree);
-        }
-        let tree = StoredTiles(self.0).full_tree(id)?;
-        tiles().put(id, tree.clone());
-        Ok(tree)
-    }
-}
-
-/// The nodes of one block, which lead to the records root of its statement.
-struct BlockNodes {
-    nodes: Vec<Hash>,
-    tree: BlockTree,
 }
 
 /// Makes existence proofs against one checkpoint. Cheapest if one proof after the other is of the same block.
@@ -88,19 +45,24 @@ pub struct Prover<'a> {
 }
 
 struct ProvenBlock {
-    info: BlockInfo,
-    text: String,
+    known: Arc<KnownBlock>,
+    /// The tree over its peaks.
+    peaks: BlockTree,
     log_proof: String,
-    nodes: Arc<BlockNodes>,
     /// The group of leaves of the last proof.
     group: Option<Group>,
 }
+
+/// A block, and leaf inputs if they were read with it.
+type Known = (Arc<KnownBlock>, Option<Vec<u8>>);
 
 /// The leaves under one node.
 struct Group {
     number: usize,
     inputs: Vec<LeafInputs>,
     tree: BlockTree,
+    /// The tree over the nodes under the same peak.
+    nodes: BlockTree,
 }
 
 impl<'a> Prover<'a> {
@@ -123,22 +85,26 @@ impl<'a> Prover<'a> {
         if record >= count {
             return Err(missing());
         }
-        let is_in = |b: &ProvenBlock| {
-            (b.info.first_record..b.info.first_record + u64::from(b.info.records)).contains(&record)
+        let (mut block, read) = match self.last.take().filter(|b| b.known.info.holds(record)) {
+            Some(block) => (block, None),
+            None => {
+                let (known, read) = self.known(record)?.ok_or_else(missing)?;
+                (self.block(known)?, read)
+            }
         };
-        let mut block = match self.last.take().filter(is_in) {
-            Some(block) => block,
-            None => self.block(self.store.block_of_record(record)?.ok_or_else(missing)?)?,
-        };
-        let height = block.info.height;
-        let position = (record - block.info.first_record) as usize;
+        let info = &block.known.info;
+        let (height, position) = (info.height, (record - info.first_record) as usize);
         let number = position / LEAVES_PER_NODE;
         let group = match block.group.take().filter(|g| g.number == number) {
             Some(group) => group,
-            None => self.group(&block, number)?,
+            None => {
+                let first = number * LEAVES_PER_NODE;
+                let again = || self.store.leaf_range(height, first, LEAVES_PER_NODE);
+                group_of(&block, number, &read.map_or_else(again, Ok)?)?
+            }
         };
         let own = group.inputs.get(position % LEAVES_PER_NODE);
-        let path = path_through(&group.tree, &block.nodes.tree, position);
+        let path = path_through(&group.tree, &group.nodes, &block.peaks, position);
         let (Some(own), Some(record_path)) = (own, path) else {
             return Err(damaged(height, "it has fewer leaves than records"));
         };
@@ -147,7 +113,7 @@ impl<'a> Prover<'a> {
             record,
             leaf_inputs: *own,
             record_path,
-            block: block.text.clone(),
+            block: block.known.text.clone(),
             log_proof: block.log_proof.clone(),
         };
         block.group = Some(group);
@@ -155,66 +121,70 @@ impl<'a> Prover<'a> {
         Ok(proof)
     }
 
-    fn block(&self, info: BlockInfo) -> Result<ProvenBlock, LedgerError> {
-        let height = info.height;
-        let text = self.store.block_text(height)?.ok_or_else(|| damaged(height, "it is missing"))?;
-        let text = String::from_utf8(text).map_err(|_| damaged(height, "it is not text"))?;
-        let nodes = self.nodes(&info, &text)?;
-        let path = checked_path(self.store, &self.at_hand, self.log, height, text.as_bytes())?;
-        let checkpoint = self.checkpoint.to_owned();
-        let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
-        Ok(ProvenBlock { info, text, log_proof, nodes, group: None })
+    /// The block of a record, at hand or read, then with the leaf inputs around the record; `None` if there is no such record.
+    fn known(&self, record: u64) -> Result<Option<Known>, LedgerError> {
+        if let Some(known) = self.at_hand.blocks().get(record) {
+            return Ok(Some((known, None)));
+        }
+        let key =
+            |b: &BlockInfo| (b.records as usize >= MIN_STORED_NODES_RECORDS).then(|| nodes_key(b.height));
+        let Some(parts) = self.store.proof_parts(record, LEAVES_PER_NODE, &key)? else { return Ok(None) };
+        let height = parts.block.height;
+        let text = String::from_utf8(parts.text).map_err(|_| damaged(height, "it is not text"))?;
+        let (nodes, peaks) = self.nodes(&parts.block, &text, parts.derived)?;
+        let known = Arc::new(KnownBlock { info: parts.block, text, nodes, peaks });
+        self.at_hand.blocks().put(known.clone());
+        Ok(Some((known, Some(parts.leaf_inputs))))
     }
 
-    /// The nodes of a block, from what is at hand, as stored, or from all its leaves.
-    fn nodes(&self, info: &BlockInfo, text: &str) -> Result<Arc<BlockNodes>, LedgerError> {
+    fn block(&self, known: Arc<KnownBlock>) -> Result<ProvenBlock, LedgerError> {
+        let height = known.info.height;
+        let path = checked_path(self.store, &self.at_hand, self.log, height, known.text.as_bytes())?;
+        let checkpoint = self.checkpoint.to_owned();
+        let log_proof = TlogProof { extra: None, index: height, path, checkpoint }.to_string();
+        let peaks = BlockTree::new(&known.peaks);
+        Ok(ProvenBlock { known, peaks, log_proof, group: None })
+    }
+
+    /// The nodes of a block, as stored or from all its leaves, and its peaks.
+    fn nodes(
+        &self,
+        info: &BlockInfo,
+        text: &str,
+        stored: Option<Vec<u8>>,
+    ) -> Result<(Vec<Hash>, Vec<Hash>), LedgerError> {
         let height = info.height;
-        let blocks = || self.at_hand.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(nodes) = blocks().get(&height) {
-            return Ok(nodes);
-        }
         let statement = Block::parse(text).ok().and_then(|b| Statement::parse(&b.statement.text).ok());
         let Some(Statement::Records(signed)) = statement else {
             return Err(damaged(height, "its statement is not one of records"));
         };
         let lead_to_root = |nodes: Vec<Hash>| {
-            let tree = BlockTree::new(&nodes);
-            (tree.root() == signed.records_root).then_some(BlockNodes { nodes, tree })
-        };
-        let stored = match info.records as usize >= MIN_STORED_NODES_RECORDS {
-            true => self.store.derived(&nodes_key(height))?,
-            false => None,
+            let peaks = peaks(&nodes);
+            (BlockTree::new(&peaks).root() == signed.records_root).then_some((nodes, peaks))
         };
         let wanted = (info.records as usize).div_ceil(LEAVES_PER_NODE) * HASH_LEN;
         // Fewer or more of them would be another level of the tree, which leads to the same root.
-        let stored = stored.filter(|bytes| bytes.len() == wanted).and_then(|bytes| {
-            lead_to_root(bytes.as_chunks::<HASH_LEN>().0.iter().map(|h| Hash(*h)).collect())
-        });
-        let found = match stored {
-            Some(found) => found,
-            None => {
-                let inputs = leaf_inputs(height, &self.store.leaf_inputs(height)?.unwrap_or_default())?;
-                let leaves: Vec<Hash> = inputs.iter().map(record_leaf).collect();
-                lead_to_root(nodes(&leaves)).ok_or_else(|| {
-                    damaged(height, "its leaf inputs do not have the root that its writer signed")
-                })?
-            }
-        };
-        let found = Arc::new(found);
-        blocks().put(height, found.clone());
-        Ok(found)
-    }
-
-    fn group(&self, block: &ProvenBlock, number: usize) -> Result<Group, LedgerError> {
-        let height = block.info.height;
-        let bytes = self.store.leaf_range(height, number * LEAVES_PER_NODE, LEAVES_PER_NODE)?;
-        let inputs = leaf_inputs(height, &bytes)?;
-        let tree = BlockTree::new(&inputs.iter().map(record_leaf).collect::<Vec<_>>());
-        if block.nodes.nodes.get(number) != Some(&tree.root()) {
-            return Err(damaged(height, "its leaf inputs do not have the root that its writer signed"));
+        let stored = stored.filter(|bytes| bytes.len() == wanted);
+        let stored = stored.map(|b| b.as_chunks::<HASH_LEN>().0.iter().map(|h| Hash(*h)).collect());
+        if let Some(found) = stored.and_then(lead_to_root) {
+            return Ok(found);
         }
-        Ok(Group { number, inputs, tree })
+        let inputs = leaf_inputs(height, &self.store.leaf_inputs(height)?.unwrap_or_default())?;
+        let root = || damaged(height, "its leaf inputs do not have the root that its writer signed");
+        lead_to_root(nodes(&record_leaves(&inputs))).ok_or_else(root)
     }
+}
+
+/// A group of a block's leaves, from their inputs.
+fn group_of(block: &ProvenBlock, number: usize, bytes: &[u8]) -> Result<Group, LedgerError> {
+    let height = block.known.info.height;
+    let inputs = leaf_inputs(height, bytes)?;
+    let tree = BlockTree::new(&record_leaves(&inputs));
+    if block.known.nodes.get(number) != Some(&tree.root()) {
+        return Err(damaged(height, "its leaf inputs do not have the root that its writer signed"));
+    }
+    let nodes = block.known.nodes.chunks(NODES_PER_PEAK).nth(number / NODES_PER_PEAK).unwrap_or_default();
+    Ok(Group { number, inputs, tree, nodes: BlockTree::new(nodes) })
 }
 
 /// The path of a block in the log. Tiles are no more believed than anything else stored: what does not lead to the log's own root
@@ -232,7 +202,7 @@ pub(super) fn checked_path(
     match verify_inclusion(leaf_hash(text), height, log.size(), &path, log.root()) {
         Ok(()) => Ok(path),
         Err(_) => {
-            at_hand.tiles.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            at_hand.forget_tiles();
             Err(damaged(height, "the stored tiles of the log do not lead from it to the checkpoint"))
         }
     }

@@ -81,6 +81,13 @@ pub struct BlockInfo {
     pub sequence: u64,
 }
 
+impl BlockInfo {
+    /// Whether the record with this index is one of its records.
+    pub fn holds(&self, record: u64) -> bool {
+        record.checked_sub(self.first_record).is_some_and(|position| position < u64::from(self.records))
+    }
+}
+
 /// One record and what is needed to read it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredRecord {
@@ -92,6 +99,19 @@ pub struct StoredRecord {
     pub header: Vec<u8>,
     /// The encoded record.
     pub record: Vec<u8>,
+}
+
+/// What an existence proof of one record is made from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProofParts {
+    /// The block that holds it.
+    pub block: BlockInfo,
+    /// The text of that block.
+    pub text: Vec<u8>,
+    /// The derived value that was asked for with it.
+    pub derived: Option<Vec<u8>>,
+    /// The leaf inputs of the record and its neighbours.
+    pub leaf_inputs: Vec<u8>,
 }
 
 /// Sizes, for people and for metrics. Cheap enough to ask for every few seconds.
@@ -183,6 +203,22 @@ pub trait Store: Send + Sync {
         let all = self.leaf_inputs(height)?.unwrap_or_default();
         let bytes = |records: usize| records.saturating_mul(LEAF_INPUTS_LEN);
         Ok(all.into_iter().skip(bytes(first)).take(bytes(count)).collect())
+    }
+
+    /// What a proof of one record takes, in one go: its block, the value under the key that `derived` gives for that block, and of each
+    /// `group` records of the block the leaf inputs of those the record is among. `None` if there is no such record. `group` is not 0.
+    fn proof_parts(
+        &self,
+        record: u64,
+        group: usize,
+        derived: &dyn Fn(&BlockInfo) -> Option<String>,
+    ) -> Result<Option<ProofParts>, StoreError> {
+        let Some(block) = self.block_of_record(record)? else { return Ok(None) };
+        let text = self.block_text(block.height)?.unwrap_or_default();
+        let derived = derived(&block).map_or(Ok(None), |key| self.derived(&key))?;
+        let first = (record - block.first_record) as usize / group * group;
+        let leaf_inputs = self.leaf_range(block.height, first, group)?;
+        Ok(Some(ProofParts { block, text, derived, leaf_inputs }))
     }
 
     /// The body of a block; `None` too for a block without one.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::super::chunks::BODIES;
 use super::super::runs::{self, KIND_CIPHERTEXT, KIND_TAG};
 use super::super::runs_codec::{CELL_BYTES, entry, key_of, record_of};
+use super::super::runs_hints::Hints;
 use super::super::schema::{PAGE_BYTES, ROW_BYTES};
 use super::super::{IndexShape, SqliteStore, runs_merge};
 use crate::base::batch::Body;
@@ -472,7 +473,10 @@ fn removed_tags_leave_nothing_behind() {
         let writer = world.store().writer.as_ref().unwrap();
         for (record, key) in live.iter().step_by(37) {
             assert!(seen.contains(key), "what is there is found in this way");
-            let found = writer.disposable(|tx| runs::find(tx, KIND_TAG, *key, 0, 9, covered)).unwrap();
+            let wanted = runs::Wanted { key: *key, from: 0, limit: 9 };
+            let found = writer
+                .disposable(|tx| runs::find(tx, KIND_TAG, &wanted, covered, &Hints::default()))
+                .unwrap();
             assert_eq!(found, [*record]);
         }
     }

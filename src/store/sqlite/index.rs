@@ -10,13 +10,16 @@ use super::super::tags::body_tags;
 use super::super::{NewBlock, StoreError};
 use super::chunks::LEAVES;
 use super::runs::{self, KIND_CIPHERTEXT, KIND_TAG};
+use super::runs_hints::Hints;
 use super::tail::{Cut, Tail};
 use super::{IndexShape, SqlResult, SqliteStore, body, runs_merge, writer};
 use crate::base::limits::MAX_BATCH_RECORDS;
 
-/// Entries that merging moves for every entry appended. Each is merged twice on its way to the largest runs; the rest makes up
+/// Entries that merging moves for every tag appended. Each is merged twice on its way to the largest runs; the rest makes up
 /// for merges that begin late, so that one is over before the next of its tier is due.
-const MERGE_PACE: usize = 3;
+const TAG_PACE: usize = 3;
+/// The same for ciphertext hashes, which are merged four times.
+const CIPHERTEXT_PACE: usize = 5;
 /// Fewest and most entries moved by one append: each step costs a row of every run beside what it moves.
 const MERGE_LEAST: usize = 1 << 17;
 const MERGE_MOST: usize = 1 << 18;
@@ -30,6 +33,7 @@ pub(super) struct Index {
     pace: Mutex<Pace>,
     /// Read by look-ups without waiting. `None` if it is not known.
     tail: RwLock<Option<Arc<Tail>>>,
+    hints: Hints,
 }
 
 /// What appends owe to merging.
@@ -48,6 +52,11 @@ impl Index {
 
     pub(super) fn tail(&self) -> Option<Arc<Tail>> {
         self.tail.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What look-ups have seen of runs.
+    pub(super) fn hints(&self) -> &Hints {
+        &self.hints
     }
 
     /// Under the lock.
@@ -231,15 +240,15 @@ impl SqliteStore {
             },
         };
         let (from, mut cuts) = (tail.from, Vec::new());
-        let mut entries = 0;
+        let mut owed = 0;
         for b in blocks.iter().filter(|b| b.records > 0) {
             tail.push(&b.leaf_inputs, &b.tags, b.tags.len() as u64);
-            entries += b.records as usize + b.tags.len();
+            owed += b.records as usize * CIPHERTEXT_PACE + b.tags.len() * TAG_PACE;
             if tail.is_full(shape) {
                 cuts.push(tail.cut());
             }
         }
-        pace.credit = pace.credit.saturating_add(entries * MERGE_PACE);
+        pace.credit = pace.credit.saturating_add(owed);
         let merge = if pace.credit < MERGE_LEAST || pace.stuck { 0 } else { pace.credit.min(MERGE_MOST) };
         Ok(Some(IndexStep {
             from,

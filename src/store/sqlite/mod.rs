@@ -14,6 +14,7 @@ mod pool;
 mod rebuild;
 mod runs;
 mod runs_codec;
+mod runs_hints;
 mod runs_merge;
 mod schema;
 mod stored;
@@ -25,16 +26,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use self::chunks::{BODIES, LEAVES};
 use self::index::Index;
 use self::open::{ReadMode, beside};
 use self::pool::Pool;
-use self::runs::{KIND_CIPHERTEXT, KIND_TAG, KINDS};
+use self::runs::{KIND_CIPHERTEXT, KIND_TAG, KINDS, Wanted};
 use self::writer::{Append, Writer};
 use super::check::{MAX_INDEX, check_append};
-use super::{BlockInfo, Head, NewBlock, Store, StoreError, StoreStats, StoredRecord};
+use super::{BlockInfo, Head, NewBlock, ProofParts, Store, StoreError, StoreStats, StoredRecord};
 use crate::base::batch::Body;
 use crate::base::clock;
 use crate::base::hash::{HASH_LEN, Hash};
@@ -205,7 +206,29 @@ fn block_of_record(conn: &Connection, record: i64) -> SqlResult<Option<BlockInfo
     let sql = "SELECT height, first_record, records, signer, sequence FROM block
         WHERE records > 0 AND first_record <= ?1 ORDER BY first_record DESC LIMIT 1";
     let block = conn.prepare_cached(sql)?.query_row([record], info).optional()?;
-    Ok(block.filter(|b| (record as u64) - b.first_record < u64::from(b.records)))
+    Ok(block.filter(|b| b.holds(record as u64)))
+}
+
+/// [`block_of_record`] and the block's text, which lie in the same row.
+fn text_of_record(conn: &Connection, record: i64) -> SqlResult<Option<(BlockInfo, Vec<u8>)>> {
+    let sql = "SELECT height, first_record, records, signer, sequence, text FROM block
+        WHERE records > 0 AND first_record <= ?1 ORDER BY first_record DESC LIMIT 1";
+    let block = conn.prepare_cached(sql)?.query_row([record], |r| Ok((info(r)?, r.get(5)?))).optional()?;
+    Ok(block.filter(|(b, _)| b.holds(record as u64)))
+}
+
+fn derived(conn: &Connection, key: &str) -> SqlResult<Option<Vec<u8>>> {
+    let sql = "SELECT value FROM derived WHERE key = ?1";
+    conn.prepare_cached(sql)?.query_row([key], |r| r.get(0)).optional()
+}
+
+fn leaf_range(conn: &Connection, height: i64, first: usize, count: usize) -> SqlResult<Vec<u8>> {
+    // Beyond the longest block another one's rows would follow.
+    let bytes = |records: usize| records.min(MAX_BATCH_RECORDS) * LEAF_INPUTS_LEN;
+    let len = bytes(first.saturating_add(count)) - bytes(first);
+    let mut out = Vec::with_capacity(len);
+    LEAVES.read(conn, height, bytes(first), len, &mut out)?;
+    Ok(out)
 }
 
 /// Most batch headers are not longer, in bytes: some ten readers.
@@ -350,13 +373,22 @@ impl Store for SqliteStore {
 
     fn leaf_range(&self, height: u64, first: usize, count: usize) -> Result<Vec<u8>, StoreError> {
         let Some(height) = key(height) else { return Ok(Vec::new()) };
-        let bytes = |records: usize| records.min(MAX_BATCH_RECORDS) * LEAF_INPUTS_LEN;
+        self.pool.read(|tx| leaf_range(tx, height, first, count))
+    }
+
+    fn proof_parts(
+        &self,
+        record: u64,
+        group: usize,
+        key_for: &dyn Fn(&BlockInfo) -> Option<String>,
+    ) -> Result<Option<ProofParts>, StoreError> {
+        let Some(index) = key(record) else { return Ok(None) };
         self.pool.read(|tx| {
-            let mut out = Vec::new();
-            // Beyond the longest block another one's rows would follow.
-            let len = bytes(first.saturating_add(count)) - bytes(first);
-            LEAVES.read(tx, height, bytes(first), len, &mut out)?;
-            Ok(out)
+            let Some((block, text)) = text_of_record(tx, index)? else { return Ok(None) };
+            let derived = key_for(&block).map_or(Ok(None), |key| derived(tx, &key))?;
+            let first = (record - block.first_record) as usize / group * group;
+            let leaf_inputs = leaf_range(tx, block.height as i64, first, group)?;
+            Ok(Some(ProofParts { block, text, derived, leaf_inputs }))
         })
     }
 
@@ -426,7 +458,8 @@ impl Store for SqliteStore {
             };
             let mut from = 0;
             loop {
-                let places = runs::find(tx, KIND_CIPHERTEXT, key, from, CIPHERTEXT_PLACES, state.covered)?;
+                let wanted = Wanted { key, from, limit: CIPHERTEXT_PLACES };
+                let places = runs::find(tx, KIND_CIPHERTEXT, &wanted, state.covered, self.index.hints())?;
                 for record in &places {
                     if is_it(*record)? {
                         return Ok(Some(*record));
@@ -449,7 +482,8 @@ impl Store for SqliteStore {
     fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
         let key = u64::from_be_bytes(*tag);
         self.look_up(|tx, tail, state| {
-            let mut found = runs::find(tx, KIND_TAG, key, from, limit, state.covered)?;
+            let wanted = Wanted { key, from, limit };
+            let mut found = runs::find(tx, KIND_TAG, &wanted, state.covered, self.index.hints())?;
             // All of them are behind those in runs.
             let newest = state.covered.max(from)..state.records;
             found.extend(tail.find_tag(key, newest, limit - found.len()));
@@ -465,10 +499,7 @@ impl Store for SqliteStore {
     }
 
     fn derived(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.pool.read(|tx| {
-            let sql = "SELECT value FROM derived WHERE key = ?1";
-            tx.prepare_cached(sql)?.query_row(params![key], |r| r.get(0)).optional()
-        })
+        self.pool.read(|tx| derived(tx, key))
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {

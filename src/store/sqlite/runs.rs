@@ -10,9 +10,12 @@
 //! copies of those stay behind in unused space. A row that fills its page alone is never moved within it, and when it goes to
 //! another page its old one is freed, and so overwritten, whole.
 
+use std::cmp::Ordering;
+
 use rusqlite::{Connection, Error, OptionalExtension, Result, params};
 
 use super::runs_codec::{Chunk, Damaged, Entry, Layout, Packer, entry, key_of, record_of, seal};
+use super::runs_hints::Hints;
 use super::schema::ROW_BYTES;
 
 /// Index kind: the first 4 bytes of the ciphertext hash. More would only make the index larger: what is found is compared with
@@ -177,19 +180,32 @@ pub(super) fn read_chunk<T>(
 }
 
 /// The chunk in which `bound`, or what follows it, begins: the last one whose first entry is not above it, or the first chunk.
-///
-/// Keys are hashes, so the place of one can be guessed from its value. From there the search goes on in growing steps, and after
-/// a few of those halves what is left, which bounds the number of steps for any keys.
 pub(super) fn locate(conn: &Connection, run: &Run, bound: Entry) -> Result<i64> {
-    // Chunk `low` does not begin above the bound, or is the first; chunk `high` does, or is beyond the last.
-    let (mut low, mut high) = (run.start, run.chunks);
-    let mut guess = Some(guess(run, bound));
+    descend(conn, run, bound, &Hints::default(), |_| Ok(())).map(|(chunk, _)| chunk)
+}
+
+/// Goes to that chunk. If the bound is not beyond its last entry, `within` is called for it, so that it need not be read again.
+///
+/// Keys are hashes, so the place of one can be guessed from its value, and from what look-ups before have seen. From there the
+/// search goes on in growing steps, and after a few of those halves what is left, which bounds the number of steps for any
+/// keys. A guess is only ever where to look first: what is read decides.
+fn descend<T>(
+    conn: &Connection,
+    run: &Run,
+    bound: Entry,
+    hints: &Hints,
+    mut within: impl FnMut(Chunk<'_>) -> std::result::Result<T, Damaged>,
+) -> Result<(i64, Option<T>)> {
+    // Chunk `low` does not begin above the bound, or is before the first; chunk `high` does, or is beyond the last.
+    let (mut low, mut high) = (run.start - 1, run.chunks);
+    let mut guess = Some(hints.guess(run, bound));
     let (mut step, mut steps) = (1i64, 0u32);
     while high - low > 1 {
         steps += 1;
         let middle = guess.take().unwrap_or(low + (high - low) / 2).clamp(low + 1, high - 1);
-        match first_from(conn, run, middle, high)? {
-            Some((at, first)) if first <= bound => {
+        match side_from(conn, run, middle, high, bound, hints, &mut within)? {
+            Some((at, Ordering::Equal, found)) => return Ok((at, found)),
+            Some((at, Ordering::Greater, _)) => {
                 low = at;
                 guess = (steps <= GALLOP_STEPS).then(|| low.saturating_add(step));
             }
@@ -200,64 +216,89 @@ pub(super) fn locate(conn: &Connection, run: &Run, bound: Entry) -> Result<i64> 
         }
         step *= 2;
     }
-    Ok(low)
+    Ok((low.max(run.start), None))
 }
 
-fn guess(run: &Run, bound: Entry) -> i64 {
-    let bits = if run.kind == KIND_TAG { 64 } else { 32 };
-    let part = (u128::from(key_of(bound)) * (run.chunks - run.start).max(0) as u128) >> bits;
-    run.start.saturating_add(part as i64)
-}
-
-/// The first chunk in `from..to` that is not empty, and its first entry.
-fn first_from(conn: &Connection, run: &Run, from: i64, to: i64) -> Result<Option<(i64, Entry)>> {
+/// The first chunk in `from..to` that is not empty, where `bound` lies in it, and what `within` said of it if it lies inside.
+fn side_from<T>(
+    conn: &Connection,
+    run: &Run,
+    from: i64,
+    to: i64,
+    bound: Entry,
+    hints: &Hints,
+    within: &mut impl FnMut(Chunk<'_>) -> std::result::Result<T, Damaged>,
+) -> Result<Option<(i64, Ordering, Option<T>)>> {
     for chunk in from..to {
-        if let Some(first) = read_chunk(conn, run, chunk, |c| c.first())? {
-            return Ok(Some((chunk, first)));
+        let seen = read_chunk(conn, run, chunk, |c| {
+            let Some(side) = c.side(bound)? else { return Ok(None) };
+            let found = if side == Ordering::Equal { Some(within(c)?) } else { None };
+            Ok(c.first()?.map(|first| (first, side, found)))
+        })?;
+        if let Some((first, side, found)) = seen {
+            hints.note(run, chunk, first);
+            return Ok(Some((chunk, side, found)));
         }
     }
     Ok(None)
 }
 
-/// Appends to `out` the records of `key` in a run from record `from` on, ascending, at most `limit`.
-fn search(conn: &Connection, run: &Run, key: u64, from: u64, limit: usize, out: &mut Vec<u64>) -> Result<()> {
-    if run.start >= run.chunks || limit == 0 {
+/// What a look-up asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Key of the entries.
+    pub(super) key: u64,
+    /// The first record.
+    pub(super) from: u64,
+    /// Most records, the lowest ones.
+    pub(super) limit: usize,
+}
+
+/// Appends to `out` what is wanted of a run, ascending.
+fn search(conn: &Connection, run: &Run, wanted: &Wanted, hints: &Hints, out: &mut Vec<u64>) -> Result<()> {
+    if run.start >= run.chunks || wanted.limit == 0 {
         return Ok(());
     }
-    let (bound, end) = (entry(key, from), out.len().saturating_add(limit));
+    let (bound, end) = (entry(wanted.key, wanted.from), out.len().saturating_add(wanted.limit));
     let mut entries = Vec::new();
-    for chunk in locate(conn, run, bound)?..run.chunks {
-        let beyond = read_chunk(conn, run, chunk, |c| {
-            let mut cell = c.cell_of(bound)?;
-            entries.clear();
-            while c.decode(cell, &mut entries)? {
-                for e in entries.drain(..).filter(|e| *e >= bound) {
-                    if key_of(e) != key || out.len() >= end {
-                        return Ok(true);
-                    }
-                    out.push(record_of(e));
+    // Says whether there can be no more in later chunks.
+    let mut take = |c: Chunk<'_>| {
+        let mut cell = c.cell_of(bound)?;
+        entries.clear();
+        while c.decode(cell, &mut entries)? {
+            for e in entries.drain(..).filter(|e| *e >= bound) {
+                if key_of(e) != wanted.key || out.len() >= end {
+                    return Ok(true);
                 }
-                cell += 1;
+                out.push(record_of(e));
             }
-            Ok(false)
-        })?;
-        if beyond {
+            cell += 1;
+        }
+        Ok(false)
+    };
+    let (chunk, found) = descend(conn, run, bound, hints, &mut take)?;
+    let next = match found {
+        Some(true) => return Ok(()),
+        Some(false) => chunk + 1,
+        None => chunk,
+    };
+    for chunk in next..run.chunks {
+        if read_chunk(conn, run, chunk, &mut take)? {
             break;
         }
     }
     Ok(())
 }
 
-/// The records of `key` from record `from` on that are in runs, ascending: at most `limit`, and then the lowest ones. The runs
-/// must cover all records below `covered`.
+/// The wanted records that are in runs, ascending. The runs must cover all records below `covered`.
 pub(super) fn find(
     conn: &Connection,
     kind: i64,
-    key: u64,
-    from: u64,
-    limit: usize,
+    wanted: &Wanted,
     covered: u64,
+    hints: &Hints,
 ) -> Result<Vec<u64>> {
+    let Wanted { from, limit, .. } = *wanted;
     let runs = list(conn, kind)?;
     check_cover(&runs, covered)?;
     let mut records: Vec<u64> = Vec::new();
@@ -269,7 +310,7 @@ pub(super) fn find(
         rest = later;
         let before = records.len();
         for run in now.iter().filter(|r| r.end > from) {
-            search(conn, run, key, from, limit - before, &mut records)?;
+            search(conn, run, &Wanted { limit: limit - before, ..*wanted }, hints, &mut records)?;
         }
         if let Some(found) = records.get_mut(before..).filter(|_| group > 1) {
             found.sort_unstable();

@@ -18,6 +18,8 @@
 //!              ‖ key difference ‖ first record[width] ‖ varint(difference to the record before) for each further one
 //! ```
 
+use std::cmp::Ordering;
+
 use super::schema::ROW_BYTES;
 
 /// Length of a cell in bytes.
@@ -268,6 +270,18 @@ impl<'a> Chunk<'a> {
     /// The first entry; `None` if all were erased.
     pub(super) fn first(&self) -> Result<Option<Entry>, Damaged> {
         self.first_from(0, self.cells.len()).map(|f| f.map(|(_, e)| e))
+    }
+
+    /// Where `bound` lies: before the first entry, from it to the last one, or behind that. `None` if all were erased.
+    pub(super) fn side(&self, bound: Entry) -> Result<Option<Ordering>, Damaged> {
+        let Some(first) = self.first()? else { return Ok(None) };
+        if bound < first {
+            return Ok(Some(Ordering::Less));
+        }
+        // Mostly the first entry of the last cell tells, which costs less than the last entry.
+        let last_cell = self.first_from(self.cells.len().saturating_sub(1), self.cells.len())?;
+        let within = last_cell.is_some_and(|(_, e)| bound <= e) || self.last()? >= Some(bound);
+        Ok(Some(if within { Ordering::Equal } else { Ordering::Greater }))
     }
 
     /// The first cell in `from..to` that is not empty, and its first entry.

@@ -9,26 +9,37 @@
 use rusqlite::{Connection, Result};
 
 use super::runs::{
-    DEAD_TIER, KINDS, Run, delete_chunks, insert_run, list, locate, push_chunks, read_chunk, reclaim,
+    DEAD_TIER, KIND_TAG, KINDS, Run, delete_chunks, insert_run, list, locate, push_chunks, read_chunk,
+    reclaim,
 };
 use super::runs_codec::{Entry, Packer, key_of};
 
-/// Runs of this tier are not merged any more: some 16 million records.
-const TOP_TIER: i64 = 2;
+/// How runs of a kind are merged: how many neighbours of a tier become one of the next, and the tier that is not merged any more,
+/// some 16 million records.
+///
+/// Those of tags become one in few and large steps, because there are many tags. A record has one ciphertext hash: merging
+/// them in twice as many steps costs little, and a look-up finds less than half as many runs.
+fn shape(kind: i64, fanout: usize) -> (usize, i64) {
+    match kind {
+        KIND_TAG => (fanout, 2),
+        _ => (fanout.isqrt().max(2), 4),
+    }
+}
+
 /// Rows one step of deleting takes away.
 const DELETE_CHUNKS: i64 = 64;
 
 /// Does a step of what there is to do, at least a row and about `most` entries; answers with the number of entries moved, 0 if
-/// there is nothing to do. `fanout` neighbouring runs become one.
+/// there is nothing to do. `fanout` is that of tags.
 pub(super) fn step(conn: &Connection, fanout: usize, most: usize) -> Result<usize> {
     if delete_dead(conn)? {
         return Ok(most.max(1));
     }
-    // The lowest tier first: its merges come often and are short, and must not wait for the long ones.
+    // The shortest first: they come often, and must not wait for the long ones.
     let mut best: Option<(Run, Vec<Run>)> = None;
     for kind in KINDS {
         if let Some(merge) = next_merge(list(conn, kind)?, kind, fanout)
-            && best.as_ref().is_none_or(|(run, _)| merge.0.tier < run.tier)
+            && best.as_ref().is_none_or(|(run, _)| length(&merge.0) < length(run))
         {
             best = Some(merge);
         }
@@ -39,9 +50,15 @@ pub(super) fn step(conn: &Connection, fanout: usize, most: usize) -> Result<usiz
     }
 }
 
+/// Records of a run.
+fn length(run: &Run) -> u64 {
+    run.end.saturating_sub(run.first)
+}
+
 /// A run to be made or gone on with, without a number if it does not exist yet, and those it is made of.
 fn next_merge(runs: Vec<Run>, kind: i64, fanout: usize) -> Option<(Run, Vec<Run>)> {
-    for tier in 0..TOP_TIER {
+    let (fanout, top) = shape(kind, fanout);
+    for tier in 0..top {
         let open = runs.iter().find(|r| r.tier == tier + 1 && !r.done);
         let inputs = runs.iter().filter(|r| r.tier == tier && r.done);
         if let Some(output) = open {

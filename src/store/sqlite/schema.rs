@@ -12,7 +12,7 @@ use super::open::beside;
 /// `application_id`: "STrl".
 const APPLICATION_ID: i64 = 0x5354_726c;
 /// `user_version`: the layout below. A change of it needs a new number and a migration.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 
 /// Page size in bytes. Blocks of 4,096 records: 250,000 records/s with 4,096, 290,000 with 8,192, 370,000
 /// with 16,384; commits of one record: 0.23, 0.25 and 0.32 ms (`examples/store_load.rs`).

@@ -157,7 +157,7 @@ fn made(c: &mut Criterion) {
         });
     });
     g.sample_size(20);
-    g.bench_function("root of 65536 leaves", |b| b.iter(|| tree::root(black_box(&leaves))));
+    g.bench_function("root of 65536 leaves", |b| b.iter(|| tree::BlockTree::new(black_box(&leaves)).root()));
     g.bench_function("root of 65536 leaves by rs_merkle alone, which makes paths", |b| {
         b.iter(|| tree::inclusion_path(black_box(&leaves), 0).unwrap());
     });

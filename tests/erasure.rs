@@ -178,6 +178,12 @@ fn two_officers_erase_and_no_byte_stays() {
         );
         assert!(report.contains(DPO) && report.contains(CISO) && !report.contains("NOTE"), "{report}");
     }
+    // Batches with erased records too are hashed while they are read.
+    let json = verify(&["--file", "ledger.db", "--json"]);
+    assert!(
+        json.contains("\"batches_read_again\": 0") || json.contains("\"batches_read_again\":0"),
+        "{json}"
+    );
     // The next block goes on, and a restart changes nothing.
     log(&ledger, &server, 90, 5);
     drop(server);

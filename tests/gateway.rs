@@ -172,7 +172,7 @@ impl Bench {
         let writer = Writer::new(options, WriterHead::default()).unwrap();
         let (gateway, thread) = Gateway::start(ledger.clone(), writer, HEARTBEAT).unwrap();
         let bench = Bench { store, ledger, gateway, thread, _dir: dir };
-        let first = bench.gateway.queue(Purpose::Events, Events::Plain(vec![event(0)])).unwrap();
+        let first = bench.gateway.queue(Purpose::Events, Events::Plain(vec![event(0)]), 0).unwrap();
         first.blocking_recv().unwrap().unwrap();
         assert!(bench.gateway.plan().is_some());
         bench
@@ -185,10 +185,10 @@ impl Bench {
         let request = || Events::Plain(vec![event.clone(); count]);
         let memory = count * (event.len() + DRAFT_BYTES);
         self.store.hold(true);
-        let mut accepted = vec![self.gateway.queue(Purpose::Events, request()).unwrap()];
+        let mut accepted = vec![self.gateway.queue(Purpose::Events, request(), 0).unwrap()];
         self.store.wait_for_append();
         let refused = loop {
-            match self.gateway.queue(Purpose::Events, request()) {
+            match self.gateway.queue(Purpose::Events, request(), 0) {
                 Ok(answered) => accepted.push(answered),
                 Err(refused) => break refused,
             }
@@ -212,7 +212,8 @@ impl Bench {
         }
         assert_eq!(self.gateway.queued_bytes(), 0);
         // There is room again.
-        let again = self.gateway.queue(Purpose::Events, request()).unwrap().blocking_recv().unwrap().unwrap();
+        let again =
+            self.gateway.queue(Purpose::Events, request(), 0).unwrap().blocking_recv().unwrap().unwrap();
         assert_eq!(again.first_record, next);
         drop(self.gateway);
         self.thread.join().unwrap();
@@ -289,7 +290,7 @@ fn as_many_threads_draft_as_there_are_cores() {
             scope.spawn(|| {
                 let events = Slow { left: 2, drafting: drafting.clone() };
                 let events = bench.gateway.prepare(events).unwrap();
-                let logged = bench.gateway.queue(Purpose::Events, events).unwrap();
+                let logged = bench.gateway.queue(Purpose::Events, events, 0).unwrap();
                 assert_eq!(logged.blocking_recv().unwrap().unwrap().count, 2);
             });
         }

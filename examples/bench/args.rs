@@ -17,35 +17,36 @@ use clap::{Parser, ValueEnum};
         cargo run --release --example bench -- http rows append --records 20000000 the large comparison (about 30 GB free)\n  \
         cargo run --release --example bench -- http --records 20000000 --dir /data/bench --keep\n  \
         cargo run --release --example bench -- proof search verify open restart --dir /data/bench --keep\n\
-        The last two: --keep leaves the grown ledger in DIR, and later runs use it."
+        The last two: --keep leaves the grown ledger in DIR, and later runs use it. A reference is shown\n\
+        if its row is measured in the same run."
 )]
 pub struct Args {
     /// What to measure; everything if not given
     #[arg(value_name = "ROWS", hide_possible_values = false)]
     rows: Vec<Row>,
     /// Records of the ledger that is grown, and rows of the SQLite it is compared with
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1000..=1_000_000_000))]
     pub records: u64,
     /// Times everything is measured; the table shows the median
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1000))]
     pub runs: u64,
-    /// Working folder; a temporary one that is deleted at the end if not given
+    /// Where to work, in a folder `sealtrail-bench` of its own; a temporary one that is deleted at the end if not given
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Leave the grown ledger in DIR for later runs
+    /// Leave the grown ledger in DIR for later runs, which then use it
     #[arg(long, requires = "dir")]
     pub keep: bool,
     /// Everything small, once, and check that receipts, counts and opened records are right: for continuous integration
     #[arg(long)]
     pub quick: bool,
-    /// Also write all figures to this file
+    /// Also write all figures, with every sample, to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Connections of row `http`
-    #[arg(long, default_value_t = 16, value_name = "N")]
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub connections: usize,
     /// Events of one request in row `http`; each is measured on a ledger of its own
-    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_name = "N,N")]
+    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_name = "N,N", value_parser = clap::value_parser!(u64).range(1..=8192))]
     pub per_request: Vec<u64>,
     /// Seed of the events
     #[arg(long, default_value_t = 7, value_name = "N")]
@@ -140,8 +141,8 @@ const ROWS: &[(Row, &str, &str, &str)] = &[
         Row::Proof,
         "proof",
         "Existence proofs",
-        "Proofs of records all over the grown ledger, by index and by the ciphertext's SHA-256, each fetched over HTTP and verified \
-         offline. The server's own part is the time above that of GET /healthz on the same connection. Compared with a ledger of a tenth \
+        "Proofs of records all over the grown ledger, each first by index and then by the ciphertext's SHA-256 (which finds in the cache \
+         what by index had to read), fetched over HTTP and verified offline. The server's own part is the time above that of GET /healthz on the same connection. Compared with a ledger of a tenth \
          of the size: proofs should not slow down as it grows",
     ),
     (

@@ -16,6 +16,10 @@ use super::{Fallible, machine};
 
 /// Events about the planted patient.
 pub const PLANTED_EVENTS: u64 = 200;
+/// What the benchmark makes in a folder it is given, and the only thing in there it touches.
+const WORK: &str = "sealtrail-bench";
+/// From this many records on the targets are for.
+const FULL_SIZE: u64 = 1_000_000;
 /// Folder of the grown ledger.
 const GROWN: &str = "grown";
 /// Folder of the ledger of a tenth of its size.
@@ -36,6 +40,8 @@ pub struct Bench {
     /// Deletes the folder when the run ends.
     _temporary: Option<tempfile::TempDir>,
     grown: Option<Rc<Grown>>,
+    /// Whether this run grew it.
+    grown_now: bool,
     small: Option<Rc<Grown>>,
 }
 
@@ -57,15 +63,24 @@ impl Bench {
             args.runs = 1;
         }
         let (dir, temporary) = match &args.dir {
-            Some(dir) => {
-                std::fs::create_dir_all(dir)?;
-                (dir.canonicalize()?, None)
+            Some(given) => {
+                let dir = given.join(WORK);
+                let made = std::fs::create_dir_all(&dir).and_then(|()| dir.canonicalize());
+                let dir =
+                    made.map_err(|e| format!("no folder can be made in --dir {}: {e}", given.display()))?;
+                // What an interrupted run left.
+                clear(&dir)?;
+                (dir, None)
             }
             None => {
                 let dir = tempfile::tempdir()?;
                 (dir.path().canonicalize()?, Some(dir))
             }
         };
+        if let Some(path) = &args.json {
+            std::fs::write(path, "").map_err(|e| format!("--json {}: {e}", path.display()))?;
+        }
+        clear_when_interrupted(dir.clone(), temporary.is_some())?;
         let events = Rc::new(Events::new(args.seed, args.records / PLANTED_EVENTS));
         Ok(Bench {
             args,
@@ -74,6 +89,7 @@ impl Bench {
             dir,
             _temporary: temporary,
             grown: None,
+            grown_now: false,
             small: None,
         })
     }
@@ -114,8 +130,12 @@ impl Bench {
     /// Keeps a ledger that was grown to the full size, for the rows that need one.
     pub fn keep(&mut self, place: Place) -> Fallible<()> {
         let records = self.args.records;
+        if self.dir.join(GROWN).join(GROWN_NOTE).exists() {
+            eprintln!("  the ledger of an earlier run is replaced by this one of {records} records");
+        }
         let dir = self.folder(GROWN)?;
         std::fs::rename(place.dir(), &dir)?;
+        self.grown_now = true;
         let note = json!({ "records": records, "seed": self.args.seed });
         std::fs::write(dir.join(GROWN_NOTE), note.to_string())?;
         let place = Place::existing(dir);
@@ -173,11 +193,14 @@ impl Bench {
     fn find_grown(&mut self) -> Fallible<()> {
         let dir = self.dir.join(GROWN);
         let Ok(note) = std::fs::read(dir.join(GROWN_NOTE)) else { return Ok(()) };
-        let note: serde_json::Value = serde_json::from_slice(&note)?;
+        let note: serde_json::Value = serde_json::from_slice(&note).unwrap_or_default();
         let (Some(records), Some(seed)) = (note["records"].as_u64(), note["seed"].as_u64()) else {
             return Err(format!("{} is damaged: delete the folder", dir.display()).into());
         };
-        eprintln!("  using the ledger of {records} records in {}", dir.display());
+        eprintln!(
+            "  using the ledger in {}, of {records} records with seed {seed}, whatever --records and --seed say",
+            dir.display()
+        );
         (self.args.records, self.args.seed) = (records, seed);
         self.events = Rc::new(Events::new(seed, records / PLANTED_EVENTS));
         let place = Place::existing(dir);
@@ -197,11 +220,16 @@ impl Bench {
             n => format!("medians of {n} runs"),
         };
         about.push(("records", format!("{}, {runs}", self.args.records)));
+        let judged = self.args.records >= FULL_SIZE;
+        if !judged {
+            about.push(("targets", format!("for {FULL_SIZE} records or more: not judged here")));
+        }
         println!();
         for (name, text) in &about {
             println!("- {name}: {text}");
         }
-        println!("\n{}", self.figures.table());
+        println!("\n{}", self.figures.table(judged));
+        println!("Receipts, counts, proofs and opened records were checked, and held.");
         if let Some(path) = &self.args.json {
             let about: serde_json::Map<_, _> =
                 about.into_iter().map(|(n, t)| (n.to_owned(), t.into())).collect();
@@ -209,11 +237,47 @@ impl Bench {
             std::fs::write(path, serde_json::to_string_pretty(&all)? + "\n")?;
         }
         remove(&self.dir.join(SMALL))?;
-        if !self.args.keep {
+        // One that an earlier run kept is kept.
+        if self.grown_now && !self.args.keep {
             remove(&self.dir.join(GROWN))?;
         }
+        // Only if it is empty.
+        let _ = std::fs::remove_dir(&self.dir);
         Ok(())
     }
+}
+
+/// Deletes everything in a working folder but the grown ledger.
+fn clear(dir: &Path) -> Fallible<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name() != GROWN {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves nothing behind when the user has had enough.
+fn clear_when_interrupted(dir: PathBuf, temporary: bool) -> Fallible<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _runtime = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        });
+        let cleared = if temporary { remove(&dir) } else { clear(&dir) };
+        match cleared {
+            Ok(()) => eprintln!("\nbench: interrupted; what it had made is deleted"),
+            Err(e) => eprintln!("\nbench: interrupted; delete {} ({e})", dir.display()),
+        }
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 /// The command to run this again, by where cargo has put the executable.
@@ -253,5 +317,6 @@ pub fn bar(what: &str, length: u64, unit: &str) -> ProgressBar {
 
 /// The name of a measurement and its run, for a bar.
 pub fn of_run(row: Row, what: &str, run: u64, runs: u64) -> String {
-    format!("{} {what}, run {} of {runs}", row.name(), run + 1)
+    let what = if what.is_empty() { String::new() } else { format!(" {what}") };
+    format!("{}{what}, run {} of {runs}", row.name(), run + 1)
 }

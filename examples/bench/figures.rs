@@ -193,7 +193,7 @@ impl Line<'_> {
         })
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, judged: bool) -> Vec<String> {
         let f = self.figure;
         let (low, high) = (
             f.samples.iter().copied().fold(f64::NAN, f64::min),
@@ -207,9 +207,11 @@ impl Line<'_> {
             .reference
             .map_or_else(String::new, |(what, s)| format!("{what}: {}", show(median(s), f.unit)));
         let ratio = self.ratio().map_or_else(String::new, |r| show(r, Unit::Times));
-        let target = self
-            .target()
-            .map_or_else(String::new, |(t, met)| format!("{t}: {}", if met { "met" } else { "missed" }));
+        let target = self.target().map_or_else(String::new, |(t, met)| match (judged, met) {
+            (false, _) => t,
+            (true, true) => format!("{t}: met"),
+            (true, false) => format!("{t}: missed"),
+        });
         vec![
             f.row.name().to_owned(),
             f.what.clone(),
@@ -247,12 +249,16 @@ impl Figures {
             .collect()
     }
 
-    /// The table in Markdown, columns aligned.
-    pub fn table(&self) -> String {
-        let mut cells = vec![HEADINGS.map(str::to_owned).to_vec()];
-        cells.extend(self.lines().iter().map(Line::cells));
+    /// The table in Markdown, columns aligned; those with nothing in them left out. Says whether targets are met if they are `judged`.
+    pub fn table(&self, judged: bool) -> String {
+        let lines: Vec<Vec<String>> = self.lines().iter().map(|l| l.cells(judged)).collect();
+        let used = |column: &usize| lines.iter().any(|l| !l[*column].is_empty());
+        let columns: Vec<usize> = (0..HEADINGS.len()).filter(used).collect();
+        let pick = |line: &[String]| columns.iter().map(|c| line[*c].clone()).collect::<Vec<_>>();
+        let mut cells = vec![pick(&HEADINGS.map(str::to_owned))];
+        cells.extend(lines.iter().map(|l| pick(l)));
         let width = |column: usize| cells.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+        let widths: Vec<usize> = (0..columns.len()).map(width).collect();
         let mut out = String::new();
         for (n, row) in cells.iter().enumerate() {
             let padded = |(cell, width): (&String, &usize)| format!("{cell:<width$}");

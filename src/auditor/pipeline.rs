@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::limits::{MAX_PIPELINE_BYTES, MAX_PIPELINE_JOBS, MAX_WORK_THREADS};
 use crate::base::threads;
@@ -34,22 +34,28 @@ pub fn pipeline<J: Send, R: Send, T>(
     with: impl FnOnce(&mut Pipeline<'_, J, R>) -> T,
 ) -> T {
     let (jobs, queue) = channel::<Job<J, R>>();
-    let queue = Mutex::new(queue);
+    // Only the threads have it: when all have panicked, giving a job and waiting for an answer end instead of waiting for ever.
+    let queue = Arc::new(Mutex::new(queue));
     std::thread::scope(|scope| {
-        let run = || {
-            loop {
-                let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok((job, answer)) = job else { break };
-                // Nobody listening any more is no reason to complain.
-                let _ = answer.send(work(job));
-            }
+        let start = |_: &usize| {
+            let queue = queue.clone();
+            let run = move || work_off(&queue, work);
+            std::thread::Builder::new().name("check".into()).spawn_scoped(scope, run).is_ok()
         };
-        let start =
-            |_: &usize| std::thread::Builder::new().name("check".into()).spawn_scoped(scope, run).is_ok();
         let started = (0..cores()).filter(start).count();
+        drop(queue);
         let jobs = (started > 0).then_some(jobs);
         with(&mut Pipeline { jobs, work, waiting: VecDeque::new(), bytes: 0 })
     })
+}
+
+fn work_off<J, R>(queue: &Mutex<Receiver<Job<J, R>>>, work: &(dyn Fn(J) -> R + Sync)) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((job, answer)) = job else { break };
+        // Nobody listening any more is no reason to complain.
+        let _ = answer.send(work(job));
+    }
 }
 
 impl<J, R> Pipeline<'_, J, R> {
@@ -82,6 +88,7 @@ impl<J, R> Pipeline<'_, J, R> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
     use super::*;
 
     #[test]
@@ -111,6 +118,18 @@ mod tests {
             taken
         });
         assert_eq!(taken, (0..=500).map(|n| n * n).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn threads_that_all_panic_end_it() {
+        let work = |_: usize| -> usize { panic!("for the test") };
+        let run = || {
+            pipeline(&work, |pipe| {
+                (0..100).for_each(|n| pipe.push(n, 1));
+                (0..100).filter_map(|_| pipe.oldest()).count()
+            })
+        };
+        assert!(std::panic::catch_unwind(run).is_err());
     }
 
     #[test]

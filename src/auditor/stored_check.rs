@@ -30,6 +30,8 @@ pub(super) struct Stored {
 pub(super) struct Checked {
     pub(super) height: u64,
     pub(super) rehashed: u64,
+    /// 1 if it was not hashed while it was read.
+    pub(super) read_again: u64,
     pub(super) bytes: u64,
     pub(super) erased: Vec<RecordRange>,
     /// Recipients outside the roster.
@@ -67,7 +69,7 @@ impl Stored {
         let _alone = room.whole.lock().unwrap_or_else(PoisonError::into_inner);
         self.kept = shared.leaf_inputs(self.batch.height)?;
         self.batch.body = shared.body(self.batch.height)?;
-        self.check_whole()
+        Ok(Checked { read_again: 1, ..self.check_whole()? })
     }
 
     /// Reads and hashes at the same time. `None` unless everything holds.
@@ -156,7 +158,7 @@ impl Stored {
             }
         }
         let rehashed = statement.records - found.erased;
-        Checked { height, rehashed, bytes: found.bytes, erased, outsiders }
+        Checked { height, rehashed, read_again: 0, bytes: found.bytes, erased, outsiders }
     }
 
     fn kept_fits(&self, kept: &[[u8; LEAF_INPUTS_LEN]]) -> bool {

@@ -41,6 +41,8 @@ pub struct Report {
     pub hidden_grants: u64,
     /// Bytes of bodies hashed.
     pub bytes: u64,
+    /// Batches that were read a second time, whole: those with very many tags. One that does not hold ends the verification.
+    pub batches_read_again: u64,
     /// Root of the log, base64.
     pub root: String,
     /// Hash of block 0, base64: pins the first roster, and so the admin.
@@ -97,6 +99,7 @@ pub(super) struct Findings {
     genesis: String,
     outsiders: BTreeMap<String, u64>,
     rehashed: u64,
+    read_again: u64,
     bytes: u64,
     grants: u64,
     /// Ascending.
@@ -134,6 +137,7 @@ impl Findings {
     pub(super) fn take(&mut self, checked: CheckedBatch) -> Result<(), VerifyError> {
         let checked = checked?;
         self.rehashed += checked.rehashed;
+        self.read_again += checked.read_again;
         self.bytes += checked.bytes;
         for range in checked.erased {
             match self.erased.last_mut() {
@@ -228,6 +232,7 @@ impl Findings {
             grants: self.grants,
             hidden_grants,
             bytes: self.bytes,
+            batches_read_again: self.read_again,
             root: chain.root().base64(),
             genesis: self.genesis,
             admin_checked: trust.admin.is_some(),

@@ -1,6 +1,7 @@
-//! Every limit of the system, in one place. `docs/API.md` lists those a client can meet.
+//! Every limit that a peer can meet or that bounds what a ledger holds, in one place; `docs/API.md` lists those a client can meet. What only
+//! tunes one component stands where it is used.
 
-/// Longest ledger origin, writer, reader or section name, in bytes of UTF-8.
+/// Longest ledger origin, writer or reader name, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 255;
 
 /// Longest section name, field name or period, in bytes.
@@ -23,6 +24,8 @@ pub const MAX_EVENTS_PER_REQUEST: usize = 8192;
 pub const MAX_BATCH_RECORDS: usize = 16384;
 /// Largest batch body, in bytes.
 pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+/// Most bytes that are read of one body, whatever a database file says it has: a body as it is stored is no longer than that.
+pub const MAX_STORED_BYTES: usize = MAX_BATCH_BYTES + 1024 * 1024;
 /// Largest encoded record (envelope and ciphertexts) of a batch, in bytes.
 pub const MAX_RECORD_BYTES: usize = 2 * 1024 * 1024;
 /// Most readers of one batch.

@@ -36,9 +36,7 @@ fn build(leaves: &[Hash]) -> MerkleTree<Rfc6962> {
 
 /// RFC 6962 root over `leaves`, which are leaf hashes. No leaves: the empty tree's root.
 pub fn root(leaves: &[Hash]) -> Hash {
-    // The library takes several times as long as the hashing it has to do.
-    let built = if leaves.len() > LEAVES_PER_NODE { build(&nodes(leaves)) } else { build(leaves) };
-    built.root().map_or_else(empty_root, Hash)
+    build(leaves).root().map_or_else(empty_root, Hash)
 }
 
 /// Inclusion path of leaf `index`, the leaf's sibling first (RFC 9162 §2.1.3.1); `None` outside the tree.

@@ -159,9 +159,10 @@ impl From<StoreError> for Failure {
     fn from(e: StoreError) -> Failure {
         match e {
             StoreError::Corrupt { .. } => Failure::Wrong(e.to_string()),
-            StoreError::Full { .. } | StoreError::Busy { .. } | StoreError::Uncertain { .. } => {
-                Failure::unavailable(e)
-            }
+            StoreError::Full { .. }
+            | StoreError::Unsynced { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Uncertain { .. } => Failure::unavailable(e),
             _ => Failure::usage(e),
         }
     }

@@ -101,6 +101,9 @@ impl Blocks {
 
     /// Keeps a block.
     pub(super) fn put(&mut self, block: Arc<KnownBlock>) {
+        if block.bytes() > MAX_BLOCK_BYTES_AT_HAND {
+            return;
+        }
         self.now += 1;
         self.bytes += block.bytes();
         let first = block.info.first_record;
@@ -158,9 +161,10 @@ mod tests {
         assert_eq!(blocks.bytes, blocks.blocks.values().map(|(_, b)| b.bytes()).sum::<usize>());
         assert_eq!(blocks.asked.len(), blocks.blocks.len());
         blocks.put(block(50, 1, MAX_BLOCK_BYTES_AT_HAND));
-        assert!(
-            blocks.blocks.is_empty() && blocks.asked.is_empty() && blocks.bytes == 0,
-            "too large to keep"
+        assert_eq!(
+            (blocks.blocks.len(), blocks.get(50).is_some()),
+            (9, false),
+            "too large to keep, and no reason to forget others"
         );
     }
 }

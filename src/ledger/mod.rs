@@ -44,7 +44,7 @@ pub use erase::blank_grants;
 pub use error::LedgerError;
 pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
 pub use guard::{Guard, GuardError};
-pub use prove::{Prover, nodes_row};
+pub use prove::{Prover, checked_path, nodes_row};
 pub use read::{BlockBody, RecordBytes};
 pub use recover::{StoredTiles, restore_log, tile_key};
 pub use search::{TagPage, TagQuery, epoch_of, epoch_rows, epochs, find_tagged};

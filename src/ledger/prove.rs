@@ -89,7 +89,12 @@ impl<'a> Prover<'a> {
             Some(block) => (block, None),
             None => {
                 let (known, read) = self.known(record)?.ok_or_else(missing)?;
-                (self.block(known)?, read)
+                let block = self.block(known.clone())?;
+                // It is in the log: the next proof may have it too.
+                if read.is_some() {
+                    self.at_hand.blocks().put(known);
+                }
+                (block, read)
             }
         };
         let info = &block.known.info;
@@ -133,7 +138,6 @@ impl<'a> Prover<'a> {
         let text = String::from_utf8(parts.text).map_err(|_| damaged(height, "it is not text"))?;
         let (nodes, peaks) = self.nodes(&parts.block, &text, parts.derived)?;
         let known = Arc::new(KnownBlock { info: parts.block, text, nodes, peaks });
-        self.at_hand.blocks().put(known.clone());
         Ok(Some((known, Some(parts.leaf_inputs))))
     }
 
@@ -154,10 +158,15 @@ impl<'a> Prover<'a> {
         stored: Option<Vec<u8>>,
     ) -> Result<(Vec<Hash>, Vec<Hash>), LedgerError> {
         let height = info.height;
-        let statement = Block::parse(text).ok().and_then(|b| Statement::parse(&b.statement.text).ok());
-        let Some(Statement::Records(signed)) = statement else {
+        let block = Block::parse(text).ok();
+        let statement = block.as_ref().and_then(|b| Statement::parse(&b.statement.text).ok());
+        let (Some(block), Some(Statement::Records(signed))) = (block, statement) else {
             return Err(damaged(height, "its statement is not one of records"));
         };
+        let told = (block.height, block.first_record, signed.records);
+        if told != (height, info.first_record, u64::from(info.records)) {
+            return Err(damaged(height, "its row does not say what its text says"));
+        }
         let lead_to_root = |nodes: Vec<Hash>| {
             let peaks = peaks(&nodes);
             (BlockTree::new(&peaks).root() == signed.records_root).then_some((nodes, peaks))
@@ -189,7 +198,7 @@ fn group_of(block: &ProvenBlock, number: usize, bytes: &[u8]) -> Result<Group, L
 
 /// The path of a block in the log. Tiles are no more believed than anything else stored: what does not lead to the log's own root
 /// is never given out, nor kept.
-pub(super) fn checked_path(
+pub fn checked_path(
     store: &dyn Store,
     at_hand: &AtHand,
     log: &Log,

@@ -39,7 +39,7 @@ struct SectionInfo {
 }
 
 impl Opener {
-    /// Does the public-key work of a batch: about 85 µs.
+    /// Does the public-key work of a batch: one key exchange.
     pub fn new(identity: &Identity, header: &Header) -> Result<Opener, OpenError> {
         Opener::with_grants(identity, header, &[])
     }

@@ -34,8 +34,8 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Does the public-key work of the batch that the statement with this sequence number will carry, about 85 µs per
-    /// reader, and builds its header.
+    /// Does the public-key work of the batch that the statement with this sequence number will carry, a key pair and a key
+    /// exchange per reader, and builds its header.
     pub fn new(plan: Arc<Plan>, sequence: u64, rng: &mut Csprng) -> Result<Sealer, SealError> {
         let mut header = Header { sequence, ..plan.header.clone() };
         let info = keys::hpke_info(&header.ledger, &header.writer, sequence);

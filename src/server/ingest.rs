@@ -58,7 +58,7 @@ pub(super) async fn events(
     let events = if body.len() > DRAFT_IN_PLACE_BYTES { block_in_place(drafted) } else { drafted() }?;
     let array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
     let single = count == 1 && !array && format != Format::Ndjson;
-    let logged = app.gateway.queue(Purpose::Events, events)?;
+    let logged = app.gateway.queue(Purpose::Events, events, body.len())?;
     drop(turn);
     let logged = logged.await.unwrap_or(Err(IntakeError::Ledger(LedgerError::Stopped)))?;
     Counters::add(&app.counters.events, u64::from(logged.count));

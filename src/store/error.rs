@@ -26,6 +26,16 @@ pub enum StoreError {
         /// The error of the commit.
         why: String,
     },
+    /// The disk did not keep what was copied from the write-ahead log into the database. Nothing was kept.
+    #[error(
+        "{place}: the disk failed to keep what was copied into the database. Nothing is lost: the write-ahead log beside it \
+         (ending in -wal) has all of it. Nothing more is written now; look after the disk, stop everything that has the file \
+         open, and start the server again"
+    )]
+    Unsynced {
+        /// The database.
+        place: String,
+    },
     /// Disk full, read-only or failing. Nothing was kept.
     #[error(
         "{place}: the disk takes no more data ({why}). Nothing was lost that had been accepted: free \

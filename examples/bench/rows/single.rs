@@ -22,12 +22,13 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
     let slice = if bench.args.quick { QUICK_SLICE } else { SLICE };
     for (clients, rate, p50) in CASES {
         let runs = bench.args.runs;
+        let with = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
         let mut posted = Vec::new();
         let mut asked = Vec::new();
         for run in 0..runs {
             let place = Place::create(bench.folder("single")?)?;
             let server = place.serve()?;
-            let title = of_run(ROW, &format!("{clients} clients"), run, runs);
+            let title = of_run(ROW, &with, run, runs);
             let token = place.token()?;
             let to = (&server, token.as_str(), clients);
             let first = send(bench, to, 0, slice / 10, Sent::Events, &title)?;
@@ -45,12 +46,11 @@ pub fn run(bench: &mut Bench) -> Fallible<()> {
             median(&each)
         };
         eprintln!(
-            "  {clients} clients: the client took {:.1} µs of processor time an event, {:.1} µs a GET /healthz",
+            "  {with}: the client took {:.1} µs of processor time an event, {:.1} µs a GET /healthz",
             cpu(&posted),
             cpu(&asked)
         );
         let of = |all: &[Answered], f: &dyn Fn(&Answered) -> f64| all.iter().map(f).collect::<Vec<f64>>();
-        let with = if clients == 1 { "1 client".to_owned() } else { format!("{clients} clients") };
         let figure = |key: &str, what: String, unit, f: &dyn Fn(&Answered) -> f64| {
             Figure::new(ROW, format!("{clients}/{key}"), what, unit, of(&posted, f))
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::record::Record;
 use crate::chain::authority::ErasureStatement;
 use crate::chain::tlog_proof::TlogProof;
-use crate::ledger::{LedgerError, TilesAtHand};
+use crate::ledger::{LedgerError, checked_path};
 use crate::store::Store;
 
 use super::super::evidence::build::{LogEntry, Material, RawRecord};
@@ -57,11 +57,10 @@ impl Vault {
         };
         let Some((height, _)) = orders.iter().flatten().find(names_it) else { return Ok(None) };
         let log = &view.log;
-        let path = log
-            .inclusion_path(&TilesAtHand(&*self.store, &self.at_hand), *height, log.size())
-            .map_err(|e| self.damaged(e))?;
         let text = self.store.block_text(*height)?.and_then(|t| String::from_utf8(t).ok());
         let text = text.ok_or_else(|| self.damaged(format!("block {height} is missing")))?;
+        let path = checked_path(&*self.store, &self.at_hand, log, *height, text.as_bytes())
+            .map_err(|e| self.damaged(e))?;
         let checkpoint = view.as_of.checkpoint.clone();
         let log_proof = TlogProof { extra: None, index: *height, path, checkpoint }.to_string();
         Ok(Some(LogEntry { text, log_proof }))

@@ -104,6 +104,7 @@ impl VaultError {
             VaultError::Damaged { .. } | VaultError::Store(StoreError::Corrupt { .. }) => ErrorKind::Wrong,
             VaultError::Store(
                 StoreError::Full { .. }
+                | StoreError::Unsynced { .. }
                 | StoreError::Busy { .. }
                 | StoreError::Locked { .. }
                 | StoreError::Uncertain { .. },

@@ -42,8 +42,18 @@ pub struct VerifyArgs {
     #[command(flatten)]
     server: ServerArgs,
 }
+/// Where the checkpoint known beforehand is from.
+#[derive(Clone, Copy)]
+enum Known {
+    /// The auditor remembered it.
+    Own,
+    /// It lies beside the database file, where the operator's server left it.
+    Operators,
+    No,
+}
+
 /// The newest checkpoint known beforehand: the one remembered, or the one beside the database file.
-fn known_checkpoint(args: &VerifyArgs, key: &VerifierKey) -> Result<Option<Checkpoint>, Failure> {
+fn known_checkpoint(args: &VerifyArgs, key: &VerifierKey) -> Result<(Option<Checkpoint>, Known), Failure> {
     let mut known = None;
     if let Some(path) = args.checkpoint.as_ref().filter(|p| p.exists()) {
         let text = keyfile::read_public(path).map_err(Failure::usage)?;
@@ -53,7 +63,12 @@ fn known_checkpoint(args: &VerifyArgs, key: &VerifierKey) -> Result<Option<Check
         known = Some(signed.checkpoint().clone());
     }
     let beside = args.file.as_ref().and_then(|f| Guard::peek(&guard_path(f), key));
-    Ok(known.into_iter().chain(beside).max_by_key(|c| c.size))
+    let whose = match (&known, &beside) {
+        (Some(_), _) => Known::Own,
+        (None, Some(_)) => Known::Operators,
+        (None, None) => Known::No,
+    };
+    Ok((known.into_iter().chain(beside).max_by_key(|c| c.size), whose))
 }
 
 /// Keeps the checkpoint that was just verified, for the next time.
@@ -67,7 +82,7 @@ fn remember(path: &Path, checkpoint: &str) -> Outcome {
 pub fn run(args: VerifyArgs) -> Outcome {
     let key = verifier_key(&args.key)?;
     let admin = args.admin.as_deref().map(verifier_key).transpose()?;
-    let known = known_checkpoint(&args, &key)?;
+    let (known, whose) = known_checkpoint(&args, &key)?;
     let trust = Trust { ledger: &key, admin: admin.as_ref(), known: known.as_ref() };
     let mut bar = Bar::new("verifying", "blocks");
     let mut progress = |done: u64, all: u64| bar.at(done, all);
@@ -92,7 +107,7 @@ pub fn run(args: VerifyArgs) -> Outcome {
         Ok(report) if args.json => {
             print_json(&serde_json::json!({ "holds": true, "source": what, "report": report }))
         }
-        Ok(report) => tell(&report, &what, &args, known.is_some()),
+        Ok(report) => tell(&report, &what, &args, whose),
         Err(e) if args.json => {
             let failure = Failure::from(e);
             print_json(&serde_json::json!({ "holds": false, "source": what, "finding": failure.message() }))?;
@@ -110,7 +125,7 @@ fn shortened(ranges: &[String]) -> String {
     }
 }
 
-fn tell(r: &Report, what: &str, args: &VerifyArgs, known: bool) -> Outcome {
+fn tell(r: &Report, what: &str, args: &VerifyArgs, known: Known) -> Outcome {
     let hashes_only = args.identity.is_none() && args.file.is_none();
     println!("HOLDS: {} at {what}", r.ledger);
     println!("  blocks     {}, every statement, link, signature and writer sequence", r.blocks);
@@ -156,14 +171,17 @@ fn tell(r: &Report, what: &str, args: &VerifyArgs, known: bool) -> Outcome {
         println!("  grants     {}{slots}", r.grants);
     }
     println!("  checkpoint {} signed by {}", r.root, r.ledger);
-    if known {
-        println!("  history    continues the checkpoint seen before");
-    } else if let Some(path) = &args.checkpoint {
-        println!("  history    from now on remembered in {}", path.display());
-    } else {
-        println!(
-            "  history    give --checkpoint FILE to have a ledger found out that is cut off or rolled back later"
-        );
+    let from_now_on =
+        args.checkpoint.as_ref().map(|path| format!("from now on remembered in {}", path.display()));
+    let advice =
+        "give --checkpoint FILE to have a ledger found out that is cut off or rolled back later".to_owned();
+    match known {
+        Known::Own => println!("  history    continues the checkpoint seen before"),
+        Known::Operators => println!(
+            "  history    goes as far as the operator's own last-signed file beside it; {}",
+            from_now_on.unwrap_or(advice)
+        ),
+        Known::No => println!("  history    {}", from_now_on.unwrap_or(advice)),
     }
     if r.admin_checked {
         println!("  roster     the first one is of the admin given");

@@ -92,6 +92,21 @@ pub enum Events {
 }
 
 impl Events {
+    fn len(&self) -> usize {
+        match self {
+            Events::Plain(events) => events.len(),
+            Events::Drafted(drafts) => drafts.len(),
+        }
+    }
+
+    /// Length of the events themselves.
+    fn bytes(&self) -> usize {
+        match self {
+            Events::Plain(events) => events.iter().map(Bytes::len).sum(),
+            Events::Drafted(drafts) => drafts.plaintext_bytes(),
+        }
+    }
+
     fn by(self, plan: &Arc<BatchPlan>) -> Result<Drafts, WriterError> {
         match self {
             Events::Plain(events) => plan.draft(events.into_iter()),
@@ -159,9 +174,11 @@ impl Gateway {
         before == 0 || before + self.memory(events, bytes) <= MAX_QUEUED_EVENT_BYTES
     }
 
-    /// What a request takes up in the queue.
-    fn memory(&self, events: usize, bytes: usize) -> usize {
-        bytes + events * self.sections * DRAFT_BYTES
+    /// What a request takes up in the queue: all of its body, of which its events are parts; payloads of their own, if there is
+    /// more than one section; and drafts.
+    fn memory(&self, events: usize, body: usize) -> usize {
+        let payloads = if self.sections > 1 { body } else { 0 };
+        body + payloads + events * self.sections * DRAFT_BYTES
     }
 
     /// Prepares an application's events, for [`Gateway::log`] with [`Purpose::Events`], on the caller's thread as far as that
@@ -177,15 +194,14 @@ impl Gateway {
 
     /// Logs the events of one request, all or none, in one block without a gap. Resolves when they are durable.
     pub async fn log(&self, purpose: Purpose, events: Events) -> Result<Logged, IntakeError> {
-        self.queue(purpose, events)?.await.unwrap_or(Err(IntakeError::Ledger(LedgerError::Stopped)))
+        let bytes = events.bytes();
+        self.queue(purpose, events, bytes)?.await.unwrap_or(Err(IntakeError::Ledger(LedgerError::Stopped)))
     }
 
-    /// [`Gateway::log`] up to the queue; the answer comes when they are durable, or not at all if the gateway stops.
-    pub fn queue(&self, purpose: Purpose, events: Events) -> Result<Answered, IntakeError> {
-        let (count, bytes) = match &events {
-            Events::Plain(events) => (events.len(), events.iter().map(Bytes::len).sum()),
-            Events::Drafted(drafts) => (drafts.len(), drafts.plaintext_bytes()),
-        };
+    /// [`Gateway::log`] up to the queue; the answer comes when they are durable, or not at all if the gateway stops. The events
+    /// are parts of a body of so many bytes.
+    pub fn queue(&self, purpose: Purpose, events: Events, body: usize) -> Result<Answered, IntakeError> {
+        let (count, bytes) = (events.len(), body.max(events.bytes()));
         if count == 0 {
             return Err(WriterError::Empty.into());
         }

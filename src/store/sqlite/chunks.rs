@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::schema::{PAGE_BYTES, ROW_BYTES};
-use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
+use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_STORED_BYTES};
 use crate::base::record::LEAF_INPUTS_LEN;
 
 /// Full overflow pages per chunk.
@@ -15,8 +15,8 @@ const CHUNK_PAGES: usize = 65536 / PAGE_BYTES;
 /// SQLite allows there (<https://sqlite.org/fileformat2.html#b_tree_pages>: M = (U-12)*32/255-23), so that
 /// no page is left half empty.
 pub(super) const CHUNK_BYTES: usize = CHUNK_PAGES * (PAGE_BYTES - 4) + (PAGE_BYTES - 12) * 32 / 255 - 23;
-/// The same for leaf inputs: whole ones, as many as one page of the tree holds. A proof reads 64 of them somewhere in the file, and
-/// each further page would be another wait for the disk.
+/// The same for leaf inputs: whole ones, as many as one page of the tree holds. A proof reads 32 of them
+/// (`chain::tree::LEAVES_PER_NODE`) somewhere in the file, and each further page would be another wait for the disk.
 const LEAVES_BYTES: usize = ROW_BYTES / LEAF_INPUTS_LEN * LEAF_INPUTS_LEN;
 /// Row key of a chunk: height ‖ chunk number in this many bits.
 const CHUNK_BITS: u32 = 12;
@@ -123,7 +123,7 @@ impl ChunkTable {
         let mut out = Vec::new();
         self.each(conn, height, |chunk| {
             out.extend_from_slice(chunk);
-            true
+            out.len() <= MAX_STORED_BYTES
         })?;
         Ok(out)
     }

@@ -1,15 +1,22 @@
 //! The write-ahead log: copied into the database by a thread of its own, so that appends go on meanwhile.
 //!
 //! A log can start anew only when all of it is copied, and beside appends something always is not. So appends copy the last bit
-//! themselves, once the log has grown to [`LOG_BYTES`]; the thread has then copied nearly all of it.
+//! themselves, once the log has grown to [`LOG_BYTES`]; the thread has then copied nearly all of it. Copying is SQLite's checkpoint.
+//!
+//! SQLite syncs the database only with the last bit. So that there is little left to sync then, the thread does it after each copying.
+//! If a sync fails, an operating system reports it once and forgets the pages, while SQLite takes those before the last bit for copied and
+//! would not copy them again. So nothing is copied after a failed sync: the log then holds all that the database may have lost, and
+//! the next start copies it anew.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, Result};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Error, Result, ffi};
 
 use super::open;
 use super::schema::PAGE_BYTES;
@@ -26,12 +33,52 @@ pub(super) struct LogKeeper {
     path: PathBuf,
     /// Pages in the log after the last commit.
     pages: Arc<AtomicUsize>,
-    /// Pages in the log when the thread was last woken.
+    /// Bytes in the log when the thread was last woken.
     told: AtomicUsize,
-    /// Held by whoever copies: SQLite would turn the second one away.
-    copying: Arc<Mutex<()>>,
+    copying: Arc<Copying>,
     /// Started when there is something to copy for the first time.
     thread: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
+    /// The database file, for syncing it. Closed after all connections: closing it earlier would take their locks away
+    /// (POSIX: <https://sqlite.org/howtocorrupt.html>, 2.2).
+    file: Arc<Mutex<Option<File>>>,
+}
+
+/// What those who copy share.
+#[derive(Debug, Default)]
+struct Copying {
+    /// Held by whoever copies: SQLite would turn the second one away.
+    turn: Mutex<()>,
+    /// A sync of the database failed.
+    unsynced: AtomicBool,
+}
+
+impl Copying {
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Copies what readers allow; for whoever has the turn.
+    fn copy(&self, conn: &Connection) -> Result<()> {
+        self.guarded(|| conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
+    }
+
+    /// Runs something that syncs the database, unless that failed before.
+    fn guarded<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.unsynced.load(Ordering::Acquire) {
+            return Err(unsynced());
+        }
+        let result = f();
+        if let Err(e) = &result
+            && e.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_FSYNC)
+        {
+            self.unsynced.store(true, Ordering::Release);
+        }
+        result
+    }
+}
+
+fn unsynced() -> Error {
+    Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), Some("an earlier sync failed".to_owned()))
 }
 
 impl LogKeeper {
@@ -42,6 +89,7 @@ impl LogKeeper {
             told: AtomicUsize::new(0),
             copying: Arc::default(),
             thread: Mutex::new(None),
+            file: Arc::default(),
         }
     }
 
@@ -70,29 +118,50 @@ impl LogKeeper {
         if bytes >= 2 * LOG_BYTES {
             let _ = self.copy(conn);
         } else if bytes >= LOG_BYTES
-            && let Ok(_copying) = self.copying.try_lock()
+            && let Ok(_turn) = self.copying.turn.try_lock()
         {
-            let _ = passive(conn);
+            let _ = self.copying.copy(conn);
         }
     }
 
     /// Copies what readers allow, now.
     pub(super) fn copy(&self, conn: &Connection) -> Result<()> {
-        let _copying = self.exclude();
-        passive(conn)
+        let _turn = self.copying.turn();
+        self.copying.copy(conn)
     }
 
-    /// Keeps the thread from copying.
-    pub(super) fn exclude(&self) -> MutexGuard<'_, ()> {
-        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Runs something else that syncs the database, while the thread does not copy.
+    pub(super) fn instead<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _turn = self.copying.turn();
+        self.copying.guarded(f)
+    }
+
+    /// Whether a sync of the database failed: nothing more should be appended.
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.copying.unsynced.load(Ordering::Acquire)
+    }
+
+    /// Ends the thread, whose connection closes before the writer's; the writer's puts the log away when it closes, unless the
+    /// log is still needed.
+    pub(super) fn end(&mut self, conn: Option<&Connection>) {
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((wake, thread)) = thread.take() {
+            drop(wake);
+            let _ = thread.join();
+        }
+        if self.is_unsynced()
+            && let Some(conn) = conn
+        {
+            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
     }
 
     fn wake(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let (wake, woken) = sync_channel(1);
-            let (path, copying) = (self.path.clone(), self.copying.clone());
-            let run = move || keep(&path, &copying, &woken);
+            let (path, copying, file) = (self.path.clone(), self.copying.clone(), self.file.clone());
+            let run = move || keep(&path, &copying, &file, &woken);
             // Without the thread appends copy everything themselves.
             *thread = std::thread::Builder::new().name("log".into()).spawn(run).ok().map(|t| (wake, t));
         }
@@ -103,31 +172,31 @@ impl LogKeeper {
     }
 }
 
-impl Drop for LogKeeper {
-    /// The thread's connection closes before the writer's, which puts the log away.
-    fn drop(&mut self) {
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((wake, thread)) = thread.take() {
-            drop(wake);
-            let _ = thread.join();
-        }
-    }
-}
-
 /// The thread. What fails is tried again with the next growth, or by an append.
-fn keep(path: &Path, copying: &Mutex<()>, woken: &Receiver<()>) {
+fn keep(path: &Path, copying: &Copying, file: &Mutex<Option<File>>, woken: &Receiver<()>) {
     let mut conn = None;
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
     while woken.recv().is_ok() {
         if conn.is_none() {
             conn = open::copier(path).ok();
         }
+        if file.is_none() {
+            *file = File::open(path).ok();
+        }
         if let Some(conn) = &conn {
-            let _copying = copying.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = passive(conn);
+            let turn = copying.turn();
+            let _ = copying.copy(conn);
+            drop(turn);
+        }
+        // Without the turn: an append that copies the last bit meanwhile waits for the disk anyway.
+        if let Some(file) = &*file
+            && file.sync_data().is_err()
+        {
+            copying.unsynced.store(true, Ordering::Release);
         }
     }
 }
 
-fn passive(conn: &Connection) -> Result<()> {
-    conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-}
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

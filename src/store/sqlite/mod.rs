@@ -1,6 +1,7 @@
 //! The default store: one SQLite file.
 //!
-//! One connection writes, behind a mutex; a few read, each on a snapshot, and never wait for it. Blocks
+//! One connection appends and erases, behind a mutex; a second one only copies the log (`log`); a few read, each on a snapshot, and
+//! never wait for it. Blocks
 //! are written as long rows at the end of tables (`chunks`), the look-up index as sorted runs (`runs`) and, for the newest
 //! records, in memory (`tail`).
 
@@ -65,7 +66,7 @@ pub struct IndexShape {
     pub segment_records: u32,
     /// Tags after which it ends too.
     pub segment_tags: u32,
-    /// Neighbouring runs that become one of the next tier.
+    /// Neighbouring runs of tags that become one of the next tier; of ciphertext hashes its square root, at least two.
     pub fanout: u32,
 }
 
@@ -148,7 +149,8 @@ impl SqliteStore {
         self.pool.read(|tx| {
             LEAVES.each(tx, height, |chunk| {
                 leaf_inputs.extend_from_slice(chunk);
-                true
+                // More than any block has: what is cut short here does not hold.
+                leaf_inputs.len() <= MAX_BATCH_RECORDS * LEAF_INPUTS_LEN
             })?;
             let mut unpacker = stored::Unpacker::new(leaf_inputs);
             let mut going = true;

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Result};
 
 use super::super::StoreError;
 use super::fault::fault;
 use super::log::LOG_BYTES;
 use super::schema::{self, PAGE_BYTES};
+use crate::base::limits::MAX_STORED_BYTES;
 
 /// How long to wait for another process before an operation fails as busy.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Page cache of the writer, in KiB: an append of some blocks, so that it is not written in pieces.
-const WRITER_CACHE_KIB: i64 = 32 * 1024;
+/// Page cache of the writer, in KiB: an append of a large batch or two, so that it is not written in pieces.
+const WRITER_CACHE_KIB: i64 = 24 * 1024;
 /// Page cache of each reader, in KiB.
 const READER_CACHE_KIB: i64 = 4 * 1024;
 /// Page cache of the connection that copies the log, in KiB: it reads hardly anything.
@@ -47,6 +49,7 @@ fn configure(conn: &Connection) -> Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
+    conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_STORED_BYTES as i32)?;
     conn.pragma_update(None, "mmap_size", 0)
 }
 

@@ -177,7 +177,7 @@ impl Source {
         while self.head.is_none() && self.chunk < self.run.chunks {
             self.chunk += 1;
             if self.chunk < self.run.chunks {
-                let mut entries = self.take_buffer();
+                let mut entries = Vec::with_capacity(4096);
                 read_chunk(conn, &self.run, self.chunk, |c| {
                     let mut cell = 0;
                     while c.decode(cell, &mut entries)? {
@@ -190,10 +190,6 @@ impl Source {
             }
         }
         Ok(())
-    }
-
-    fn take_buffer(&self) -> Vec<Entry> {
-        Vec::with_capacity(4096)
     }
 }
 

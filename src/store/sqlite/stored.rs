@@ -9,7 +9,7 @@
 
 use crate::base::batch::{BODY_MAGIC, Body};
 use crate::base::hash::HASH_LEN;
-use crate::base::limits::{MAX_BATCH_RECORDS, MAX_RECORD_BYTES};
+use crate::base::limits::{MAX_BATCH_RECORDS, MAX_RECORD_BYTES, MAX_STORED_BYTES};
 use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Record};
 use crate::base::wire::{Reader, WireError};
 
@@ -176,6 +176,9 @@ impl<'a> Unpacker<'a> {
 
     /// Appends to `out` as much of the body as comes with the next chunk.
     pub(super) fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        if self.begun.len().saturating_add(chunk.len()) > MAX_STORED_BYTES {
+            return Err(WireError::Invalid { what: "stored body", why: "more than any batch has" });
+        }
         let front;
         let mut chunk = chunk;
         if self.places.is_none() {

@@ -1,4 +1,4 @@
-//! The one connection that writes, and what happens when a commit fails.
+//! The one connection that appends and erases, and what happens when a commit fails.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,14 +25,14 @@ const SCRUB_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    // Before the connection: its own is closed first.
-    log: LogKeeper,
     path: PathBuf,
     origin: String,
     /// `None` after a commit in doubt, until it is settled.
     conn: Mutex<Option<Connection>>,
     /// Whether `conn` is `None`, for those who only want to know.
     in_doubt: AtomicBool,
+    // After the connection, which its file must outlive.
+    pub(super) log: LogKeeper,
 }
 
 /// What an append is made of, prepared before the writer is taken.
@@ -141,6 +141,9 @@ impl Writer {
         conn: &Connection,
         f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, Failed> {
+        if self.log.is_unsynced() {
+            return Err(Failed::Before(StoreError::Unsynced { place: self.path.display().to_string() }));
+        }
         let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
             .map_err(|e| Failed::Before(self.fault(&e)))?;
         let out = f(&tx).map_err(Failed::Before)?;
@@ -194,8 +197,8 @@ impl Writer {
 
     /// Copies the whole log into the database and cuts it to nothing, waiting for readers to let go of it.
     fn empty_log(&self, conn: &Connection) -> Result<(), rusqlite::Error> {
-        let _only = self.log.exclude();
-        let busy: bool = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0))?;
+        let empty = || conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get(0));
+        let busy: bool = self.log.instead(empty)?;
         match busy {
             false => Ok(()),
             true => Err(rusqlite::Error::SqliteFailure(
@@ -215,6 +218,12 @@ impl Writer {
 
     pub(super) fn fault(&self, e: &rusqlite::Error) -> StoreError {
         fault(&self.path, e)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.log.end(self.conn.get_mut().unwrap_or_else(PoisonError::into_inner).as_ref());
     }
 }
 

@@ -21,11 +21,12 @@ use rusqlite::{Connection, Error, Result, ffi};
 use super::open;
 use super::schema::PAGE_BYTES;
 
-/// Growth of the log after which the thread copies again, in bytes.
-const COPY_BYTES: usize = 8 * 1024 * 1024;
+/// Growth of the log after which the thread copies again, in bytes. Larger values make commits that come meanwhile wait longer for
+/// the disk.
+const COPY_BYTES: usize = 2 * 1024 * 1024;
 /// Size of the log at which an append sees to it that the log can start anew, in bytes. Larger values make this rarer, and
 /// recovery after a hard stop longer.
-pub(super) const LOG_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const LOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// Copies the log of one database.
 #[derive(Debug)]

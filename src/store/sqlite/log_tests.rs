@@ -36,9 +36,9 @@ fn the_thread_copies_what_no_append_would_yet() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = SqliteStore::open(&path, ORIGIN, true).unwrap();
-    (0..40).for_each(|height| append(&store, height).unwrap());
+    (0..20).for_each(|height| append(&store, height).unwrap());
     let log = store.stats().unwrap().wal_bytes as usize;
-    assert!((2 * COPY_BYTES - COPY_BYTES / 2..LOG_BYTES).contains(&log), "{log}");
+    assert!((3 * COPY_BYTES..LOG_BYTES).contains(&log), "{log}");
     let copied = || std::fs::metadata(&path).unwrap().len() as usize >= COPY_BYTES;
     let waited = (0..500).find(|_| {
         std::thread::sleep(Duration::from_millis(20));

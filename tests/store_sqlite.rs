@@ -360,7 +360,7 @@ fn the_log_stays_small_under_appends_without_a_pause() {
         log()
     });
     let largest = largest.max().unwrap();
-    assert!((8 << 20..80 << 20).contains(&largest), "{largest}");
+    assert!((1 << 20..80 << 20).contains(&largest), "{largest}");
     let seen = SqliteStore::open_read_only(&path).unwrap();
     assert_eq!(seen.head().unwrap().unwrap().size, 1002);
     drop((seen, store));

@@ -16,8 +16,9 @@ use super::{Answer, Events, Intake, IntakeError, Logged, Queued, Shown};
 /// From this many queued events on, the next batch is sealed while the previous one commits; below it, waiting
 /// for the commit gives fewer, larger batches.
 const PIPELINE_EVENTS: usize = 256;
-/// Records after which no further request is taken into a batch, so that sealing one and committing another overlap.
-const BATCH_RECORDS: usize = 4096;
+/// Records after which no further request is taken into a batch, so that sealing one and committing another overlap. Larger batches
+/// take more memory and make longer commits, smaller ones have more bytes of their own for each record.
+const BATCH_RECORDS: usize = 2560;
 /// The same in bytes, counted as the queue counts them.
 const BATCH_BYTES: usize = 12 * 1024 * 1024;
 

@@ -26,7 +26,7 @@ use super::schema::PAGE_BYTES;
 const COPY_BYTES: usize = 2 * 1024 * 1024;
 /// Size of the log at which an append sees to it that the log can start anew, in bytes. Larger values make this rarer, and
 /// recovery after a hard stop longer.
-pub(super) const LOG_BYTES: usize = 32 * 1024 * 1024;
+const LOG_BYTES: usize = 24 * 1024 * 1024;
 
 /// Copies the log of one database.
 #[derive(Debug)]

@@ -11,20 +11,20 @@ use rusqlite::{Connection, OpenFlags, Result};
 
 use super::super::StoreError;
 use super::fault::fault;
-use super::log::LOG_BYTES;
 use super::schema::{self, PAGE_BYTES};
 use crate::base::limits::MAX_STORED_BYTES;
 
 /// How long to wait for another process before an operation fails as busy.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer, in KiB: an append of a large batch or two, so that it is not written in pieces.
-const WRITER_CACHE_KIB: i64 = 24 * 1024;
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// Page cache of each reader, in KiB.
 const READER_CACHE_KIB: i64 = 4 * 1024;
 /// Page cache of the connection that copies the log, in KiB: it reads hardly anything.
 const COPIER_CACHE_KIB: i64 = 64;
-/// The log file is cut back to this size when it starts anew, in bytes.
-const JOURNAL_SIZE_LIMIT: usize = 2 * LOG_BYTES;
+/// The log file is cut back to this size when it starts anew, in bytes. More than appends let it grow to (`log`) by a large append,
+/// or it would be cut and grow again each time.
+const JOURNAL_SIZE_LIMIT: usize = 32 * 1024 * 1024;
 /// Prepared statements kept per connection: all this module has.
 const STATEMENTS: usize = 64;
 

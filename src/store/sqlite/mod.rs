@@ -554,5 +554,8 @@ impl Store for SqliteStore {
 }
 
 #[cfg(test)]
+mod testing;
+
+#[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

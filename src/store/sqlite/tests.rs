@@ -6,6 +6,8 @@ use rusqlite::Transaction;
 use super::super::MemoryStore;
 use super::testing::{ORIGIN, block};
 use super::*;
+use crate::base::batch::Body;
+use crate::base::limits::CIPHERTEXT_PLACES;
 
 /// A block of one record and 230 KB, and the head after it.
 fn large(height: u64) -> (NewBlock, Head) {

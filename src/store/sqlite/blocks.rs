@@ -181,8 +181,16 @@ impl SqliteStore {
         place
             .and_then(|p| p.restore(&stored, &inputs, &mut bytes))
             .map_err(|e| self.corrupt(format!("body of block {}: {e}", info.height)))?;
-        let header_len = front.len() - Body::front_len(0, info.records as usize);
+        // A body that says itself that it has fewer records than the block.
+        let header_len = front
+            .len()
+            .checked_sub(Body::front_len(0, info.records as usize))
+            .ok_or_else(|| self.corrupt(format!("body of block {} has fewer records", info.height)))?;
         front.truncate(8 + header_len);
         Ok(Some(StoredRecord { info, position, header: front.split_off(8), record: bytes }))
     }
 }
+
+#[cfg(test)]
+#[path = "blocks_tests.rs"]
+mod tests;

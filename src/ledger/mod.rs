@@ -359,4 +359,4 @@ impl Drop for Ledger {
 
 #[cfg(test)]
 #[path = "ledger_tests.rs"]
-mod tests;
+pub(crate) mod tests;

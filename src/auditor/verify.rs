@@ -71,8 +71,9 @@ pub struct Trust<'a> {
     pub ledger: &'a VerifierKey,
     /// The admin's, who must have signed the first roster.
     pub admin: Option<&'a VerifierKey>,
-    /// The newest checkpoint seen before.
-    pub known: Option<&'a Checkpoint>,
+    /// Checkpoints seen before, from wherever: each of them must be kept to, so that a newer one that somebody else vouches for takes
+    /// the place of none.
+    pub known: &'a [Checkpoint],
 }
 
 /// Verifies everything `source` has. `progress` is told (blocks done, blocks in all). This thread walks the chain; bodies are hashed by

@@ -196,3 +196,7 @@ fn difference(now: &LeafInputs, then: &LeafInputs) -> String {
         parts.join(" and ")
     )
 }
+
+#[cfg(test)]
+#[path = "stored_check_tests.rs"]
+mod tests;

@@ -105,6 +105,14 @@ fn a_changed_database_is_found_and_the_place_is_named() {
     assert!(found.contains("block 2"), "{found}");
     flip(&ledger, "head", "checkpoint", 0, 10);
     ledger.fails(1, &VERIFY_FILE);
+    // What cannot even be read as what it should be does not hold either: leaf inputs gone, and rows longer than any of ours.
+    for sql in
+        ["DELETE FROM leaf_chunk WHERE id = 2 << 12", "UPDATE leaf_chunk SET data = zeroblob(70000000)"]
+    {
+        tamper(&ledger, sql);
+        let found = ledger.fails(1, &VERIFY_FILE);
+        assert!(found.contains("damaged"), "{found}");
+    }
     // Files that are no database, or cut short: nothing is said about the ledger, but it is no success either.
     let bytes = std::fs::read(ledger.path("ledger.db")).unwrap();
     for cut in [0, 100, 5000, bytes.len() / 2] {

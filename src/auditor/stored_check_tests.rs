@@ -107,13 +107,13 @@ impl Blocks for Rows {
         body: &mut Vec<u8>,
         each: &mut dyn FnMut(&mut Vec<u8>) -> bool,
     ) -> Result<bool, SourceError> {
-        self.0.stream(0, leaf_inputs, body, each).map_err(|e| SourceError(e.to_string()))
+        self.0.stream(0, leaf_inputs, body, each).map_err(|e| SourceError::Damaged(e.to_string()))
     }
     fn body(&self, _: u64) -> Result<Vec<u8>, SourceError> {
-        self.0.body(0).map(Option::unwrap_or_default).map_err(|e| SourceError(e.to_string()))
+        self.0.body(0).map(Option::unwrap_or_default).map_err(|e| SourceError::Damaged(e.to_string()))
     }
     fn leaf_inputs(&self, _: u64) -> Result<Vec<u8>, SourceError> {
-        self.0.leaf_inputs(0).map(Option::unwrap_or_default).map_err(|e| SourceError(e.to_string()))
+        self.0.leaf_inputs(0).map(Option::unwrap_or_default).map_err(|e| SourceError::Damaged(e.to_string()))
     }
 }
 

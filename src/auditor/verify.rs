@@ -27,7 +27,7 @@ pub enum VerifyError {
         /// What is wrong with it.
         what: String,
     },
-    /// The bytes could not be read; nothing is said about the ledger.
+    /// The bytes could not be read; what that says about the ledger, if anything, the source tells.
     #[error("the verification could not be finished: {0}")]
     Source(#[from] SourceError),
 }

@@ -248,6 +248,22 @@ impl Bench {
         self.ledger().submit(Submission::batch(note, body)?)?.wait()
     }
 
+    /// A block as it is stored, for another store.
+    pub(crate) fn stored_block(&self, height: u64) -> NewBlock {
+        let info = self.store.block_info(height).unwrap().unwrap();
+        NewBlock {
+            height,
+            first_record: info.first_record,
+            records: info.records,
+            text: self.store.block_text(height).unwrap().unwrap(),
+            leaf_inputs: self.store.leaf_inputs(height).unwrap().unwrap(),
+            signer: info.signer,
+            sequence: info.sequence,
+            body: self.store.body(height).unwrap(),
+            tags: Vec::new(),
+        }
+    }
+
     /// Everything acknowledged is provable against the checkpoint shown.
     fn check(&self, records: u64) {
         let view = self.ledger().view();

@@ -142,23 +142,7 @@ fn damaged_leaf_inputs_give_no_proof() {
     let inputs = b.store.leaf_inputs(1).unwrap().unwrap();
     let copy = |inputs: Vec<u8>, nodes: bool| {
         let store = MemoryStore::new(b.store.origin());
-        let blocks: Vec<NewBlock> = (0..2)
-            .map(|height| {
-                let info = b.store.block_info(height).unwrap().unwrap();
-                let text = b.store.block_text(height).unwrap().unwrap();
-                NewBlock {
-                    height,
-                    first_record: info.first_record,
-                    records: info.records,
-                    text,
-                    leaf_inputs: if height == 1 { inputs.clone() } else { Vec::new() },
-                    signer: info.signer,
-                    sequence: info.sequence,
-                    body: b.store.body(height).unwrap(),
-                    tags: Vec::new(),
-                }
-            })
-            .collect();
+        let blocks = [b.stored_block(0), NewBlock { leaf_inputs: inputs, ..b.stored_block(1) }];
         let row = (nodes_key(1), b.store.derived(&nodes_key(1)).unwrap().unwrap());
         let derived = if nodes { vec![row] } else { Vec::new() };
         store.append(0, &blocks, &derived, &b.store.head().unwrap().unwrap()).unwrap();
@@ -191,17 +175,9 @@ fn a_row_that_does_not_say_what_its_text_says_gives_no_proof() {
         let row = |height: u64, first_record: u64, records: u32| {
             let mut leaf_inputs = b.store.leaf_inputs(height).unwrap().unwrap();
             leaf_inputs.truncate(records as usize * LEAF_INPUTS_LEN);
-            NewBlock {
-                height,
-                first_record,
-                records,
-                text: b.store.block_text(texts[height as usize]).unwrap().unwrap(),
-                leaf_inputs,
-                signer: "w".into(),
-                sequence: height,
-                body: (records > 0).then(|| Body::encode(b"h", &vec![b"x"; records as usize])),
-                tags: Vec::new(),
-            }
+            let text = b.store.block_text(texts[height as usize]).unwrap().unwrap();
+            let body = (records > 0).then(|| Body::encode(b"h", &vec![b"x"; records as usize]));
+            NewBlock { first_record, records, text, leaf_inputs, body, ..b.stored_block(height) }
         };
         let (first, records) = (records as u64, records as u64 + 300);
         let blocks = [row(0, 0, 0), row(1, 0, first as u32), row(2, first, 300)];

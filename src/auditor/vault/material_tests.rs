@@ -26,21 +26,7 @@ fn vault(b: &Bench, dir: &Path) -> Vault {
         (WHOLE.to_owned(), b.ledger().view().checkpoint.clone().into_bytes()),
     ];
     let head = b.store.head().unwrap().unwrap();
-    let block = |height| {
-        let info = b.store.block_info(height).unwrap().unwrap();
-        NewBlock {
-            height,
-            first_record: info.first_record,
-            records: info.records,
-            text: b.store.block_text(height).unwrap().unwrap(),
-            leaf_inputs: b.store.leaf_inputs(height).unwrap().unwrap(),
-            signer: info.signer,
-            sequence: info.sequence,
-            body: b.store.body(height).unwrap(),
-            tags: Vec::new(),
-        }
-    };
-    let blocks: Vec<NewBlock> = (0..head.size).map(block).collect();
+    let blocks: Vec<NewBlock> = (0..head.size).map(|height| b.stored_block(height)).collect();
     let store = SqliteStore::open(&dir.join(DATABASE), b.store.origin(), true).unwrap();
     store.append(0, &blocks, &derived, &head).unwrap();
     drop(store);

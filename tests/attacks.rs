@@ -58,7 +58,7 @@ fn writer_with(policy: Policy) -> Writer {
 }
 
 fn trust(key: &sealtrail::chain::key::VerifierKey) -> Trust<'_> {
-    Trust { ledger: key, admin: None, known: None }
+    Trust { ledger: key, admin: None, known: &[] }
 }
 
 struct World {
@@ -229,7 +229,7 @@ fn a_truncated_or_forked_ledger_does_not_hold_for_who_has_seen_more() {
     w.log(&[r#"{"n":2,"compromising":true}"#]);
     let key = SigningKey::parse(&w.key).unwrap().verifier();
     let seen = SignedCheckpoint::parse(&Raw::of(&*w.store).checkpoint, &key).unwrap().checkpoint().clone();
-    let known = Trust { known: Some(&seen), ..trust(&key) };
+    let known = Trust { known: std::slice::from_ref(&seen), ..trust(&key) };
     assert!(verify(&mut Raw::of(&*w.store), &known, &mut |_, _| {}).is_ok());
     let mut cut = Raw::of(&*w.store);
     cut.checkpoint = old.checkpoint;

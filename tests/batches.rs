@@ -106,7 +106,7 @@ fn a_sealed_batch_is_taken_once_and_in_order() {
     assert_eq!(opened.verified.writer, "test.example/ehr");
     let report = verify(
         &mut ServerSource::new(&reader, true),
-        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &Trust { ledger: &ledger.vkey(), admin: None, known: &[] },
         &mut |_, _| {},
     )
     .unwrap();
@@ -221,7 +221,7 @@ fn the_roster_decides_who_writes_and_which_readers_every_batch_has() {
     let reader = ledger.reader_client(&server);
     verify(
         &mut ServerSource::new(&reader, true),
-        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &Trust { ledger: &ledger.vkey(), admin: None, known: &[] },
         &mut |_, _| {},
     )
     .unwrap();

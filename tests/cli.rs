@@ -105,6 +105,14 @@ fn a_changed_database_is_found_and_the_place_is_named() {
     assert!(found.contains("block 2"), "{found}");
     flip(&ledger, "head", "checkpoint", 0, 10);
     ledger.fails(1, &VERIFY_FILE);
+    // What cannot even be read as what it should be does not hold either: leaf inputs gone, and rows longer than any of ours.
+    for sql in
+        ["DELETE FROM leaf_chunk WHERE id = 2 << 12", "UPDATE leaf_chunk SET data = zeroblob(70000000)"]
+    {
+        tamper(&ledger, sql);
+        let found = ledger.fails(1, &VERIFY_FILE);
+        assert!(found.contains("damaged"), "{found}");
+    }
     // Files that are no database, or cut short: nothing is said about the ledger, but it is no success either.
     let bytes = std::fs::read(ledger.path("ledger.db")).unwrap();
     for cut in [0, 100, 5000, bytes.len() / 2] {
@@ -237,6 +245,65 @@ fn a_restored_backup_a_lost_guard_and_a_foreign_database_are_refused() {
     assert!(said.contains("belongs to the ledger"), "{said}");
     let server = ledger.serve();
     assert_eq!(server.client().ledger().unwrap().records, 7);
+}
+
+/// The checkpoint that the auditor remembers, and the one that the operator's server left beside the database, are told apart: the
+/// operator can sign another history and leave a newer one there.
+#[test]
+fn the_history_is_that_of_the_auditors_own_checkpoint() {
+    const FILES: [&str; 3] = ["ledger.db", "ledger.db-wal", "ledger.db.last-signed"];
+    let ledger = filled();
+    let save = |from: &str, to: &str| {
+        let _ = std::fs::remove_file(ledger.path("ledger.db-shm"));
+        for file in FILES {
+            let (from, to) = (ledger.path(&format!("{from}{file}")), ledger.path(&format!("{to}{file}")));
+            let _ = std::fs::remove_file(&to);
+            if from.exists() {
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+    };
+    let log = |n: u64| {
+        let server = ledger.serve();
+        for i in 0..n {
+            let event = format!("{{\"later\":{n},\"i\":{i}}}");
+            ledger.writer_client(&server).post("/v1/events", "application/json", event.as_bytes()).unwrap();
+        }
+    };
+    let verify = |file: &'static str, seen: Option<&'static str>| {
+        let mut args = vec!["audit", "verify", "--key", "keys/ledger.vkey", "--file", file];
+        args.extend(seen.into_iter().flat_map(|seen| ["--checkpoint", seen]));
+        args
+    };
+    let history = |file, seen| {
+        let said = ledger.ok(&verify(file, seen));
+        let line = said.lines().find_map(|l| l.strip_prefix("  history "));
+        line.unwrap_or_else(|| panic!("{said}")).trim().to_owned()
+    };
+    let advice = "give --checkpoint FILE to have a ledger found out that is cut off or rolled back later";
+    let operators = "goes as far as the operator's own last-signed file beside it; ";
+    let own = "continues the checkpoint seen before";
+    save("", "old-");
+    log(1);
+    copy(&ledger);
+    // Nothing beside it; the operator's file; and from then on the auditor's, whatever lies beside.
+    assert_eq!(history("copy.db", None), advice);
+    assert_eq!(history("copy.db", Some("copy.note")), "from now on remembered in copy.note");
+    assert_eq!(history("copy.db", Some("copy.note")), own);
+    assert_eq!(history("ledger.db", None), format!("{operators}{advice}"));
+    let from_now_on = format!("{operators}from now on remembered in seen.note");
+    assert_eq!(history("ledger.db", Some("seen.note")), from_now_on);
+    let seen = std::fs::read(ledger.path("seen.note")).unwrap();
+    assert_eq!(history("ledger.db", Some("seen.note")), own);
+    // Another history, as long as the one seen and longer, with the operator's file for it.
+    for more in [1, 2] {
+        save("old-", "");
+        log(more);
+        assert_eq!(history("ledger.db", None), format!("{operators}{advice}"), "{more}");
+        let said = ledger.fails(1, &verify("ledger.db", Some("seen.note")));
+        assert!(said.contains("two histories are signed"), "{said}");
+        assert_eq!(std::fs::read(ledger.path("seen.note")).unwrap(), seen);
+    }
 }
 
 /// A file-size limit stands for a full disk: what was acknowledged stays, the answers say what is wrong.

@@ -178,23 +178,24 @@ impl Bench {
         bench
     }
 
-    /// Holds the ledger and hands over requests of so many events until one is refused, at most `most`; then lets it go on and
-    /// checks that every request that was accepted is logged, whole and once. Gives how many were.
-    fn fill(self, count: usize, event: &Bytes, most: usize) -> usize {
+    /// Holds the ledger and hands over requests of so many events in a body of so many bytes until one is refused, at most `most`;
+    /// then lets it go on and checks that every request that was accepted is logged, whole and once. Gives how many were.
+    fn fill(self, count: usize, event: &Bytes, body: usize, most: usize) -> usize {
         let before = self.ledger.view().state.next_record();
         let request = || Events::Plain(vec![event.clone(); count]);
-        let memory = count * (event.len() + DRAFT_BYTES);
+        let memory = memory(count, event, body);
         self.store.hold(true);
-        let mut accepted = vec![self.gateway.queue(Purpose::Events, request(), 0).unwrap()];
+        let mut accepted = vec![self.gateway.queue(Purpose::Events, request(), body).unwrap()];
         self.store.wait_for_append();
         let refused = loop {
-            match self.gateway.queue(Purpose::Events, request(), 0) {
+            match self.gateway.queue(Purpose::Events, request(), body) {
                 Ok(answered) => accepted.push(answered),
                 Err(refused) => break refused,
             }
             assert!(self.gateway.queued_bytes() <= MAX_QUEUED_EVENT_BYTES);
             assert!(accepted.len() <= most, "the queue has no end");
         };
+        // Which is answered with 503.
         assert!(matches!(refused, IntakeError::Overloaded), "{refused}");
         // A request that was refused takes up no room.
         assert!(self.gateway.queued_bytes() <= accepted.len() * memory);
@@ -212,14 +213,20 @@ impl Bench {
         }
         assert_eq!(self.gateway.queued_bytes(), 0);
         // There is room again.
-        let again =
-            self.gateway.queue(Purpose::Events, request(), 0).unwrap().blocking_recv().unwrap().unwrap();
+        assert!(self.gateway.has_room(count, body));
+        let again = self.gateway.queue(Purpose::Events, request(), body).unwrap();
+        let again = again.blocking_recv().unwrap().unwrap();
         assert_eq!(again.first_record, next);
         drop(self.gateway);
         self.thread.join().unwrap();
         assert_eq!(self.ledger.view().state.next_record(), next + count as u64);
         logged.len()
     }
+}
+
+/// What a request takes up in the queue.
+fn memory(count: usize, event: &Bytes, body: usize) -> usize {
+    body.max(count * event.len()) + count * DRAFT_BYTES
 }
 
 fn event(number: usize) -> Bytes {
@@ -229,9 +236,19 @@ fn event(number: usize) -> Bytes {
 #[test]
 fn the_queue_is_bounded_in_bytes_and_loses_nothing() {
     let large = Bytes::from(format!(r#"{{"action":"read","text":"{}"}}"#, "x".repeat(200 * 1024)));
-    let memory = 8 * (large.len() + DRAFT_BYTES);
+    let memory = memory(8, &large, 0);
     let most = (MAX_QUEUED_EVENT_BYTES + TAKEN_BYTES) / memory;
-    let accepted = Bench::new().fill(8, &large, most);
+    let accepted = Bench::new().fill(8, &large, 0, most);
+    assert!(accepted >= MAX_QUEUED_EVENT_BYTES / memory, "{accepted} requests filled the queue");
+}
+
+/// Events are parts of their request's body, which stays in memory with them, whatever else is in it.
+#[test]
+fn the_queue_is_bounded_in_the_bytes_of_bodies() {
+    let (small, body) = (event(1), 1024 * 1024);
+    let memory = memory(2, &small, body);
+    let most = (MAX_QUEUED_EVENT_BYTES + TAKEN_BYTES) / memory;
+    let accepted = Bench::new().fill(2, &small, body, most);
     assert!(accepted >= MAX_QUEUED_EVENT_BYTES / memory, "{accepted} requests filled the queue");
 }
 
@@ -239,7 +256,7 @@ fn the_queue_is_bounded_in_bytes_and_loses_nothing() {
 fn the_queue_is_bounded_in_requests_and_loses_nothing() {
     let small = event(1);
     assert!((MAX_QUEUED_REQUESTS + 1) * (small.len() + DRAFT_BYTES) < MAX_QUEUED_EVENT_BYTES);
-    let accepted = Bench::new().fill(1, &small, MAX_QUEUED_REQUESTS + TAKEN_REQUESTS);
+    let accepted = Bench::new().fill(1, &small, 0, MAX_QUEUED_REQUESTS + TAKEN_REQUESTS);
     assert!(accepted >= MAX_QUEUED_REQUESTS, "{accepted} requests filled the queue");
 }
 

@@ -104,7 +104,7 @@ fn is_refused(found: &Result<String, OpenRecordError>) -> bool {
 
 fn verify_as(ledger: &Ledger, client: &Client) -> sealtrail::auditor::verify::Report {
     let key = ledger.vkey();
-    let trust = Trust { ledger: &key, admin: None, known: None };
+    let trust = Trust { ledger: &key, admin: None, known: &[] };
     verify(&mut ServerSource::new(client, true), &trust, &mut |_, _| {}).unwrap()
 }
 
@@ -351,7 +351,7 @@ fn a_grant_cannot_be_emptied() {
     assert!(!client.send_grant(&note, &body).unwrap().repeated, "the admin is the first");
     // A server that shows it without slots.
     let key = ledger.vkey();
-    let trust = Trust { ledger: &key, admin: None, known: None };
+    let trust = Trust { ledger: &key, admin: None, known: &[] };
     let shown = |client, grant: &[u8]| Erased {
         inner: ServerSource::new(client, true),
         records: std::ops::RangeInclusive::new(1, 0),
@@ -681,7 +681,7 @@ fn a_grant_brings_no_erased_record_back() {
     let inner = ServerSource::new(&client, true);
     vault.sync(&mut Erased { inner, records: 3..=4, grant: with_slots.clone() }, None, &mut |_| {}).unwrap();
     assert_eq!(vault.store().body(block).unwrap().unwrap(), body, "it keeps no slots that were ordered away");
-    let trust = Trust { ledger: &key, admin: None, known: None };
+    let trust = Trust { ledger: &key, admin: None, known: &[] };
     for (grant, done) in [(&body, true), (&with_slots, false)] {
         let grant = grant.clone();
         let mut source = Erased { inner: ServerSource::new(&client, true), records: 3..=4, grant };

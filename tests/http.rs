@@ -281,14 +281,14 @@ fn many_clients_at_once_get_receipts_of_their_own() {
     let reader = ledger.reader_client(&server);
     let report = verify(
         &mut ServerSource::new(&reader, true),
-        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &Trust { ledger: &ledger.vkey(), admin: None, known: &[] },
         &mut |_, _| {},
     )
     .unwrap();
     assert_eq!((report.records, report.records_rehashed), (800, 800));
     let open = verify(
         &mut ServerSource::new(&server.client(), false),
-        &Trust { ledger: &ledger.vkey(), admin: None, known: None },
+        &Trust { ledger: &ledger.vkey(), admin: None, known: &[] },
         &mut |_, _| {},
     )
     .unwrap();

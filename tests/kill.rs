@@ -91,7 +91,7 @@ fn every_acknowledged_record_survives_hard_kills() {
     let (key, alice) = (ledger.vkey(), ledger.identity("alice"));
     let report = verify(
         &mut ServerSource::new(&client, true),
-        &Trust { ledger: &key, admin: None, known: None },
+        &Trust { ledger: &key, admin: None, known: &[] },
         &mut |_, _| {},
     )
     .unwrap();

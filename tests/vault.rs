@@ -45,7 +45,7 @@ impl Source for Copy {
     }
     fn body(&mut self, height: u64, _size: u64) -> Result<Vec<u8>, SourceError> {
         self.bodies_left =
-            self.bodies_left.checked_sub(1).ok_or(SourceError("the connection broke".into()))?;
+            self.bodies_left.checked_sub(1).ok_or(SourceError::Unavailable("the connection broke".into()))?;
         Ok((self.body)(height, self.store.body(height).unwrap().unwrap_or_default()))
     }
     fn leaf_inputs(&mut self, height: u64) -> Result<Vec<u8>, SourceError> {

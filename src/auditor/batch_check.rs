@@ -97,10 +97,7 @@ impl Batch {
         let records = Body::decode(&self.body).map(|b| b.records()).into_iter().flatten();
         for (index, bytes) in (self.first_record..).zip(records) {
             if matches!(Outline::decode(bytes), Ok(Outline::Erased(_))) {
-                match ranges.last_mut() {
-                    Some(r) if r.last + 1 == index => r.last = index,
-                    _ => ranges.push(RecordRange { first: index, last: index }),
-                }
+                RecordRange { first: index, last: index }.append_to(&mut ranges);
             }
         }
         ranges

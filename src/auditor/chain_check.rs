@@ -61,7 +61,7 @@ pub fn signed_checkpoint(text: &str, key: &VerifierKey) -> Result<Checkpoint, Ch
 pub struct ChainCheck<'a> {
     key: &'a VerifierKey,
     admin: Option<&'a VerifierKey>,
-    known: Option<&'a Checkpoint>,
+    known: &'a [Checkpoint],
     target: &'a Checkpoint,
     state: State,
     log: Log,
@@ -70,16 +70,14 @@ pub struct ChainCheck<'a> {
 }
 
 impl<'a> ChainCheck<'a> {
-    /// Starts before block 0. The tree of `known`, a checkpoint seen before, must be the beginning of `target`'s.
+    /// Starts before block 0. The trees of all `known`, checkpoints seen before, must be the beginning of `target`'s.
     pub fn new(
         key: &'a VerifierKey,
         admin: Option<&'a VerifierKey>,
-        known: Option<&'a Checkpoint>,
+        known: &'a [Checkpoint],
         target: &'a Checkpoint,
     ) -> Result<ChainCheck<'a>, ChainFault> {
-        if let Some(known) = known
-            && known.size > target.size
-        {
+        if let Some(known) = known.iter().max_by_key(|k| k.size).filter(|k| k.size > target.size) {
             let what = format!(
                 "it ends at {} blocks, but a signed checkpoint of {} blocks has been seen: it was cut off or rolled back",
                 target.size, known.size
@@ -97,7 +95,7 @@ impl<'a> ChainCheck<'a> {
         target: &'a Checkpoint,
         (state, log): (State, Log),
     ) -> ChainCheck<'a> {
-        ChainCheck { key, admin, known: None, target, state, log, retention: None }
+        ChainCheck { key, admin, known: &[], target, state, log, retention: None }
     }
 
     /// Number of blocks walked, and height of the next one.
@@ -139,7 +137,7 @@ impl<'a> ChainCheck<'a> {
             let what = "its roster is not of the admin whose key was given: this is another ledger under the same name";
             return Err(ChainFault::new(height, what));
         }
-        if self.known.is_some_and(|k| k.size == height + 1 && k.root != self.log.root()) {
+        if self.known.iter().any(|k| k.size == height + 1 && k.root != self.log.root()) {
             let what = "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. \
                         Keep both checkpoints as evidence";
             return Err(ChainFault::new(height, what));

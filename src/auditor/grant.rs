@@ -263,10 +263,7 @@ impl Maker<'_> {
                 continue;
             }
             let record = first_record + n as u64;
-            match self.summary.left_out.last_mut() {
-                Some(range) if range.last + 1 == record => range.last = record,
-                _ => self.summary.left_out.push(RecordRange { first: record, last: record }),
-            }
+            RecordRange { first: record, last: record }.append_to(&mut self.summary.left_out);
         }
     }
 

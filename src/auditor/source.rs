@@ -8,14 +8,20 @@ use crate::base::wire::{Reader, WireError};
 use crate::chain::tile::index_path_with_width;
 use crate::client::{Client, ClientError};
 
-/// Why a source could not deliver. Not a finding about the ledger: the question stays open.
+/// Why a source could not deliver.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+pub enum SourceError {
+    /// Not a finding about the ledger: the question stays open.
+    #[error("{0}")]
+    Unavailable(String),
+    /// What is stored cannot be read as what it must be: it does not hold, whatever else there is.
+    #[error("{0}")]
+    Damaged(String),
+}
 
 impl From<ClientError> for SourceError {
     fn from(e: ClientError) -> Self {
-        SourceError(e.to_string())
+        SourceError::Unavailable(e.to_string())
     }
 }
 
@@ -96,9 +102,11 @@ impl Source for ServerSource<'_> {
         let width = (size - bundle * BUNDLE).min(BUNDLE);
         let path = entries_path(bundle, width);
         let bytes = self.client.tile(&path)?;
-        let bad = |_| SourceError(format!("the entry bundle {path} is malformed"));
+        let bad = |_| SourceError::Unavailable(format!("the entry bundle {path} is malformed"));
         let mut texts = split(&bytes, width as usize).map_err(bad)?.ok_or_else(|| {
-            SourceError(format!("the entry bundle {path} does not hold {width} blocks, as it must"))
+            SourceError::Unavailable(format!(
+                "the entry bundle {path} does not hold {width} blocks, as it must"
+            ))
         })?;
         Ok(texts.split_off((height - bundle * BUNDLE) as usize))
     }
@@ -120,14 +128,14 @@ impl Source for ServerSource<'_> {
         }
         match self.ahead.pop() {
             Some((h, body)) if h == height => Ok(body),
-            _ => Err(SourceError(format!("the server gave no body for block {height}"))),
+            _ => Err(SourceError::Unavailable(format!("the server gave no body for block {height}"))),
         }
     }
 
     fn leaf_inputs(&mut self, height: u64) -> Result<Vec<u8>, SourceError> {
         let bytes = self.client.leaf_inputs(height)?;
         if bytes.len() % LEAF_INPUTS_LEN != 0 {
-            return Err(SourceError(format!("the leaf inputs of block {height} are cut short")));
+            return Err(SourceError::Unavailable(format!("the leaf inputs of block {height} are cut short")));
         }
         Ok(bytes)
     }

@@ -90,8 +90,10 @@ impl Stored {
         }
         self.batch.check_signed(&found).ok()?;
         let first = self.batch.first_record;
-        let erased = hasher.erased().iter().map(|position| first + u64::from(*position));
-        let erased = RecordRange::normalise(erased.map(|r| RecordRange { first: r, last: r }).collect());
+        let mut erased = Vec::new();
+        for record in hasher.erased().iter().map(|position| first + u64::from(*position)) {
+            RecordRange { first: record, last: record }.append_to(&mut erased);
+        }
         let checked = self.checked(&found, erased);
         hasher.recycle(found);
         room.idle.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
@@ -196,3 +198,7 @@ fn difference(now: &LeafInputs, then: &LeafInputs) -> String {
         parts.join(" and ")
     )
 }
+
+#[cfg(test)]
+#[path = "stored_check_tests.rs"]
+mod tests;

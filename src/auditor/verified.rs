@@ -139,12 +139,7 @@ impl Findings {
         self.rehashed += checked.rehashed;
         self.read_again += checked.read_again;
         self.bytes += checked.bytes;
-        for range in checked.erased {
-            match self.erased.last_mut() {
-                Some(r) if r.last + 1 == range.first => r.last = range.last,
-                _ => self.erased.push(range),
-            }
-        }
+        checked.erased.into_iter().for_each(|range| range.append_to(&mut self.erased));
         for recipient in checked.outsiders {
             self.outsiders.entry(recipient).or_insert(checked.height);
         }

@@ -27,7 +27,7 @@ pub enum VerifyError {
         /// What is wrong with it.
         what: String,
     },
-    /// The bytes could not be read; nothing is said about the ledger.
+    /// The bytes could not be read; what that says about the ledger, if anything, the source tells.
     #[error("the verification could not be finished: {0}")]
     Source(#[from] SourceError),
 }
@@ -71,8 +71,9 @@ pub struct Trust<'a> {
     pub ledger: &'a VerifierKey,
     /// The admin's, who must have signed the first roster.
     pub admin: Option<&'a VerifierKey>,
-    /// The newest checkpoint seen before.
-    pub known: Option<&'a Checkpoint>,
+    /// Checkpoints seen before, from wherever: each of them must be kept to, so that a newer one that somebody else vouches for takes
+    /// the place of none.
+    pub known: &'a [Checkpoint],
 }
 
 /// Verifies everything `source` has. `progress` is told (blocks done, blocks in all). This thread walks the chain; bodies are hashed by

@@ -2,13 +2,9 @@
 
 use super::hash::{HASH_LEN, Hash};
 use super::secret::wipe;
-use super::sha256::BLOCK;
+use super::sha256::{BLOCK, NODE_PREFIX, TRAILER};
 use super::sha256_wide::hash_padded;
 
-/// The byte 0x80 and the message's length in bits follow the message. FIPS 180-4 §5.1.1.
-const TRAILER: usize = 1 + 8;
-/// RFC 6962 §2.1: what an inner node's hash starts with.
-const NODE_PREFIX: u8 = 1;
 /// Room for the fields of a usual record, in blocks.
 const FIRST_ROOM: usize = 64;
 

@@ -10,11 +10,11 @@ pub(crate) const DIGEST_LEN: usize = 32;
 pub(crate) const BLOCK: usize = 64;
 /// Room for the longest message that one call compresses.
 const ROOM: usize = 3 * BLOCK;
-/// The byte 0x80 and the message's length in bits follow the message.
-const TRAILER: usize = 1 + 8;
+/// The byte 0x80 and the message's length in bits follow the message. FIPS 180-4 §5.1.1.
+pub(super) const TRAILER: usize = 1 + 8;
 
 /// RFC 6962 §2.1: what an inner node's hash starts with.
-const NODE_PREFIX: u8 = 1;
+pub(super) const NODE_PREFIX: u8 = 1;
 
 /// The chaining value between blocks.
 pub(crate) type State = [u32; 8];

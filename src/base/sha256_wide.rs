@@ -52,15 +52,13 @@ mod wide {
     use sha2::block_api::compress256;
 
     use super::super::hash::Hash;
-    use super::super::sha256::{BLOCK, INITIAL, State, finish, words};
+    use super::super::sha256::{BLOCK, INITIAL, State, TRAILER, finish, words};
     use super::Message;
 
     /// Messages side by side.
     const LANES: usize = 16;
     /// With fewer messages left than this, one after the other is faster.
     pub(super) const MIN_LANES: usize = 9;
-    /// The byte 0x80 and the message's length in bits follow the message. FIPS 180-4 §5.1.1.
-    const TRAILER: usize = 1 + 8;
 
     /// FIPS 180-4 §4.2.2.
     #[rustfmt::skip]

@@ -283,15 +283,16 @@ impl RecordRange {
     pub fn normalise(mut ranges: Vec<RecordRange>) -> Vec<RecordRange> {
         ranges.sort_by_key(|r| r.first);
         let mut out: Vec<RecordRange> = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            match out.last_mut() {
-                Some(last) if range.first <= last.last.saturating_add(1) => {
-                    last.last = last.last.max(range.last)
-                }
-                _ => out.push(range),
-            }
-        }
+        ranges.into_iter().for_each(|range| range.append_to(&mut out));
         out
+    }
+
+    /// Adds a range that begins nowhere before those of a normalised list to it: to its last one, if the two overlap or touch.
+    pub fn append_to(self, ranges: &mut Vec<RecordRange>) {
+        match ranges.last_mut() {
+            Some(last) if self.first <= last.last.saturating_add(1) => last.last = last.last.max(self.last),
+            _ => ranges.push(self),
+        }
     }
 
     /// What of these ranges is in none of those; both normalised.

@@ -4,7 +4,7 @@
 pub use super::batch_pieces::PieceHasher;
 pub use super::batch_rules::{check, check_erased, check_header};
 use super::batch_tags::{sort_tags, tags_root};
-use super::merkle::{empty_root, node_hashes};
+use super::merkle::{TOGETHER, empty_root, node_hashes};
 use super::tree;
 use crate::base::batch::{Body, Header};
 use crate::base::hash::Hash;
@@ -18,8 +18,7 @@ use crate::base::wire::WireError;
 const HEADER_LABEL: &[u8] = b"sealtrail.org/header/v1\n";
 const ENVELOPE_LABEL: &[u8] = b"sealtrail.org/envelope/v1\n";
 const LEAF_PREFIX: &[u8] = b"\0sealtrail.org/leaf/v1\n";
-/// Records or nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
-pub(super) const TOGETHER: usize = 256;
+
 /// Why a batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {

@@ -1,6 +1,7 @@
 //! A batch's hashes from a body that comes in pieces: the same as [`commit`](super::batch::commit) gives for all of it.
 
-use super::batch::{BatchCommitment, BatchError, Records, TOGETHER, header_hash};
+use super::batch::{BatchCommitment, BatchError, Records, header_hash};
+use super::merkle::TOGETHER;
 use crate::base::batch::{Body, Header};
 use crate::base::hash::Hash;
 use crate::base::wire::WireError;

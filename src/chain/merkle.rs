@@ -42,8 +42,8 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash::node(left, right)
 }
 
-/// Nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
-const TOGETHER: usize = 256;
+/// Records or nodes hashed side by side: enough to fill all lanes, few enough to stay in a core's cache.
+pub(super) const TOGETHER: usize = 256;
 
 /// Appends [`node_hash`] of each pair to `out`, several side by side. `messages` is memory to lay them out in, used again and again.
 pub(super) fn node_hashes(pairs: &[[Hash; 2]], out: &mut Vec<Hash>, messages: &mut Padded) {

@@ -33,4 +33,4 @@ pub mod verifier;
 mod error;
 mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -153,10 +153,7 @@ impl State {
             return Err(TextError::TooLarge { what: "statement", max: MAX_STATEMENT_BYTES }.into());
         }
         let statement = Statement::parse(&note.text)?;
-        if statement.ledger() != self.origin {
-            let found = statement.ledger().to_owned();
-            return Err(ChainError::WrongLedger { expected: self.origin.clone(), found });
-        }
+        self.check_ledger(&statement)?;
         match (&statement, self.roster()) {
             // The first roster vouches for itself; who trusts a ledger has checked its block 0.
             (Statement::Roster(roster), None) => self.check_authority(note, &statement, &roster.admins)?,
@@ -211,6 +208,14 @@ impl State {
             }
         }
         Ok(statement)
+    }
+
+    fn check_ledger(&self, statement: &Statement) -> Result<(), ChainError> {
+        if statement.ledger() == self.origin {
+            return Ok(());
+        }
+        let (expected, found) = (self.origin.clone(), statement.ledger().to_owned());
+        Err(ChainError::WrongLedger { expected, found })
     }
 
     fn check_authority(
@@ -282,13 +287,15 @@ impl State {
     }
 
     /// Makes the next block of a statement that was checked, and takes it in. Gives its text too. An error leaves the state as
-    /// it was; a statement that was checked against another state is one.
+    /// it was; a statement that was checked against another state, or for another ledger, is one.
     pub fn append(
         &mut self,
         checked: Checked,
         now: Timestamp,
     ) -> Result<(Block, String, Statement), ChainError> {
         let Checked { note, statement, after: (height, hash) } = checked;
+        // Before their block 0 all ledgers stand at the same place.
+        self.check_ledger(&statement)?;
         if (height, hash) != (self.height, self.block_hash) {
             return Err(ChainError::PreviousBlock { expected: self.block_hash, found: hash });
         }

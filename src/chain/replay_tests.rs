@@ -306,6 +306,18 @@ fn what_was_checked_goes_where_it_was_checked_for() {
 }
 
 #[test]
+fn what_was_checked_for_one_ledger_does_not_begin_another() {
+    let ours = State::new(ORIGIN);
+    let mut other = State::new("other.example");
+    assert_eq!((ours.height(), ours.block_hash()), (other.height(), other.block_hash()));
+    let first = ours.check(&signed(Statement::Roster(roster(Head::default())), &[ADMIN])).unwrap();
+    let wrong = ChainError::WrongLedger { expected: "other.example".into(), found: ORIGIN.into() };
+    assert_eq!(other.append(first.clone(), time(0)).unwrap_err(), wrong);
+    assert_eq!(other, State::new("other.example"), "an error leaves the state as it was");
+    assert!(ours.clone().append(first, time(0)).is_ok());
+}
+
+#[test]
 fn a_clock_that_goes_back_does_not_stop_the_ledger() {
     let l = Ledger::sample();
     let note = signed(heartbeat(l.state().writer(WRITER)), &[WRITER]);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::auditor::grant::MakeGrantError;
 use crate::auditor::open::OpenRecordError;
 use crate::auditor::session::SessionError;
+use crate::auditor::source::SourceError;
 use crate::auditor::verify::VerifyError;
 use crate::client::ClientError;
 use crate::ledger::LedgerError;
@@ -125,7 +126,8 @@ impl From<VerifyError> for Failure {
     fn from(e: VerifyError) -> Failure {
         match e {
             VerifyError::Wrong { .. } => Failure::Wrong(e.to_string()),
-            VerifyError::Source(_) => Failure::unavailable(e),
+            VerifyError::Source(SourceError::Damaged(_)) => Failure::Wrong(e.to_string()),
+            VerifyError::Source(SourceError::Unavailable(_)) => Failure::unavailable(e),
         }
     }
 }

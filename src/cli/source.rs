@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::auditor::source::{Blocks, Source, SourceError};
 use crate::base::limits::MAX_BULK_BYTES;
-use crate::store::{SqliteStore, Store};
+use crate::store::{SqliteStore, Store, StoreError};
 
 use super::Failure;
 
@@ -26,15 +26,23 @@ impl FileSource {
     }
 }
 
-fn failed(e: impl std::fmt::Display) -> SourceError {
-    SourceError(e.to_string())
+fn failed(e: StoreError) -> SourceError {
+    match e {
+        StoreError::Corrupt { .. } => SourceError::Damaged(e.to_string()),
+        e => SourceError::Unavailable(e.to_string()),
+    }
 }
 
 impl Source for FileSource {
     fn checkpoint(&mut self) -> Result<String, SourceError> {
-        let head =
-            self.store.0.head().map_err(failed)?.ok_or_else(|| failed("the database holds no ledger"))?;
-        String::from_utf8(head.checkpoint).map_err(|_| failed("the stored checkpoint is not text"))
+        let head = self
+            .store
+            .0
+            .head()
+            .map_err(failed)?
+            .ok_or_else(|| SourceError::Unavailable("the database holds no ledger".to_owned()))?;
+        String::from_utf8(head.checkpoint)
+            .map_err(|_| SourceError::Damaged("the stored checkpoint is not text".to_owned()))
     }
 
     fn blocks(&mut self, height: u64, _size: u64) -> Result<Vec<String>, SourceError> {

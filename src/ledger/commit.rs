@@ -1,10 +1,9 @@
-//! The write cycle: take what is queued → order → build blocks → append to the log → sign the checkpoint →
+//! The write cycle: take what is queued → order → build blocks ([`super::cycle`]) → append to the log → sign the checkpoint →
 //! one durable transaction → remember the signature → show and answer.
 //!
 //! Nothing is answered, and no checkpoint shown, before it is durable. There is no timer: while one
 //! cycle is being written the next one fills.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,34 +11,27 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::base::clock::{self, Timestamp};
+use crate::base::clock;
 use crate::base::hash::Hash;
 use crate::base::limits::{MAX_CYCLE_BLOCKS, MAX_CYCLE_BYTES, MAX_EPOCHS_AT_HAND};
-use crate::base::record::LEAF_INPUTS_LEN;
-use crate::chain::batch;
-use crate::chain::block::Block;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::key::SigningKey;
 use crate::chain::log::Log;
-use crate::chain::note::Note;
 use crate::chain::replay::State;
-use crate::chain::retention::Retention;
-use crate::chain::statement::Statement;
-use crate::store::{Head, NewBlock, Store, StoreError};
+use crate::store::{Head, Store, StoreError};
 
-use super::erase::{Erasures, Order, Step, done_value};
-use super::prove::nodes_row;
+use super::cycle::Cycle;
+use super::erase::{Erasures, Step, done_value};
 use super::recent::Recent;
-use super::recover::{recover, seal_state, tile_key};
-use super::search::{epoch_of, epoch_rows};
-use super::{Guard, Job, LedgerError, Payload, Receipt, Shared, Submission, View};
+use super::recover::{recover, seal_state};
+use super::{Guard, Job, LedgerError, Receipt, Shared, View};
 
 /// How long nothing must come before the store is tidied up: an append that comes meanwhile has to wait.
 const QUIET: Duration = Duration::from_millis(200);
 /// Longest that index upkeep between two cycles may begin new steps.
 const MAINTENANCE_BUDGET: Duration = Duration::from_millis(20);
 
-type Answer = oneshot::Sender<Result<Receipt, LedgerError>>;
+pub(super) type Answer = oneshot::Sender<Result<Receipt, LedgerError>>;
 
 /// Owner of the write cycle; lives on the commit thread.
 pub(super) struct Committer {
@@ -56,20 +48,6 @@ pub(super) struct Committer {
     erasures: Erasures,
     /// Search epochs that are noted in the store: one that goes on need not be looked up with every batch.
     epochs: Recent<Hash, ()>,
-}
-
-/// One cycle under construction, on copies of state and log that are kept only if it becomes durable.
-struct Cycle {
-    state: State,
-    log: Log,
-    blocks: Vec<NewBlock>,
-    derived: Vec<(String, Vec<u8>)>,
-    /// Hash of the signed note and receipt of what this cycle holds, for a repetition inside the same cycle.
-    held: HashMap<(String, u64), (Hash, Receipt)>,
-    orders: Vec<Order>,
-    /// Search epochs of its batches.
-    epochs: Vec<Hash>,
-    answers: Vec<(Answer, Receipt)>,
 }
 
 impl Committer {
@@ -228,18 +206,9 @@ impl Committer {
             self.shared.queued_bytes.fetch_sub(queued, Ordering::AcqRel);
             return;
         }
-        let mut cycle = Cycle {
-            state: self.state.clone(),
-            log: self.log.clone(),
-            blocks: Vec::new(),
-            derived: Vec::new(),
-            held: HashMap::new(),
-            orders: Vec::new(),
-            epochs: Vec::new(),
-            answers: Vec::new(),
-        };
+        let mut cycle = Cycle::new(self.state.clone(), self.log.clone());
         for Job { submission, retention, answer } in jobs {
-            match self.add(&mut cycle, submission, &retention) {
+            match cycle.add(&*self.store, &mut self.epochs, submission, &retention) {
                 Ok(receipt) => cycle.answers.push((answer, receipt)),
                 Err(e) => drop(answer.send(Err(e))),
             }
@@ -252,86 +221,6 @@ impl Committer {
             self.make_durable(cycle, started);
         }
         self.shared.queued_bytes.fetch_sub(queued, Ordering::AcqRel);
-    }
-
-    /// Checks one submission against the chain as it will be after those before it, and adds its block.
-    fn add(
-        &mut self,
-        cycle: &mut Cycle,
-        submission: Submission,
-        retention: &Retention,
-    ) -> Result<Receipt, LedgerError> {
-        let Submission { note, body } = submission;
-        let checked = match cycle.state.check(&note) {
-            Ok(c) => c,
-            Err(e) => return self.repeated(cycle, &note).unwrap_or(Err(e.into())),
-        };
-        let (mut derived, mut begun) = (Vec::new(), None);
-        let (leaf_inputs, body, tags) = match (checked.statement(), body) {
-            (Statement::Records(records), Some(Payload::Batch(body))) => {
-                let (bytes, commitment) = body.into_parts();
-                let roster = cycle.state.roster().ok_or(LedgerError::Empty)?;
-                batch::check(records, note.signer_name(), &commitment, roster)?;
-                let mut inputs = Vec::with_capacity(commitment.leaf_inputs.len() * LEAF_INPUTS_LEN);
-                for l in &commitment.leaf_inputs {
-                    inputs.extend_from_slice(&l.to_bytes());
-                }
-                let height = cycle.state.height();
-                let epoch = epoch_of(&commitment.header);
-                if self.epochs.get(&epoch).is_none() {
-                    derived = epoch_rows(&*self.store, &cycle.derived, height, &commitment.header)?;
-                    begun = Some(epoch);
-                }
-                derived.extend(nodes_row(height, commitment.leaf_inputs.len(), &commitment.nodes));
-                (inputs, Some(bytes), commitment.tags)
-            }
-            (Statement::Grant(_), Some(Payload::Grant(bytes))) => (Vec::new(), Some(bytes), Vec::new()),
-            (Statement::Records(_) | Statement::Grant(_), None) => return Err(LedgerError::BodyMissing),
-            (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
-            (_, None) => (Vec::new(), None, Vec::new()),
-        };
-        let note_hash = Hash::of(&[note.to_string().as_bytes()]);
-        let now = cycle.state.committed_at(Timestamp::now());
-        if let Statement::Erasure(erasure) = checked.statement() {
-            retention.check(erasure, now)?;
-        }
-        let (block, text, statement) = cycle.state.append(checked, now)?;
-        let (signer, sequence) = (sequence_of(&statement, &block.statement), statement.sequence());
-        if let Statement::Erasure(erasure) = &statement {
-            cycle.orders.push(Order::new(erasure));
-        }
-        let records = (leaf_inputs.len() / LEAF_INPUTS_LEN) as u32;
-        let receipt =
-            Receipt { block: block.height, first_record: block.first_record, records, repeated: false };
-        for (id, tile) in cycle.log.append(block.hash()) {
-            cycle.derived.push((tile_key(id), tile));
-        }
-        cycle.derived.extend(derived);
-        cycle.epochs.extend(begun);
-        cycle.held.insert((signer.clone(), sequence), (note_hash, Receipt { repeated: true, ..receipt }));
-        cycle.blocks.push(NewBlock {
-            height: block.height,
-            first_record: block.first_record,
-            records,
-            text: text.into_bytes(),
-            leaf_inputs,
-            signer,
-            sequence,
-            body,
-            tags,
-        });
-        Ok(receipt)
-    }
-
-    /// If exactly this statement is in the chain already, its receipt: a resubmission is no error.
-    fn repeated(&self, cycle: &Cycle, note: &Note) -> Option<Result<Receipt, LedgerError>> {
-        let statement = Statement::parse(&note.text).ok()?;
-        let hash = Hash::of(&[note.to_string().as_bytes()]);
-        let (signer, sequence) = (sequence_of(&statement, note), statement.sequence());
-        if let Some((held, receipt)) = cycle.held.get(&(signer.clone(), sequence)) {
-            return (*held == hash).then_some(Ok(*receipt));
-        }
-        committed(&*self.store, note).transpose()
     }
 
     fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
@@ -422,31 +311,6 @@ impl Committer {
         self.shared.health.write().unwrap_or_else(|e| e.into_inner()).failing = Some(why.to_owned());
         for answer in answers {
             let _ = answer.send(Err(LedgerError::NotStored { why: why.to_owned(), full }));
-        }
-    }
-}
-
-/// The receipt of exactly this statement, if it is in the store.
-pub(super) fn committed(store: &dyn Store, note: &Note) -> Result<Option<Receipt>, LedgerError> {
-    let Ok(statement) = Statement::parse(&note.text) else { return Ok(None) };
-    let signer = sequence_of(&statement, note);
-    let Some(height) = store.statement(&signer, statement.sequence())? else { return Ok(None) };
-    let Some(text) = store.block_text(height)? else { return Ok(None) };
-    let Some(block) = std::str::from_utf8(&text).ok().and_then(|t| Block::parse(t).ok()) else {
-        return Ok(None);
-    };
-    // Signatures included: a repetition by someone without the key is none.
-    let same = block.statement == *note;
-    let records = statement.record_count() as u32;
-    Ok(same.then_some(Receipt { block: height, first_record: block.first_record, records, repeated: true }))
-}
-
-/// Whose sequence a statement is numbered in: its writer's, or the authority sequence, which has no name.
-pub fn sequence_of(statement: &Statement, note: &Note) -> String {
-    match statement {
-        Statement::Records(_) | Statement::Heartbeat(_) => note.signer_name().to_owned(),
-        Statement::Roster(_) | Statement::Grant(_) | Statement::Erasure(_) | Statement::Hold(_) => {
-            String::new()
         }
     }
 }

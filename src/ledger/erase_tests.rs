@@ -25,11 +25,11 @@ impl Bench {
         Statement::Erasure(erasure).sign(&self.officer).unwrap()
     }
 
-    fn erase(&self, ranges: &[(u64, u64)], reason: &str) -> Result<Receipt, LedgerError> {
+    pub(crate) fn erase(&self, ranges: &[(u64, u64)], reason: &str) -> Result<Receipt, LedgerError> {
         self.ledger().submit(Submission::statement(self.order(ranges, reason)))?.wait()
     }
 
-    fn wait_erased(&self) {
+    pub(crate) fn wait_erased(&self) {
         for _ in 0..500 {
             if self.ledger().health().erasures_pending == 0 {
                 return;

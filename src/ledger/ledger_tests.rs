@@ -38,7 +38,7 @@ enum Fault {
 }
 
 /// A memory store whose appends fail on demand, and whose head can be made unreadable.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     inner: MemoryStore,
     fault: Mutex<Fault>,
     unreadable: AtomicBool,
@@ -148,13 +148,13 @@ impl Store for Faulty {
 }
 
 /// A ledger on a faulty store, and a writer for it.
-pub(super) struct Bench {
-    pub(super) store: Arc<Faulty>,
+pub(crate) struct Bench {
+    pub(crate) store: Arc<Faulty>,
     ledger: Option<Ledger>,
     writer: Writer,
     readers: Vec<RosterReader>,
     key_text: String,
-    pub(super) officer: SigningKey,
+    pub(crate) officer: SigningKey,
     admin: SigningKey,
     dir: tempfile::TempDir,
 }
@@ -164,7 +164,7 @@ fn signer(name: &str) -> SigningKey {
 }
 
 impl Bench {
-    pub(super) fn new() -> Bench {
+    pub(crate) fn new() -> Bench {
         Bench::keeping(6)
     }
 
@@ -213,7 +213,7 @@ impl Bench {
         bench
     }
 
-    pub(super) fn key(&self) -> SigningKey {
+    pub(crate) fn key(&self) -> SigningKey {
         SigningKey::parse(&self.key_text).unwrap()
     }
 
@@ -225,27 +225,43 @@ impl Bench {
         Options { key: self.key(), guard: self.guard_path(), accept_database_head }
     }
 
-    pub(super) fn ledger(&self) -> &Ledger {
+    pub(crate) fn ledger(&self) -> &Ledger {
         self.ledger.as_ref().unwrap()
     }
 
     /// Stops the ledger and opens it again.
-    pub(super) fn reopen(&mut self) -> Result<(), LedgerError> {
+    pub(crate) fn reopen(&mut self) -> Result<(), LedgerError> {
         drop(self.ledger.take());
         self.ledger = Some(Ledger::open(self.store.clone(), self.options(false))?);
         Ok(())
     }
 
     /// A signed batch of `n` events; the writer moves on.
-    pub(super) fn batch(&mut self, n: usize) -> (Note, Vec<u8>) {
+    pub(crate) fn batch(&mut self, n: usize) -> (Note, Vec<u8>) {
         let now = Timestamp::now();
         let events: Vec<String> = (0..n).map(|i| format!(r#"{{"action":"read","n":{i}}}"#)).collect();
         let sealed = self.writer.seal_events(Purpose::Events, &self.readers, &events, now).unwrap();
         (sealed.note, sealed.body.to_vec())
     }
 
-    pub(super) fn submit(&self, (note, body): (Note, Vec<u8>)) -> Result<Receipt, LedgerError> {
+    pub(crate) fn submit(&self, (note, body): (Note, Vec<u8>)) -> Result<Receipt, LedgerError> {
         self.ledger().submit(Submission::batch(note, body)?)?.wait()
+    }
+
+    /// A block as it is stored, for another store.
+    pub(crate) fn stored_block(&self, height: u64) -> NewBlock {
+        let info = self.store.block_info(height).unwrap().unwrap();
+        NewBlock {
+            height,
+            first_record: info.first_record,
+            records: info.records,
+            text: self.store.block_text(height).unwrap().unwrap(),
+            leaf_inputs: self.store.leaf_inputs(height).unwrap().unwrap(),
+            signer: info.signer,
+            sequence: info.sequence,
+            body: self.store.body(height).unwrap(),
+            tags: Vec::new(),
+        }
     }
 
     /// Everything acknowledged is provable against the checkpoint shown.

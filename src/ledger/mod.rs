@@ -7,6 +7,7 @@
 
 mod at_hand;
 mod commit;
+mod cycle;
 mod erase;
 mod error;
 mod grants;
@@ -39,7 +40,7 @@ use crate::chain::statement::Statement;
 use crate::store::Store;
 
 pub use at_hand::{AtHand, TilesAtHand};
-pub use commit::sequence_of;
+pub use cycle::sequence_of;
 pub use erase::blank_grants;
 pub use error::LedgerError;
 pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
@@ -323,7 +324,7 @@ impl Ledger {
         let view = self.view();
         match view.state.check_statement(note) {
             Ok(_) => Ok(Due::Queue(erase::retention_of(&*self.store, &view.state, note)?)),
-            Err(e) => match commit::committed(&*self.store, note)? {
+            Err(e) => match cycle::committed(&*self.store, note)? {
                 Some(receipt) => Ok(Due::Repeated(receipt)),
                 None => Err(e.into()),
             },
@@ -358,4 +359,4 @@ impl Drop for Ledger {
 
 #[cfg(test)]
 #[path = "ledger_tests.rs"]
-mod tests;
+pub(crate) mod tests;

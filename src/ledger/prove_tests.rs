@@ -3,13 +3,14 @@
 
 use super::super::tests::Bench;
 use super::*;
+use crate::base::batch::Body;
 use crate::base::clock::Timestamp;
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::batch::record_leaf;
 use crate::chain::tile::TileId;
 use crate::ledger::recover::{StoredTiles, tile_key};
 use crate::ledger::{Submission, View};
-use crate::store::{MemoryStore, NewBlock};
+use crate::store::{Head, MemoryStore, NewBlock};
 
 /// A ledger with one block of each of these sizes, from block 1 on.
 fn ledger(sizes: &[usize]) -> Bench {
@@ -141,23 +142,7 @@ fn damaged_leaf_inputs_give_no_proof() {
     let inputs = b.store.leaf_inputs(1).unwrap().unwrap();
     let copy = |inputs: Vec<u8>, nodes: bool| {
         let store = MemoryStore::new(b.store.origin());
-        let blocks: Vec<NewBlock> = (0..2)
-            .map(|height| {
-                let info = b.store.block_info(height).unwrap().unwrap();
-                let text = b.store.block_text(height).unwrap().unwrap();
-                NewBlock {
-                    height,
-                    first_record: info.first_record,
-                    records: info.records,
-                    text,
-                    leaf_inputs: if height == 1 { inputs.clone() } else { Vec::new() },
-                    signer: info.signer,
-                    sequence: info.sequence,
-                    body: b.store.body(height).unwrap(),
-                    tags: Vec::new(),
-                }
-            })
-            .collect();
+        let blocks = [b.stored_block(0), NewBlock { leaf_inputs: inputs, ..b.stored_block(1) }];
         let row = (nodes_key(1), b.store.derived(&nodes_key(1)).unwrap().unwrap());
         let derived = if nodes { vec![row] } else { Vec::new() };
         store.append(0, &blocks, &derived, &b.store.head().unwrap().unwrap()).unwrap();
@@ -177,4 +162,42 @@ fn damaged_leaf_inputs_give_no_proof() {
     // What is not touched can still be proved with the nodes, and without them nothing.
     assert_eq!(prove(&with_nodes, 128).unwrap(), b.ledger().proof(128).unwrap());
     assert!(prove(&copy(changed, false), 128).unwrap_err().contains("the root that its writer signed"));
+}
+
+/// The row of a block and its signed text both say which records it has. Taken by its row alone, a block would prove other ones.
+#[test]
+fn a_row_that_does_not_say_what_its_text_says_gives_no_proof() {
+    let b = ledger(&[10, 300]);
+    let view = b.ledger().view();
+    // The ledger with so many records in the row of block 1, and these blocks' texts.
+    let copy = |records: usize, texts: [u64; 3]| {
+        let store = MemoryStore::new(b.store.origin());
+        let row = |height: u64, first_record: u64, records: u32| {
+            let mut leaf_inputs = b.store.leaf_inputs(height).unwrap().unwrap();
+            leaf_inputs.truncate(records as usize * LEAF_INPUTS_LEN);
+            let text = b.store.block_text(texts[height as usize]).unwrap().unwrap();
+            let body = (records > 0).then(|| Body::encode(b"h", &vec![b"x"; records as usize]));
+            NewBlock { first_record, records, text, leaf_inputs, body, ..b.stored_block(height) }
+        };
+        let (first, records) = (records as u64, records as u64 + 300);
+        let blocks = [row(0, 0, 0), row(1, 0, first as u32), row(2, first, 300)];
+        let nodes = (nodes_key(2), b.store.derived(&nodes_key(2)).unwrap().unwrap());
+        let head = Head { size: 3, records, ..b.store.head().unwrap().unwrap() };
+        store.append(0, &blocks, &[nodes], &head).unwrap();
+        store
+    };
+    let prove = |store: &MemoryStore, record| {
+        Prover::new(store, &view.log, &view.checkpoint, 309, Arc::default())
+            .proof(record)
+            .map_err(|e| e.to_string())
+    };
+    let honest = copy(10, [0, 1, 2]);
+    for record in [3, 60] {
+        assert_eq!(prove(&honest, record).unwrap(), b.ledger().proof(record).unwrap());
+    }
+    // Records that moved down by one; fewer records than were signed; another block's text.
+    for (store, record) in [(copy(9, [0, 1, 2]), 60), (copy(9, [0, 1, 2]), 3), (copy(10, [0, 2, 1]), 3)] {
+        let error = prove(&store, record).unwrap_err();
+        assert!(error.contains("its row does not say what its text says"), "{record}: {error}");
+    }
 }

@@ -74,7 +74,7 @@ pub enum StoreError {
     /// A database laid out by another version of this program.
     #[error(
         "{place} has layout version {found}, this program knows version {known}: use the version of the \
-         program that wrote it, or a newer one"
+         program that wrote it"
     )]
     WrongVersion {
         /// The database.

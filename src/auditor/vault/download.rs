@@ -169,7 +169,7 @@ impl<'a> Download<'a> {
                 let height = self.chain.height();
                 if hashes.get((height - first) as usize) != Some(&merkle::leaf_hash(text.as_bytes())) {
                     let why = format!("the server gave two different texts of block {height}");
-                    return Err(Stop::Here(SourceError(why).into()));
+                    return Err(Stop::Here(SourceError::Unavailable(why).into()));
                 }
                 self.block(source, text, pipe).map_err(Stop::Here)?;
                 if self.group.bytes >= WRITE_BYTES || self.group.blocks.len() >= WRITE_BLOCKS {

@@ -66,3 +66,7 @@ impl Vault {
         Ok(Some(LogEntry { text, log_proof }))
     }
 }
+
+#[cfg(test)]
+#[path = "material_tests.rs"]
+mod tests;

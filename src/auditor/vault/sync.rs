@@ -67,7 +67,7 @@ pub enum SyncError {
         /// What is wrong with it.
         what: String,
     },
-    /// The server did not deliver. Nothing is said about the ledger.
+    /// The source did not deliver.
     #[error("the sync could not be finished: {0}. What was verified is kept; run it again to go on")]
     Source(#[from] SourceError),
     /// The vault.
@@ -80,7 +80,8 @@ impl SyncError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             SyncError::Fork { .. } | SyncError::Rollback { .. } | SyncError::Wrong { .. } => ErrorKind::Wrong,
-            SyncError::Source(_) => ErrorKind::Unavailable,
+            SyncError::Source(SourceError::Damaged(_)) => ErrorKind::Wrong,
+            SyncError::Source(SourceError::Unavailable(_)) => ErrorKind::Unavailable,
             SyncError::Vault(e) => e.kind(),
         }
     }

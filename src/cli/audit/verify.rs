@@ -42,33 +42,36 @@ pub struct VerifyArgs {
     #[command(flatten)]
     server: ServerArgs,
 }
-/// Where the checkpoint known beforehand is from.
+
+/// Where the checkpoints known beforehand are from.
 #[derive(Clone, Copy)]
 enum Known {
-    /// The auditor remembered it.
+    /// The auditor remembered one.
     Own,
-    /// It lies beside the database file, where the operator's server left it.
+    /// One lies beside the database file, where the operator's server left it, and that is all.
     Operators,
     No,
 }
 
-/// The newest checkpoint known beforehand: the one remembered, or the one beside the database file.
-fn known_checkpoint(args: &VerifyArgs, key: &VerifierKey) -> Result<(Option<Checkpoint>, Known), Failure> {
-    let mut known = None;
+/// The checkpoints known beforehand: the one remembered, and the one beside the database file. A newer one of the operator's does
+/// not stand for the auditor's own: a ledger that was forked has one, too.
+fn known_checkpoints(args: &VerifyArgs, key: &VerifierKey) -> Result<(Vec<Checkpoint>, Known), Failure> {
+    let mut known = Vec::new();
     if let Some(path) = args.checkpoint.as_ref().filter(|p| p.exists()) {
         let text = keyfile::read_public(path).map_err(Failure::usage)?;
         let signed = SignedCheckpoint::parse(&text, key).map_err(|e| {
             Failure::Usage(format!("{} is no checkpoint of {}: {e}", path.display(), key.name()))
         })?;
-        known = Some(signed.checkpoint().clone());
+        known.push(signed.checkpoint().clone());
     }
     let beside = args.file.as_ref().and_then(|f| Guard::peek(&guard_path(f), key));
-    let whose = match (&known, &beside) {
-        (Some(_), _) => Known::Own,
-        (None, Some(_)) => Known::Operators,
-        (None, None) => Known::No,
+    let whose = match (&known[..], &beside) {
+        ([_, ..], _) => Known::Own,
+        ([], Some(_)) => Known::Operators,
+        ([], None) => Known::No,
     };
-    Ok((known.into_iter().chain(beside).max_by_key(|c| c.size), whose))
+    known.extend(beside);
+    Ok((known, whose))
 }
 
 /// Keeps the checkpoint that was just verified, for the next time.
@@ -82,8 +85,8 @@ fn remember(path: &Path, checkpoint: &str) -> Outcome {
 pub fn run(args: VerifyArgs) -> Outcome {
     let key = verifier_key(&args.key)?;
     let admin = args.admin.as_deref().map(verifier_key).transpose()?;
-    let (known, whose) = known_checkpoint(&args, &key)?;
-    let trust = Trust { ledger: &key, admin: admin.as_ref(), known: known.as_ref() };
+    let (known, whose) = known_checkpoints(&args, &key)?;
+    let trust = Trust { ledger: &key, admin: admin.as_ref(), known: &known };
     let mut bar = Bar::new("verifying", "blocks");
     let mut progress = |done: u64, all: u64| bar.at(done, all);
     let (result, what) = if let Some(file) = &args.file {

@@ -145,8 +145,8 @@ impl ChunkTable {
         Ok(())
     }
 
-    /// Appends bytes `offset..offset + len` to `out`: fewer if the string ends before. Reads only the
-    /// chunks they lie in.
+    /// Appends bytes `offset..offset + len` to `out`: fewer if the string ends before, which it does where the longest would.
+    /// Reads only the chunks they lie in.
     pub(super) fn read(
         self,
         conn: &Connection,
@@ -156,9 +156,13 @@ impl ChunkTable {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let mut select = conn.prepare_cached(self.one)?;
-        let (mut at, end) = (offset, offset.saturating_add(len));
+        let (mut at, end) = (offset, offset.saturating_add(len).min(MAX_STORED_BYTES));
         while at < end {
             let (chunk, start) = (at / self.chunk_bytes, at % self.chunk_bytes);
+            // The next key is that of another height.
+            if chunk >= 1 << CHUNK_BITS {
+                break;
+            }
             let n = (end - at).min(self.chunk_bytes - start);
             let took = select
                 .query_row([key(height, chunk)], |row| {
@@ -222,5 +226,33 @@ mod tests {
         let mut out = Vec::new();
         BODIES.read(&conn, 7, bytes.len() + CHUNK_BYTES, 1, &mut out).unwrap();
         assert_eq!(out, b"");
+    }
+
+    #[test]
+    fn what_is_read_of_one_height_is_bounded() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(
+            "CREATE TABLE body_chunk (id INTEGER PRIMARY KEY, data BLOB);
+            CREATE TABLE leaf_chunk (id INTEGER PRIMARY KEY, data BLOB)",
+        )
+        .unwrap();
+        // More than any batch has.
+        BODIES.write(&conn, 7, &vec![1; MAX_STORED_BYTES + 3 * CHUNK_BYTES]).unwrap();
+        let all = BODIES.read_all(&conn, 7).unwrap();
+        assert!((MAX_STORED_BYTES..=MAX_STORED_BYTES + CHUNK_BYTES).contains(&all.len()), "{}", all.len());
+        drop(all);
+        let mut out = Vec::new();
+        BODIES.read(&conn, 7, 0, usize::MAX, &mut out).unwrap();
+        assert_eq!(out.len(), MAX_STORED_BYTES);
+        // As many chunks as a height has keys for: behind the last begins another one.
+        let last = (1 << CHUNK_BITS) - 1;
+        conn.execute("INSERT INTO leaf_chunk VALUES (?1, zeroblob(?2))", params![key(7, last), LEAVES_BYTES])
+            .unwrap();
+        LEAVES.write(&conn, 8, &vec![2; LEAVES_BYTES]).unwrap();
+        for (at, given) in [(last * LEAVES_BYTES, LEAVES_BYTES), ((last + 1) * LEAVES_BYTES, 0)] {
+            out.clear();
+            LEAVES.read(&conn, 7, at, 2 * LEAVES_BYTES, &mut out).unwrap();
+            assert_eq!(out, vec![0; given], "{at}");
+        }
     }
 }

@@ -8,14 +8,15 @@ use rusqlite::Transaction;
 use super::super::StoreError;
 use super::super::check::{NO_REPLACEMENT, check_erase, check_replace};
 use super::super::erase::erase_from_body;
+use super::blocks::{block_info, block_of_record, body, key};
 use super::chunks::{BODIES, LEAVES};
+use super::index;
 use super::runs::{self, KIND_TAG};
 use super::runs_codec::Entry;
 use super::runs_merge;
 use super::stored;
 use super::tail::tag_entries;
 use super::writer::{Writer, read_size};
-use super::{block_info, block_of_record, body, index, key};
 use crate::base::wire::WireError;
 
 impl Writer {

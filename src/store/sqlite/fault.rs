@@ -20,6 +20,8 @@ pub(super) fn fault(path: &Path, error: &Error) -> StoreError {
         ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure => {
             StoreError::Full { place, why }
         }
+        // Longer than a row of ours can be.
+        ErrorCode::TooBig => StoreError::Corrupt { place, why },
         ErrorCode::DatabaseCorrupt | ErrorCode::TypeMismatch => StoreError::Corrupt { place, why },
         ErrorCode::NotADatabase => StoreError::NotADatabase { place, why },
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {

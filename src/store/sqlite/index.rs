@@ -8,11 +8,12 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::super::tags::body_tags;
 use super::super::{NewBlock, StoreError};
+use super::blocks::body;
 use super::chunks::LEAVES;
 use super::runs::{self, KIND_CIPHERTEXT, KIND_TAG};
 use super::runs_hints::Hints;
 use super::tail::{Cut, Tail};
-use super::{IndexShape, SqlResult, SqliteStore, body, runs_merge, writer};
+use super::{IndexShape, SqliteStore, runs_merge, writer};
 use crate::base::limits::MAX_BATCH_RECORDS;
 
 /// Entries that merging moves for every tag appended. Each is merged twice on its way to the largest runs; the rest makes up
@@ -23,8 +24,6 @@ const CIPHERTEXT_PACE: usize = 5;
 /// Fewest and most entries moved by one append: each step costs a row of every run beside what it moves.
 const MERGE_LEAST: usize = 1 << 17;
 const MERGE_MOST: usize = 1 << 18;
-/// How often a look-up begins anew because a run was cut off meanwhile.
-const ATTEMPTS: usize = 16;
 
 /// What is in memory about the index of one store.
 #[derive(Debug, Default)]
@@ -91,7 +90,7 @@ impl State {
         self.records.saturating_sub(self.covered) >= most
     }
 
-    fn is_served_by(&self, tail: &Tail) -> bool {
+    pub(super) fn is_served_by(&self, tail: &Tail) -> bool {
         tail.from <= self.covered && tail.to >= self.records && tail.erasures == self.erasures
     }
 }
@@ -127,7 +126,7 @@ pub(super) fn set_shape(conn: &Connection, shape: IndexShape) -> Result<usize> {
     conn.execute(sql, params![shape.segment_records, shape.segment_tags, shape.fanout])
 }
 
-/// What the tail is read from.
+/// What became of reading the tail.
 pub(super) enum Loaded {
     Tail(Tail),
     /// Records are in no run that should be: a rebuild was interrupted.
@@ -159,7 +158,7 @@ pub(super) fn extend(conn: &Connection, state: State, tail: &mut Tail) -> Result
 }
 
 /// The tail as it should be in this snapshot, starting from an earlier one.
-fn load(conn: &Connection, known: Option<&Tail>) -> Result<Loaded> {
+pub(super) fn load(conn: &Connection, known: Option<&Tail>) -> Result<Loaded> {
     let state = state(conn)?;
     if state.has_gap() {
         return Ok(Loaded::Gap(state));
@@ -289,33 +288,5 @@ impl SqliteStore {
             ) => {}
             (Err(_), _) => self.index.set_tail(None),
         }
-    }
-
-    /// Runs a look-up on one snapshot of the runs and the tail that belongs to it.
-    pub(super) fn look_up<T>(
-        &self,
-        f: impl Fn(&Connection, &Tail, State) -> SqlResult<T>,
-    ) -> std::result::Result<T, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let found = self.pool.read(|tx| {
-                let state = state(tx)?;
-                match self.index.tail().filter(|t| state.is_served_by(t)) {
-                    Some(tail) => f(tx, &tail, state).map(Some),
-                    None => Ok(None),
-                }
-            })?;
-            if let Some(found) = found {
-                return Ok(found);
-            }
-            // This snapshot is older than the tail, or the tail behind.
-            let _pace = self.index.lock();
-            let known = self.index.tail();
-            match self.pool.read(|tx| load(tx, known.as_deref()))? {
-                Loaded::Tail(tail) => self.index.set_tail(Some(tail)),
-                Loaded::Gap(state) => return Err(self.incomplete((state.covered, state.records))),
-            }
-        }
-        let why = "its index is cut again and again while it is read".to_owned();
-        Err(StoreError::Busy { place: self.place(), why })
     }
 }

@@ -4,26 +4,13 @@
 use std::time::Duration;
 
 use super::super::SqliteStore;
+use super::super::testing::{ORIGIN, block};
 use super::*;
-use crate::base::batch::Body;
-use crate::base::record::LEAF_INPUTS_LEN;
-use crate::store::{Head, NewBlock, Store, StoreError};
+use crate::store::{Store, StoreError};
 
-const ORIGIN: &str = "example.org/log";
-
+/// Appends a block of one record and 400 KB.
 fn append(store: &SqliteStore, height: u64) -> Result<(), StoreError> {
-    let block = NewBlock {
-        height,
-        first_record: height,
-        records: 1,
-        text: vec![b'x'; 1000],
-        leaf_inputs: vec![height as u8; LEAF_INPUTS_LEN],
-        signer: "w".into(),
-        sequence: height,
-        body: Some(Body::encode(b"h", &[vec![1; 400_000]])),
-        tags: Vec::new(),
-    };
-    let head = Head { size: height + 1, records: height + 1, checkpoint: vec![1], state: vec![2] };
+    let (block, head) = block(height, height..height + 1, 400_000);
     store.append(height, &[block], &[], &head)
 }
 

@@ -1,15 +1,18 @@
 //! The default store: one SQLite file.
 //!
-//! One connection appends and erases, behind a mutex; a second one only copies the log (`log`); a few read, each on a snapshot, and
-//! never wait for it. Blocks
-//! are written as long rows at the end of tables (`chunks`), the look-up index as sorted runs (`runs`) and, for the newest
-//! records, in memory (`tail`).
+//! One connection appends and erases, behind a mutex; a second one only copies the log (`log`); a few read, each on a snapshot,
+//! and never wait for it (`pool`).
+//!
+//! Blocks are written as long rows at the end of tables (`chunks`, `stored`) and read from there (`blocks`). The look-up index is
+//! sorted runs (`runs`) and, for the newest records, memory (`tail`); `index` keeps the two together, `lookup` asks them.
 
+mod blocks;
 mod chunks;
 mod erase;
 mod fault;
 mod index;
 mod log;
+mod lookup;
 mod open;
 mod pool;
 mod rebuild;
@@ -18,6 +21,7 @@ mod runs_codec;
 mod runs_hints;
 mod runs_merge;
 mod schema;
+mod stats;
 mod stored;
 mod tail;
 mod writer;
@@ -27,22 +31,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row};
-
+use self::blocks::{
+    block_info, block_of_record, block_text, block_texts, body, derived, key, leaf_range, text_of_record,
+};
 use self::chunks::{BODIES, LEAVES};
 use self::index::Index;
-use self::open::{ReadMode, beside};
+use self::open::ReadMode;
 use self::pool::Pool;
-use self::runs::{KIND_CIPHERTEXT, KIND_TAG, KINDS, Wanted};
 use self::writer::{Append, Writer};
-use super::check::{MAX_INDEX, check_append};
+use super::check::check_append;
 use super::{BlockInfo, Head, NewBlock, ProofParts, Store, StoreError, StoreStats, StoredRecord};
-use crate::base::batch::Body;
 use crate::base::clock;
-use crate::base::hash::{HASH_LEN, Hash};
-use crate::base::limits::{
-    CIPHERTEXT_PLACES, INDEX_FANOUT, INDEX_SEGMENT_RECORDS, INDEX_SEGMENT_TAGS, MAX_BATCH_RECORDS,
-};
+use crate::base::hash::Hash;
+use crate::base::limits::{INDEX_FANOUT, INDEX_SEGMENT_RECORDS, INDEX_SEGMENT_TAGS};
 use crate::base::record::{LEAF_INPUTS_LEN, Tag};
 
 /// A ledger's database file.
@@ -134,34 +135,6 @@ impl SqliteStore {
         SqliteStore { path: path.to_owned(), origin, pool, writer, index, maintenance }
     }
 
-    /// Reads the block at `height`, on one snapshot: its leaf inputs into `leaf_inputs`, then its body, chunk by chunk, onto the end of
-    /// `body`. `each` is called after every chunk and may take from `body` what it is done with; it ends the reading with `false`.
-    /// Gives whether all of the body came: not if there is none, it is damaged, or `each` ended it.
-    pub fn stream(
-        &self,
-        height: u64,
-        leaf_inputs: &mut Vec<u8>,
-        body: &mut Vec<u8>,
-        each: &mut dyn FnMut(&mut Vec<u8>) -> bool,
-    ) -> Result<bool, StoreError> {
-        leaf_inputs.clear();
-        let Some(height) = key(height) else { return Ok(false) };
-        self.pool.read(|tx| {
-            LEAVES.each(tx, height, |chunk| {
-                leaf_inputs.extend_from_slice(chunk);
-                // More than any block has: what is cut short here does not hold.
-                leaf_inputs.len() <= MAX_BATCH_RECORDS * LEAF_INPUTS_LEN
-            })?;
-            let mut unpacker = stored::Unpacker::new(leaf_inputs);
-            let mut going = true;
-            BODIES.each(tx, height, |chunk| {
-                going = unpacker.push(chunk, body).is_ok() && each(body);
-                going
-            })?;
-            Ok(going && unpacker.is_whole())
-        })
-    }
-
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -182,89 +155,6 @@ impl SqliteStore {
     fn corrupt(&self, why: impl ToString) -> StoreError {
         StoreError::Corrupt { place: self.place(), why: why.to_string() }
     }
-}
-
-/// `n` as SQLite's integer; `None` for what no row can have.
-fn key(n: u64) -> Option<i64> {
-    (n < MAX_INDEX).then_some(n as i64)
-}
-
-fn info(row: &Row<'_>) -> SqlResult<BlockInfo> {
-    Ok(BlockInfo {
-        height: row.get(0)?,
-        first_record: row.get(1)?,
-        records: row.get(2)?,
-        signer: row.get(3)?,
-        sequence: row.get(4)?,
-    })
-}
-
-fn block_info(conn: &Connection, height: i64) -> SqlResult<Option<BlockInfo>> {
-    let sql = "SELECT height, first_record, records, signer, sequence FROM block WHERE height = ?1";
-    conn.prepare_cached(sql)?.query_row([height], info).optional()
-}
-
-fn block_of_record(conn: &Connection, record: i64) -> SqlResult<Option<BlockInfo>> {
-    let sql = "SELECT height, first_record, records, signer, sequence FROM block
-        WHERE records > 0 AND first_record <= ?1 ORDER BY first_record DESC LIMIT 1";
-    let block = conn.prepare_cached(sql)?.query_row([record], info).optional()?;
-    Ok(block.filter(|b| b.holds(record as u64)))
-}
-
-/// [`block_of_record`] and the block's text, which lie in the same row.
-fn text_of_record(conn: &Connection, record: i64) -> SqlResult<Option<(BlockInfo, Vec<u8>)>> {
-    let sql = "SELECT height, first_record, records, signer, sequence, text FROM block
-        WHERE records > 0 AND first_record <= ?1 ORDER BY first_record DESC LIMIT 1";
-    let block = conn.prepare_cached(sql)?.query_row([record], |r| Ok((info(r)?, r.get(5)?))).optional()?;
-    Ok(block.filter(|(b, _)| b.holds(record as u64)))
-}
-
-fn derived(conn: &Connection, key: &str) -> SqlResult<Option<Vec<u8>>> {
-    let sql = "SELECT value FROM derived WHERE key = ?1";
-    conn.prepare_cached(sql)?.query_row([key], |r| r.get(0)).optional()
-}
-
-fn leaf_range(conn: &Connection, height: i64, first: usize, count: usize) -> SqlResult<Vec<u8>> {
-    // Beyond the longest block another one's rows would follow.
-    let bytes = |records: usize| records.min(MAX_BATCH_RECORDS) * LEAF_INPUTS_LEN;
-    let len = bytes(first.saturating_add(count)) - bytes(first);
-    let mut out = Vec::with_capacity(len);
-    LEAVES.read(conn, height, bytes(first), len, &mut out)?;
-    Ok(out)
-}
-
-/// Most batch headers are not longer, in bytes: some ten readers.
-const USUAL_HEADER_BYTES: usize = 2048;
-
-/// Everything before the records of a body; empty if the body is gone.
-fn body_front(conn: &Connection, block: &BlockInfo) -> SqlResult<Vec<u8>> {
-    let height = block.height as i64;
-    let mut front = Vec::new();
-    // A row is read whole, however little of it is wanted: once, if the header is not unusually long.
-    BODIES.read(conn, height, 0, Body::front_len(USUAL_HEADER_BYTES, block.records as usize), &mut front)?;
-    let header_len = front.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
-    let len = Body::front_len(header_len as usize, block.records as usize);
-    if let Some(rest) = len.checked_sub(front.len()) {
-        let at = front.len();
-        BODIES.read(conn, height, at, rest, &mut front)?;
-    }
-    front.truncate(len);
-    Ok(front)
-}
-
-/// The body of a block with so many records; empty if there is none. `leaf_inputs` are those of the block if they are known.
-///
-/// A damaged one that cannot be put together is given as it is stored: whoever reads it finds that it does not decode.
-fn body(conn: &Connection, height: i64, records: u64, leaf_inputs: Option<&[u8]>) -> SqlResult<Vec<u8>> {
-    let stored = BODIES.read_all(conn, height)?;
-    if records == 0 || stored.is_empty() {
-        return Ok(stored);
-    }
-    let unpacked = match leaf_inputs {
-        Some(inputs) => stored::unpack(&stored, inputs),
-        None => stored::unpack(&stored, &LEAVES.read_all(conn, height)?),
-    };
-    Ok(unpacked.unwrap_or(stored))
 }
 
 impl Store for SqliteStore {
@@ -323,31 +213,13 @@ impl Store for SqliteStore {
 
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(height) = key(height) else { return Ok(None) };
-        self.pool.read(|tx| {
-            let sql = "SELECT text FROM block WHERE height = ?1";
-            tx.prepare_cached(sql)?.query_row([height], |r| r.get(0)).optional()
-        })
+        self.pool.read(|tx| block_text(tx, height))
     }
 
     fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let Some(from) = key(from) else { return Ok(Vec::new()) };
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
-        self.pool.read(|tx| {
-            let sql = "SELECT text FROM block WHERE height >= ?1 ORDER BY height LIMIT ?2";
-            let mut select = tx.prepare_cached(sql)?;
-            let mut rows = select.query([from, limit])?;
-            let mut out: Vec<Vec<u8>> = Vec::new();
-            let mut total = 0;
-            while let Some(row) = rows.next()? {
-                let text = row.get_ref(0)?.as_blob()?;
-                total += text.len();
-                if total > max_bytes && !out.is_empty() {
-                    break;
-                }
-                out.push(text.to_vec());
-            }
-            Ok(out)
-        })
+        self.pool.read(|tx| block_texts(tx, from, limit, max_bytes))
     }
 
     fn block_info(&self, height: u64) -> Result<Option<BlockInfo>, StoreError> {
@@ -420,77 +292,15 @@ impl Store for SqliteStore {
     }
 
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
-        let Some(index) = key(record) else { return Ok(None) };
-        let found = self.pool.read(|tx| {
-            let Some(info) = block_of_record(tx, index)? else { return Ok(None) };
-            let front = body_front(tx, &info)?;
-            let position = (record - info.first_record) as u32;
-            let place = stored::locate(&front, position as usize);
-            let (mut bytes, mut inputs) = (Vec::new(), Vec::new());
-            if let Ok(place) = place {
-                let height = info.height as i64;
-                BODIES.read(tx, height, place.at, place.stored_len(), &mut bytes)?;
-                if place.needs_inputs() {
-                    let offset = position as usize * LEAF_INPUTS_LEN;
-                    LEAVES.read(tx, height, offset, LEAF_INPUTS_LEN, &mut inputs)?;
-                }
-            }
-            Ok(Some((info, position, front, place, bytes, inputs)))
-        })?;
-        let Some((info, position, mut front, place, stored, inputs)) = found else { return Ok(None) };
-        let mut bytes = Vec::new();
-        place
-            .and_then(|p| p.restore(&stored, &inputs, &mut bytes))
-            .map_err(|e| self.corrupt(format!("body of block {}: {e}", info.height)))?;
-        let header_len = front.len() - Body::front_len(0, info.records as usize);
-        front.truncate(8 + header_len);
-        Ok(Some(StoredRecord { info, position, header: front.split_off(8), record: bytes }))
+        self.stored_record(record)
     }
 
     fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError> {
-        let key = tail::ciphertext_key(&hash.0);
-        self.look_up(|tx, tail, state| {
-            let mut stored = Vec::with_capacity(HASH_LEN);
-            let mut is_it = |record: u64| {
-                let Some(block) = block_of_record(tx, record as i64)? else { return Ok(false) };
-                let offset = (record - block.first_record) as usize * LEAF_INPUTS_LEN;
-                stored.clear();
-                LEAVES.read(tx, block.height as i64, offset, HASH_LEN, &mut stored)?;
-                Ok::<_, rusqlite::Error>(stored == hash.0)
-            };
-            let mut from = 0;
-            loop {
-                let wanted = Wanted { key, from, limit: CIPHERTEXT_PLACES };
-                let places = runs::find(tx, KIND_CIPHERTEXT, &wanted, state.covered, self.index.hints())?;
-                for record in &places {
-                    if is_it(*record)? {
-                        return Ok(Some(*record));
-                    }
-                }
-                match places.last() {
-                    Some(last) if places.len() == CIPHERTEXT_PLACES => from = last + 1,
-                    _ => break,
-                }
-            }
-            for record in tail.find_ciphertext(key, state.covered..state.records) {
-                if is_it(record)? {
-                    return Ok(Some(record));
-                }
-            }
-            Ok(None)
-        })
+        self.look_up_ciphertext(hash)
     }
 
     fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        let key = u64::from_be_bytes(*tag);
-        self.look_up(|tx, tail, state| {
-            let wanted = Wanted { key, from, limit };
-            let mut found = runs::find(tx, KIND_TAG, &wanted, state.covered, self.index.hints())?;
-            // All of them are behind those in runs.
-            let newest = state.covered.max(from)..state.records;
-            found.extend(tail.find_tag(key, newest, limit - found.len()));
-            Ok(found)
-        })
+        self.look_up_tag(tag, from, limit)
     }
 
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
@@ -505,32 +315,7 @@ impl Store for SqliteStore {
     }
 
     fn stats(&self) -> Result<StoreStats, StoreError> {
-        let mut stats = self.pool.read(|tx| {
-            let mut s = StoreStats::default();
-            let sql = "SELECT size, records, text_bytes, body_bytes, stored_body_bytes FROM head";
-            let sizes: Option<(u64, u64, u64, u64, u64)> = tx
-                .prepare_cached(sql)?
-                .query_row([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
-                .optional()?;
-            (s.blocks, s.records, s.text_bytes, s.body_bytes, s.stored_body_bytes) =
-                sizes.unwrap_or_default();
-            s.leaf_bytes = s.records * LEAF_INPUTS_LEN as u64;
-            let sql = "SELECT count(*), ifnull(sum(length(value)), 0) FROM derived";
-            (s.derived_rows, s.derived_bytes) =
-                tx.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-            for kind in KINDS {
-                let (runs, chunks) = runs::totals(tx, kind)?;
-                s.index_runs += runs;
-                s.index_bytes += runs::bytes(chunks);
-                s.index_tag_bytes += if kind == KIND_TAG { runs::bytes(chunks) } else { 0 };
-            }
-            s.tail_records = s.records.saturating_sub(index::state(tx)?.covered);
-            Ok(s)
-        })?;
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
-        stats.file_bytes = size(&self.path);
-        stats.wal_bytes = size(&beside(&self.path, "-wal"));
-        Ok(stats)
+        self.read_stats()
     }
 
     fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
@@ -552,6 +337,9 @@ impl Store for SqliteStore {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+mod testing;
 
 #[cfg(test)]
 #[path = "tests.rs"]

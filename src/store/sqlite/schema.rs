@@ -11,7 +11,7 @@ use super::open::beside;
 
 /// `application_id`: "STrl".
 const APPLICATION_ID: i64 = 0x5354_726c;
-/// `user_version`: the layout below. A change of it needs a new number and a migration.
+/// `user_version`: the layout below. A change of it needs a new number. Files of another are refused: so far there is no migration.
 const SCHEMA_VERSION: i64 = 4;
 
 /// Page size in bytes. Blocks of 4,096 records: 250,000 records/s with 4,096, 290,000 with 8,192, 370,000

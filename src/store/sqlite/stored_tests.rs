@@ -80,3 +80,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_kept_of_a_body_that_comes_in_chunks_is_bounded() {
+    const CHUNK: usize = 4 * 1024 * 1024;
+    // A header of 4 GiB, of which there are always more chunks.
+    let front = [&BODY_MAGIC[..], &[0xff; 4]].concat();
+    let (mut unpacker, mut out) = (Unpacker::new(&[]), Vec::new());
+    unpacker.push(&front, &mut out).unwrap();
+    let chunk = vec![0; CHUNK];
+    let taken = (0..1000).take_while(|_| unpacker.push(&chunk, &mut out).is_ok()).count();
+    assert_eq!(taken, (MAX_STORED_BYTES - front.len()) / CHUNK);
+    assert!(unpacker.begun.len() <= MAX_STORED_BYTES && out.is_empty() && !unpacker.is_whole());
+}

@@ -4,34 +4,27 @@
 use rusqlite::Transaction;
 
 use super::super::MemoryStore;
+use super::testing::{ORIGIN, block};
 use super::*;
+use crate::base::batch::Body;
+use crate::base::limits::CIPHERTEXT_PLACES;
 
-fn block(height: u64) -> (NewBlock, Head) {
-    let b = NewBlock {
-        height,
-        first_record: height,
-        records: 1,
-        text: vec![b'x'; 30_000],
-        leaf_inputs: vec![height as u8; LEAF_INPUTS_LEN],
-        signer: "w".into(),
-        sequence: height,
-        body: Some(Body::encode(b"h", &[vec![1; 200_000]])),
-        tags: Vec::new(),
-    };
-    let head = Head { size: height + 1, records: height + 1, checkpoint: vec![1], state: vec![2] };
-    (b, head)
+/// A block of one record and 230 KB, and the head after it.
+fn large(height: u64) -> (NewBlock, Head) {
+    let (b, head) = block(height, height..height + 1, 200_000);
+    (NewBlock { text: vec![b'x'; 30_000], ..b }, head)
 }
 
 #[test]
 fn a_full_disk_refuses_the_append_and_keeps_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.db");
-    let store = SqliteStore::open(&path, "example.org/log", true).unwrap();
+    let store = SqliteStore::open(&path, ORIGIN, true).unwrap();
     let writer = store.writer.as_ref().unwrap();
     writer.disposable(|tx| tx.pragma_update(None, "max_page_count", 100)).unwrap();
     let mut height = 0;
     let error = loop {
-        let (b, head) = block(height);
+        let (b, head) = large(height);
         match store.append(height, &[b], &[("k".into(), vec![height as u8])], &head) {
             Ok(()) => height += 1,
             Err(e) => break e,
@@ -40,13 +33,13 @@ fn a_full_disk_refuses_the_append_and_keeps_the_rest() {
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     assert!(error.to_string().contains("free space"));
     assert!((3..7).contains(&height), "{height}");
-    assert_eq!(store.head().unwrap(), Some(block(height - 1).1));
+    assert_eq!(store.head().unwrap(), Some(large(height - 1).1));
     assert_eq!(store.derived("k").unwrap(), Some(vec![height as u8 - 1]));
     assert_eq!(store.block_text(height).unwrap(), None);
     assert!(store.record(height - 1).unwrap().is_some());
     // Space again: the same append goes through.
     writer.disposable(|tx| tx.pragma_update(None, "max_page_count", 1_000_000)).unwrap();
-    let (b, head) = block(height);
+    let (b, head) = large(height);
     store.append(height, &[b], &[], &head).unwrap();
     assert_eq!(store.head().unwrap(), Some(head));
 }
@@ -54,7 +47,7 @@ fn a_full_disk_refuses_the_append_and_keeps_the_rest() {
 #[test]
 fn settings_are_the_durable_ones() {
     let dir = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&dir.path().join("a.db"), "example.org/log", true).unwrap();
+    let store = SqliteStore::open(&dir.path().join("a.db"), ORIGIN, true).unwrap();
     let pragma = |name: &str| -> i64 {
         let get = |tx: &rusqlite::Transaction<'_>| tx.pragma_query_value(None, name, |r| r.get(0));
         store.writer.as_ref().unwrap().disposable(get).unwrap()
@@ -87,8 +80,8 @@ fn the_largest_block_fits() {
     };
     let head = Head { size: 1, records: u64::from(b.records), ..Head::default() };
     let dir = tempfile::tempdir().unwrap();
-    let sqlite = SqliteStore::open(&dir.path().join("a.db"), "example.org/log", true).unwrap();
-    let memory = MemoryStore::new("example.org/log");
+    let sqlite = SqliteStore::open(&dir.path().join("a.db"), ORIGIN, true).unwrap();
+    let memory = MemoryStore::new(ORIGIN);
     for store in [&sqlite as &dyn Store, &memory] {
         store.append(0, std::slice::from_ref(&b), &[], &head).unwrap();
         assert_eq!(store.body(0).unwrap(), b.body);
@@ -104,26 +97,16 @@ fn hashes_that_begin_alike_are_told_apart() {
     const RUN: u64 = 2 * CIPHERTEXT_PLACES as u64;
     const SHAPE: IndexShape = IndexShape { segment_records: RUN as u32, segment_tags: 9999, fanout: 3 };
     let dir = tempfile::tempdir().unwrap();
-    let store = SqliteStore::create_shaped(&dir.path().join("a.db"), "example.org/log", SHAPE).unwrap();
+    let store = SqliteStore::create_shaped(&dir.path().join("a.db"), ORIGIN, SHAPE).unwrap();
     let hash =
         |record: u64| Hash([[7; 8], [0; 8], [0; 8], record.to_be_bytes()].concat().try_into().unwrap());
     let mut first = 0;
     for (height, records) in [(0, RUN), (1, RUN - 1)] {
-        let b = NewBlock {
-            height,
-            first_record: first,
-            records: records as u32,
-            text: vec![b'x'],
-            leaf_inputs: (first..first + records)
-                .flat_map(|r| [hash(r).0, [1; 32], [2; 32]].concat())
-                .collect(),
-            signer: "w".into(),
-            sequence: height,
-            body: Some(Body::encode(b"h", &vec![[3; 9]; records as usize])),
-            tags: Vec::new(),
-        };
+        let range = first..first + records;
+        let leaf_inputs = range.clone().flat_map(|r| [hash(r).0, [1; 32], [2; 32]].concat()).collect();
+        let (b, head) = block(height, range, 9);
         first += records;
-        let head = Head { size: height + 1, records: first, ..Head::default() };
+        let b = NewBlock { leaf_inputs, ..b };
         store.append(height, &[b], &[], &head).unwrap();
     }
     assert_eq!(store.stats().unwrap().tail_records, RUN - 1);
@@ -140,7 +123,7 @@ fn a_merge_that_a_crash_ends_at_any_step_goes_on() {
     const SHAPE: IndexShape = IndexShape { segment_records: 500, segment_tags: 9999, fanout: 3 };
     let dir = tempfile::tempdir().unwrap();
     let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
-    let store = SqliteStore::create_shaped(&path, "example.org/log", SHAPE).unwrap();
+    let store = SqliteStore::create_shaped(&path, ORIGIN, SHAPE).unwrap();
     let hash = |record: u64| Hash::of(&[&record.to_be_bytes()]);
     let own = |record: u64| u64::from_be_bytes(*hash(record).0.last_chunk().unwrap());
     let records = 9 * 500u64;
@@ -149,18 +132,10 @@ fn a_merge_that_a_crash_ends_at_any_step_goes_on() {
         let mut tags: Vec<_> =
             (0..500u32).flat_map(|p| [(u64::from(p % 3), p), (own(first + u64::from(p)), p)]).collect();
         tags.sort_unstable();
-        let b = NewBlock {
-            height,
-            first_record: first,
-            records: 500,
-            text: vec![b'x'],
-            leaf_inputs: (first..first + 500).flat_map(|r| [hash(r).0, [1; 32], [2; 32]].concat()).collect(),
-            signer: "w".into(),
-            sequence: height,
-            body: Some(Body::encode(b"h", &vec![[3; 9]; 500])),
-            tags,
-        };
-        let head = Head { size: height + 1, records: first + 500, ..Head::default() };
+        let range = first..first + 500;
+        let leaf_inputs = range.clone().flat_map(|r| [hash(r).0, [1; 32], [2; 32]].concat()).collect();
+        let (b, head) = block(height, range, 9);
+        let b = NewBlock { leaf_inputs, tags, ..b };
         store.append(height, &[b], &[], &head).unwrap();
     }
     assert_eq!(store.stats().unwrap().tail_records, 0);
@@ -184,7 +159,7 @@ fn a_merge_that_a_crash_ends_at_any_step_goes_on() {
     for step in 0.. {
         std::fs::copy(&path, &copy).unwrap();
         std::fs::copy(dir.path().join("a.db-wal"), dir.path().join("copy.db-wal")).unwrap();
-        let crashed = SqliteStore::open(&copy, "example.org/log", false).unwrap();
+        let crashed = SqliteStore::open(&copy, ORIGIN, false).unwrap();
         holds(&crashed, step * 37);
         while crashed.maintain(Duration::from_secs(9)).unwrap() {}
         holds(&crashed, step * 41);

@@ -131,15 +131,31 @@ fn grouped(n: f64) -> String {
 
 /// A number with its unit, three digits that count.
 pub fn show(value: f64, unit: Unit) -> String {
+    show_to(value, unit, 0)
+}
+
+/// [`show`] with more digits, as many as it takes to tell the number from a limit that it is not.
+fn show_beside(value: f64, limit: f64, unit: Unit) -> String {
+    let differ = |more: &usize| show_to(value, unit, *more) != show_to(limit, unit, *more);
+    show_to(value, unit, (0..MOST_DIGITS).find(differ).unwrap_or(0))
+}
+
+/// Digits more than usual that a number is shown with at most.
+const MOST_DIGITS: usize = 4;
+
+fn show_to(value: f64, unit: Unit, more: usize) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
-    let few = |v: f64| match v.abs() {
-        a if a >= 100.0 => format!("{v:.0}"),
-        a if a >= 10.0 => format!("{v:.1}"),
-        a if a < 0.01 => format!("{v:.4}"),
-        a if a < 0.1 => format!("{v:.3}"),
-        _ => format!("{v:.2}"),
+    let few = |v: f64| {
+        let decimals = match v.abs() {
+            a if a >= 100.0 => 0,
+            a if a >= 10.0 => 1,
+            a if a < 0.01 => 4,
+            a if a < 0.1 => 3,
+            _ => 2,
+        };
+        format!("{v:.*}", decimals + more)
     };
     match unit {
         Unit::PerSecond => format!("{}/s", grouped(value)),
@@ -206,7 +222,14 @@ impl Line<'_> {
         let reference = self
             .reference
             .map_or_else(String::new, |(what, s)| format!("{what}: {}", show(median(s), f.unit)));
-        let ratio = self.ratio().map_or_else(String::new, |r| show(r, Unit::Times));
+        let (own, ratio) = match f.target {
+            Some(Target::AtLeast(t) | Target::AtMost(t)) => (Some(t), None),
+            Some(Target::RatioAtLeast(t) | Target::RatioAtMost(t)) => (None, Some(t)),
+            None => (None, None),
+        };
+        let beside =
+            |v, limit: Option<f64>, unit| limit.map_or_else(|| show(v, unit), |t| show_beside(v, t, unit));
+        let ratio = self.ratio().map_or_else(String::new, |r| beside(r, ratio, Unit::Times));
         let target = self.target().map_or_else(String::new, |(t, met)| match (judged, met) {
             (false, _) => t,
             (true, true) => format!("{t}: met"),
@@ -215,7 +238,7 @@ impl Line<'_> {
         vec![
             f.row.name().to_owned(),
             f.what.clone(),
-            show(self.median(), f.unit),
+            beside(self.median(), own, f.unit),
             range,
             reference,
             ratio,

@@ -76,8 +76,11 @@ fn measure(bench: &Bench, place: &Place, per_request: u64, title: &str) -> Falli
         answered.refused
     );
     let (part, name) = part_of(count);
-    let rates =
-        (0..count / part).map(|n| format!("{:.0}", answered.rate_between(n * part, (n + 1) * part) / 1000.0));
+    let rates = (0..count / part).map(|n| match answered.rate_between(n * part, (n + 1) * part) {
+        rate if rate.is_finite() => format!("{:.0}", rate / 1000.0),
+        // All of it was answered at once.
+        _ => "–".to_owned(),
+    });
     eprintln!("  by {name}, thousand events/s: {}", rates.collect::<Vec<_>>().join(" "));
     Ok(Run { answered, memory, bytes, server_cpu: server_cpu / count as f64, cycle })
 }

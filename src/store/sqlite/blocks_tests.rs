@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 
 use super::super::testing::{ORIGIN, block};
 use super::*;
-use crate::base::limits::MAX_STORED_BYTES;
+use crate::base::limits::MAX_STORED_ROW_BYTES;
 use crate::store::{NewBlock, Store};
 
 /// A store of one block with four records, changed by a statement.
@@ -48,9 +48,9 @@ fn read_body(store: &SqliteStore) -> [Result<(), StoreError>; 4] {
 }
 
 #[test]
-fn a_row_longer_than_any_batch_is_damage() {
+fn a_row_longer_than_any_is_damage() {
     let dir = tempfile::tempdir().unwrap();
-    let long = MAX_STORED_BYTES + 1;
+    let long = MAX_STORED_ROW_BYTES + 1;
     let store = crafted(dir.path(), "UPDATE body_chunk SET data = zeroblob(?1)", [long]);
     read_body(&store).into_iter().for_each(damaged);
     let dir = tempfile::tempdir().unwrap();

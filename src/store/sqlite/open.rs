@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, Result};
 use super::super::StoreError;
 use super::fault::fault;
 use super::schema::{self, PAGE_BYTES};
-use crate::base::limits::MAX_STORED_BYTES;
+use crate::base::limits::MAX_STORED_ROW_BYTES;
 
 /// How long to wait for another process before an operation fails as busy.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ fn configure(conn: &Connection) -> Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
-    conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_STORED_BYTES as i32)?;
+    conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_STORED_ROW_BYTES as i32)?;
     conn.pragma_update(None, "mmap_size", 0)
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sealtrail::base::batch::Body;
 use sealtrail::base::hash::Hash;
-use sealtrail::base::limits::MAX_BATCH_BYTES;
+use sealtrail::base::limits::{MAX_BATCH_BYTES, MAX_STATE_BYTES};
 use sealtrail::base::record::Tag;
 use sealtrail::store::{BlockInfo, Head, IndexShape, MemoryStore, NewBlock, SqliteStore, Store, StoreError};
 use store_support::{Chain, ORIGIN, ciphertext_hash, record_bytes, record_tags};
@@ -196,6 +196,7 @@ fn refuses_what_does_not_fit(store: &dyn Store) {
     }
     bad.push((good.clone(), Head { size: 3, ..head.clone() }));
     bad.push((good.clone(), Head { records: 6, ..head.clone() }));
+    bad.push((good.clone(), Head { state: vec![7; MAX_STATE_BYTES + 1], ..head.clone() }));
     for (blocks, head) in bad {
         let refused = store.append(0, &blocks, &[], &head);
         assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");

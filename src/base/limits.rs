@@ -26,8 +26,9 @@ pub const MAX_BATCH_RECORDS: usize = 16384;
 pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
 /// Most bytes that are read of one body, whatever a database file says it has: a body as it is stored is no longer than that.
 pub const MAX_STORED_BYTES: usize = MAX_BATCH_BYTES + 1024 * 1024;
-/// Longest row that is read of a database file, in bytes. The longest that is written is the chain's state: some 100 bytes for each
-/// writer there ever was.
+/// Longest state of a chain that is stored, in bytes: some 100 for each writer there ever was.
+pub const MAX_STATE_BYTES: usize = 15 * 1024 * 1024;
+/// Longest row that is read of a database file, in bytes. None that is written is longer: the longest has the chain's state.
 pub const MAX_STORED_ROW_BYTES: usize = 16 * 1024 * 1024;
 /// Largest encoded record (envelope and ciphertexts) of a batch, in bytes.
 pub const MAX_RECORD_BYTES: usize = 2 * 1024 * 1024;

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::{Head, NewBlock, StoreError};
 use crate::base::batch::Body;
-use crate::base::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_BLOCK_BYTES, MAX_NAME_BYTES};
+use crate::base::limits::{
+    MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_BLOCK_BYTES, MAX_NAME_BYTES, MAX_STATE_BYTES,
+};
 use crate::base::record::LEAF_INPUTS_LEN;
 
 /// Heights and record indexes stay below 2^40, statement numbers below 2^63: what the index entries and
@@ -38,6 +40,11 @@ pub(super) fn check_append(expected_size: u64, blocks: &[NewBlock], head: &Head)
             "the head says {} blocks and {} records, the blocks end at {height} and {record}",
             head.size, head.records
         ));
+    }
+    if head.state.len() > MAX_STATE_BYTES {
+        return invalid(
+            "the ledger has had more writers than it can keep account of; those it has can go on",
+        );
     }
     Ok(())
 }

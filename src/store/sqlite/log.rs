@@ -8,9 +8,8 @@
 //! would not copy them again. So nothing is copied after a failed sync: the log then holds all that the database may have lost, and
 //! the next start copies it anew.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -18,6 +17,7 @@ use std::thread::JoinHandle;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Error, Result, ffi};
 
+use super::held::Held;
 use super::open;
 use super::schema::PAGE_BYTES;
 
@@ -39,18 +39,14 @@ pub(super) struct LogKeeper {
     copying: Arc<Copying>,
     /// Started when there is something to copy for the first time.
     thread: Mutex<Option<(SyncSender<()>, JoinHandle<()>)>>,
-    /// The database file, for syncing it. Closed after all connections: closing it earlier would take their locks away
-    /// (POSIX: <https://sqlite.org/howtocorrupt.html>, 2.2).
-    file: Arc<Mutex<Option<File>>>,
 }
 
 /// What those who copy share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Copying {
     /// Held by whoever copies: SQLite would turn the second one away.
     turn: Mutex<()>,
-    /// A sync of the database failed.
-    unsynced: AtomicBool,
+    held: Arc<Held>,
 }
 
 impl Copying {
@@ -65,14 +61,14 @@ impl Copying {
 
     /// Runs something that syncs the database, unless that failed before.
     fn guarded<T>(&self, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        if self.unsynced.load(Ordering::Acquire) {
+        if self.held.is_unsynced() {
             return Err(unsynced());
         }
         let result = f();
         if let Err(e) = &result
             && e.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_FSYNC)
         {
-            self.unsynced.store(true, Ordering::Release);
+            self.held.set_unsynced();
         }
         result
     }
@@ -83,14 +79,14 @@ fn unsynced() -> Error {
 }
 
 impl LogKeeper {
-    pub(super) fn new(path: PathBuf) -> LogKeeper {
+    /// Of the database at `path`.
+    pub(super) fn new(path: PathBuf, held: Arc<Held>) -> LogKeeper {
         LogKeeper {
             path,
             pages: Arc::default(),
             told: AtomicUsize::new(0),
-            copying: Arc::default(),
+            copying: Arc::new(Copying { turn: Mutex::default(), held }),
             thread: Mutex::new(None),
-            file: Arc::default(),
         }
     }
 
@@ -139,21 +135,20 @@ impl LogKeeper {
 
     /// Whether a sync of the database failed: nothing more should be appended.
     pub(super) fn is_unsynced(&self) -> bool {
-        self.copying.unsynced.load(Ordering::Acquire)
+        self.copying.held.is_unsynced()
     }
 
-    /// Ends the thread, whose connection closes before the writer's; the writer's puts the log away when it closes, unless the
-    /// log is still needed.
+    /// Ends the thread, with its connection. The writer's puts the log away when it closes, unless the log is still needed.
     pub(super) fn end(&mut self, conn: Option<&Connection>) {
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((wake, thread)) = thread.take() {
             drop(wake);
             let _ = thread.join();
         }
-        if self.is_unsynced()
+        if !self.is_unsynced()
             && let Some(conn) = conn
         {
-            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
         }
     }
 
@@ -161,8 +156,8 @@ impl LogKeeper {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let (wake, woken) = sync_channel(1);
-            let (path, copying, file) = (self.path.clone(), self.copying.clone(), self.file.clone());
-            let run = move || keep(&path, &copying, &file, &woken);
+            let (path, copying) = (self.path.clone(), self.copying.clone());
+            let run = move || keep(&path, &copying, &woken);
             // Without the thread appends copy everything themselves.
             *thread = std::thread::Builder::new().name("log".into()).spawn(run).ok().map(|t| (wake, t));
         }
@@ -174,15 +169,15 @@ impl LogKeeper {
 }
 
 /// The thread. What fails is tried again with the next growth, or by an append.
-fn keep(path: &Path, copying: &Copying, file: &Mutex<Option<File>>, woken: &Receiver<()>) {
+fn keep(path: &Path, copying: &Copying, woken: &Receiver<()>) {
     let mut conn = None;
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut file = None;
     while woken.recv().is_ok() {
         if conn.is_none() {
             conn = open::copier(path).ok();
         }
         if file.is_none() {
-            *file = File::open(path).ok();
+            file = copying.held.file(path).ok();
         }
         if let Some(conn) = &conn {
             let turn = copying.turn();
@@ -190,10 +185,10 @@ fn keep(path: &Path, copying: &Copying, file: &Mutex<Option<File>>, woken: &Rece
             drop(turn);
         }
         // Without the turn: an append that copies the last bit meanwhile waits for the disk anyway.
-        if let Some(file) = &*file
+        if let Some(file) = &file
             && file.sync_data().is_err()
         {
-            copying.unsynced.store(true, Ordering::Release);
+            copying.held.set_unsynced();
         }
     }
 }

@@ -10,6 +10,7 @@ mod blocks;
 mod chunks;
 mod erase;
 mod fault;
+mod held;
 mod index;
 mod log;
 mod lookup;
@@ -28,13 +29,14 @@ mod writer;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use self::blocks::{
     block_info, block_of_record, block_text, block_texts, body, derived, key, leaf_range, text_of_record,
 };
 use self::chunks::{BODIES, LEAVES};
+use self::held::Held;
 use self::index::Index;
 use self::open::ReadMode;
 use self::pool::Pool;
@@ -57,6 +59,8 @@ pub struct SqliteStore {
     index: Index,
     /// Held while the index is rebuilt or records are erased.
     maintenance: Mutex<()>,
+    // After all connections.
+    _held: Arc<Held>,
 }
 
 /// How the look-up index is cut into runs. It is written into the file when that is made, because it decides, with the blocks,
@@ -100,17 +104,22 @@ impl SqliteStore {
     /// Opens the database at `path` for the ledger `origin`; with `create`, makes it if there is none. Take
     /// a [`LockFile`](super::LockFile) first: SQLite itself would let two servers take turns.
     pub fn open(path: &Path, origin: &str, create: bool) -> Result<SqliteStore, StoreError> {
+        // Before the first connection, or other stores could take its locks away; a new file has no other stores.
+        let held = Held::new(path).ok();
         let conn = open::writer(path, origin, create)?;
-        let writer =
-            Writer::new(path.to_owned(), origin.to_owned(), conn).map_err(|e| fault::fault(path, &e))?;
-        Ok(SqliteStore::new(path, origin.to_owned(), ReadMode::Shared, Some(writer)))
+        let held = Arc::new(held.map_or_else(|| hold(path), Ok)?);
+        let writer = Writer::new(path.to_owned(), origin.to_owned(), conn, held.clone())
+            .map_err(|e| fault::fault(path, &e))?;
+        Ok(SqliteStore::new(path, origin.to_owned(), ReadMode::Shared, Some(writer), held))
     }
 
     /// Opens a database to read it, whatever ledger it is of: beside its server, or a copy with or without
     /// its `-wal` file, also where nothing can be written. In that last case the copy must not change.
     pub fn open_read_only(path: &Path) -> Result<SqliteStore, StoreError> {
+        let held = Held::new(path).ok();
         let (mode, origin) = open::read_only(path)?;
-        Ok(SqliteStore::new(path, origin, mode, None))
+        let held = Arc::new(held.map_or_else(|| hold(path), Ok)?);
+        Ok(SqliteStore::new(path, origin, mode, None, held))
     }
 
     /// As [`SqliteStore::open`], and gives a database without blocks an index with other, smaller, runs: so that tests need few
@@ -129,10 +138,16 @@ impl SqliteStore {
         }
     }
 
-    fn new(path: &Path, origin: String, mode: ReadMode, writer: Option<Writer>) -> SqliteStore {
+    fn new(
+        path: &Path,
+        origin: String,
+        mode: ReadMode,
+        writer: Option<Writer>,
+        held: Arc<Held>,
+    ) -> SqliteStore {
         let pool = Pool::new(path.to_owned(), mode);
         let (index, maintenance) = (Index::default(), Mutex::new(()));
-        SqliteStore { path: path.to_owned(), origin, pool, writer, index, maintenance }
+        SqliteStore { path: path.to_owned(), origin, pool, writer, index, maintenance, _held: held }
     }
 
     /// The database file.
@@ -155,6 +170,12 @@ impl SqliteStore {
     fn corrupt(&self, why: impl ToString) -> StoreError {
         StoreError::Corrupt { place: self.place(), why: why.to_string() }
     }
+}
+
+fn hold(path: &Path) -> Result<Held, StoreError> {
+    let cannot =
+        |e: std::io::Error| StoreError::CannotOpen { place: path.display().to_string(), why: e.to_string() };
+    Held::new(path).map_err(cannot)
 }
 
 impl Store for SqliteStore {

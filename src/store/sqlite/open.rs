@@ -81,6 +81,7 @@ pub(super) fn writer(path: &Path, origin: &str, create: bool) -> std::result::Re
     }
     enter_wal(&conn, path)?;
     durable(&conn).map_err(sql)?;
+    keep_log(&conn).map_err(sql)?;
     if conn.is_readonly("main").map_err(sql)? {
         let why = "file or file system is read-only".to_owned();
         return Err(StoreError::Full { place: path.display().to_string(), why });
@@ -111,7 +112,14 @@ pub(super) fn copier(path: &Path) -> Result<Connection> {
     configure(&conn)?;
     bound_cache(&conn, COPIER_CACHE_KIB)?;
     durable(&conn)?;
+    keep_log(&conn)?;
     Ok(conn)
+}
+
+/// Closing the last connection to a database deletes its log, after copying what SQLite believes is not copied yet; after a failed sync
+/// (see `log`) that is too little. So connections leave the log where it is, unless they are told otherwise.
+fn keep_log(conn: &Connection) -> Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
 }
 
 fn enter_wal(conn: &Connection, path: &Path) -> std::result::Result<(), StoreError> {

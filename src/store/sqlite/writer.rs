@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -11,6 +11,7 @@ use super::super::check::check_continues;
 use super::super::{Head, NewBlock, StoreError};
 use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
+use super::held::Held;
 use super::index::IndexStep;
 use super::log::LogKeeper;
 use super::open::{BUSY_TIMEOUT, beside, writer};
@@ -31,7 +32,6 @@ pub(super) struct Writer {
     conn: Mutex<Option<Connection>>,
     /// Whether `conn` is `None`, for those who only want to know.
     in_doubt: AtomicBool,
-    // After the connection, which its file must outlive.
     pub(super) log: LogKeeper,
 }
 
@@ -50,14 +50,22 @@ impl Writer {
         path: PathBuf,
         origin: String,
         mut conn: Connection,
+        held: Arc<Held>,
     ) -> Result<Writer, rusqlite::Error> {
-        let log = LogKeeper::new(path.clone());
+        let log = LogKeeper::new(path.clone(), held);
         log.watch(&mut conn)?;
         Ok(Writer { log, path, origin, conn: Mutex::new(Some(conn)), in_doubt: AtomicBool::new(false) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As after a commit in doubt that could not be settled.
+    #[cfg(test)]
+    pub(super) fn lose_connection(&self) {
+        *self.lock() = None;
+        self.in_doubt.store(true, Ordering::Release);
     }
 
     /// Makes sure that no commit is in doubt, settling it if there is one.

@@ -23,7 +23,7 @@ use crate::store::{Head, Store, StoreError};
 use super::cycle::Cycle;
 use super::erase::{Erasures, Step, done_value};
 use super::recent::Recent;
-use super::recover::{recover, seal_state};
+use super::recover::{check_guard, recover, seal_state};
 use super::{Guard, Job, LedgerError, Receipt, Shared, View};
 
 /// How long nothing must come before the store is tidied up: an append that comes meanwhile has to wait.
@@ -288,11 +288,16 @@ impl Committer {
     }
 
     /// Reads the store again with recovery's own code. What it turns out to have kept is then shown, guard first, so that
-    /// writers find their place again.
+    /// writers find their place again. It must go on from what was shown last: a backup put in place meanwhile does not.
     fn reload(&mut self) -> Result<(), LedgerError> {
         self.epochs.clear();
+        let view = self.shared.view();
+        let (size, root) = (view.log.size(), view.log.root());
+        let shown = (size > 0).then(|| Checkpoint { origin: self.store.origin().to_owned(), size, root });
         match recover(&*self.store, &self.key.verifier())? {
+            None if size > 0 => return Err(LedgerError::Behind { found: 0, signed: size }),
             Some(r) => {
+                check_guard(&*self.store, &r, shown.as_ref(), shown.is_none())?;
                 (self.state, self.log) = (r.state.clone(), r.log.clone());
                 self.find_erasures()?;
                 if self.shared.view().checkpoint != r.checkpoint {

@@ -41,7 +41,7 @@ impl Bench {
 
     /// What is served, and what the store has.
     fn is_erased(&self, record: u64) -> (bool, bool) {
-        let stored = self.store.inner.record(record).unwrap().unwrap().record;
+        let stored = self.store.inner().record(record).unwrap().unwrap().record;
         let stored = matches!(Record::decode(&stored), Ok(Record::Erased(_)));
         let served = self.ledger().record(record).unwrap();
         let body = self.ledger().body(served.block).unwrap().body;
@@ -158,7 +158,7 @@ fn until_it_is_carried_out_the_slots_granted_of_an_ordered_record_are_not_served
     assert_eq!(b.ledger().granted(2, &alice).unwrap().len(), 1);
     b.store.unerasable.store(true, Ordering::Relaxed);
     b.erase(&[(2, 3)], "gdpr-17").unwrap();
-    assert_eq!(b.store.inner.body(block).unwrap().unwrap(), body, "it is still stored");
+    assert_eq!(b.store.inner().body(block).unwrap().unwrap(), body, "it is still stored");
     let served = b.ledger().body(block).unwrap().body;
     let served = GrantBody::decode(&served).unwrap();
     assert!(served.parts().flat_map(|p| p.entries()).all(|e| matches!(e, GrantEntry::Gone(_))));
@@ -178,14 +178,14 @@ fn a_start_finishes_what_a_crash_left() {
     b.erase(&[(7, 7)], "gdpr-17").unwrap();
     // As after a kill: the blocks are durable, the records are still there.
     drop(b.ledger.take());
-    let stored = b.store.inner.record(7).unwrap().unwrap().record;
+    let stored = b.store.inner().record(7).unwrap().unwrap().record;
     assert!(matches!(Record::decode(&stored), Ok(Record::Sealed { .. })));
     b.reopen().unwrap();
     assert_eq!((b.is_erased(2), b.is_erased(7)), ((true, false), (true, false)));
     b.store.unerasable.store(false, Ordering::Relaxed);
     b.wait_erased();
     assert_eq!((b.is_erased(2), b.is_erased(3), b.is_erased(7)), (GONE, GONE, GONE));
-    let done = b.store.inner.derived("erased-up-to").unwrap();
+    let done = b.store.inner().derived("erased-up-to").unwrap();
     assert_eq!(done, Some(4u64.to_be_bytes().to_vec()), "one roster and three orders");
     // Nothing is left to do at the next start.
     b.reopen().unwrap();
@@ -222,7 +222,7 @@ fn a_start_does_not_read_the_whole_authority_sequence() {
         b.reopen().unwrap();
         b.store.texts_read.load(Ordering::Relaxed)
     };
-    let noted = |b: &Bench| b.store.inner.derived("erased-up-to").unwrap().map(|v| v[7]);
+    let noted = |b: &Bench| b.store.inner().derived("erased-up-to").unwrap().map(|v| v[7]);
     let mut b = filled(6);
     holds(&b);
     assert_eq!((noted(&b), opened(&mut b) > 80), (None, true));

@@ -39,7 +39,7 @@ enum Fault {
 
 /// A memory store whose appends fail on demand, and whose head can be made unreadable.
 pub(crate) struct Faulty {
-    inner: MemoryStore,
+    inner: RwLock<Arc<MemoryStore>>,
     fault: Mutex<Fault>,
     unreadable: AtomicBool,
     /// Erasing fails, and nothing is erased.
@@ -54,8 +54,17 @@ impl Faulty {
     fn new() -> Arc<Faulty> {
         let fault = Mutex::new(Fault::None);
         let (unreadable, unerasable, runs_read, texts_read) = Default::default();
-        let inner = MemoryStore::new(ORIGIN);
+        let inner = RwLock::new(Arc::new(MemoryStore::new(ORIGIN)));
         Arc::new(Faulty { inner, fault, unreadable, unerasable, runs_read, texts_read })
+    }
+
+    pub(crate) fn inner(&self) -> Arc<MemoryStore> {
+        self.inner.read().unwrap().clone()
+    }
+
+    /// Puts another database in place of this one. Gives the one there was.
+    fn put_in_place(&self, other: MemoryStore) -> Arc<MemoryStore> {
+        std::mem::replace(&mut self.inner.write().unwrap(), Arc::new(other))
     }
 
     fn set(&self, fault: Fault) {
@@ -69,13 +78,13 @@ fn uncertain() -> StoreError {
 
 impl Store for Faulty {
     fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        self.inner.find_tag(tag, from, limit)
+        self.inner().find_tag(tag, from, limit)
     }
     fn origin(&self) -> &str {
-        self.inner.origin()
+        ORIGIN
     }
     fn head(&self) -> Result<Option<StoreHead>, StoreError> {
-        if self.unreadable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner.head() }
+        if self.unreadable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner().head() }
     }
     fn append(
         &self,
@@ -86,64 +95,64 @@ impl Store for Faulty {
     ) -> Result<(), StoreError> {
         let fault = std::mem::replace(&mut *self.fault.lock().unwrap(), Fault::None);
         match fault {
-            Fault::None => self.inner.append(expected, blocks, derived, head),
+            Fault::None => self.inner().append(expected, blocks, derived, head),
             Fault::Lost => Err(uncertain()),
             Fault::Kept => {
-                self.inner.append(expected, blocks, derived, head)?;
+                self.inner().append(expected, blocks, derived, head)?;
                 Err(uncertain())
             }
             Fault::Full => Err(StoreError::Full { place: "test".into(), why: "injected".into() }),
         }
     }
     fn erase(&self, records: &[std::ops::Range<u64>]) -> Result<u64, StoreError> {
-        if self.unerasable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner.erase(records) }
+        if self.unerasable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner().erase(records) }
     }
     fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
-        self.inner.replace_body(height, body)
+        self.inner().replace_body(height, body)
     }
     fn scrub(&self) -> Result<(), StoreError> {
-        self.inner.scrub()
+        self.inner().scrub()
     }
     fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.texts_read.fetch_add(1, Ordering::Relaxed);
-        self.inner.block_text(height)
+        self.inner().block_text(height)
     }
     fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         self.runs_read.fetch_add(1, Ordering::Relaxed);
-        self.inner.block_texts(from, max, max_bytes)
+        self.inner().block_texts(from, max, max_bytes)
     }
     fn block_info(&self, height: u64) -> Result<Option<BlockInfo>, StoreError> {
-        self.inner.block_info(height)
+        self.inner().block_info(height)
     }
     fn block_of_record(&self, record: u64) -> Result<Option<BlockInfo>, StoreError> {
-        self.inner.block_of_record(record)
+        self.inner().block_of_record(record)
     }
     fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.leaf_inputs(height)
+        self.inner().leaf_inputs(height)
     }
     fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.body(height)
+        self.inner().body(height)
     }
     fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
-        self.inner.record(record)
+        self.inner().record(record)
     }
     fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError> {
-        self.inner.find_ciphertext(hash)
+        self.inner().find_ciphertext(hash)
     }
     fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
-        self.inner.statement(signer, sequence)
+        self.inner().statement(signer, sequence)
     }
     fn derived(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.derived(key)
+        self.inner().derived(key)
     }
     fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner.stats()
+        self.inner().stats()
     }
     fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
-        self.inner.rebuild_index(progress)
+        self.inner().rebuild_index(progress)
     }
     fn maintain(&self, budget: Duration) -> Result<bool, StoreError> {
-        self.inner.maintain(budget)
+        self.inner().maintain(budget)
     }
 }
 
@@ -262,6 +271,15 @@ impl Bench {
             body: self.store.body(height).unwrap(),
             tags: Vec::new(),
         }
+    }
+
+    /// The database as it is now.
+    fn backup(&self) -> MemoryStore {
+        let copy = MemoryStore::new(ORIGIN);
+        let head = self.store.head().unwrap().unwrap();
+        let blocks: Vec<NewBlock> = (0..head.size).map(|height| self.stored_block(height)).collect();
+        copy.append(0, &blocks, &[], &head).unwrap();
+        copy
     }
 
     /// Everything acknowledged is provable against the checkpoint shown.
@@ -393,6 +411,52 @@ fn an_unreadable_store_stops_nothing_for_good() {
     b.check(2);
 }
 
+/// Someone puts a backup in place while the ledger runs. It is read again after a fault, and must go on from what was shown.
+#[test]
+fn a_backup_put_in_place_of_a_running_ledgers_database_is_refused() {
+    let mut b = Bench::new();
+    let batch = b.batch(1);
+    b.submit(batch).unwrap();
+    let (older, for_fork) = (b.backup(), b.backup());
+    let batch = b.batch(1);
+    b.submit(batch).unwrap();
+    // Of the same size, by the same key, and another history.
+    let fork = Arc::new(for_fork);
+    let options = Options { guard: b.dir.path().join("other"), ..b.options(true) };
+    let other = Ledger::open(fork.clone(), options).unwrap();
+    b.writer.resume(other.writer_head(WRITER));
+    let (note, body) = b.batch(1);
+    other.submit(Submission::batch(note, body).unwrap()).unwrap().wait().unwrap();
+    drop(other);
+    let fork = Arc::into_inner(fork).unwrap();
+
+    let (shown, guard) = (b.ledger().view().checkpoint.clone(), std::fs::read(b.guard_path()).unwrap());
+    for (other, finding) in [
+        (older, "ends at block 2 but this ledger has signed a checkpoint of 3"),
+        (fork, "does not contain the history this ledger signed at 3 blocks"),
+        (MemoryStore::new(ORIGIN), "ends at block 0 but this ledger has signed a checkpoint of 3"),
+    ] {
+        b.writer.resume(b.ledger().writer_head(WRITER));
+        let batch = b.batch(1);
+        let ours = b.store.put_in_place(other);
+        b.store.set(Fault::Lost);
+        assert!(b.submit(batch.clone()).is_err(), "{finding}");
+        // It stays refused, however often it is tried.
+        let told = b.submit(batch.clone()).unwrap_err().to_string();
+        assert!(told.contains(finding), "{told}");
+        assert!(b.ledger().health().failing.unwrap().contains(finding));
+        assert_eq!(b.ledger().view().checkpoint, shown);
+        assert_eq!(std::fs::read(b.guard_path()).unwrap(), guard, "{finding}");
+        // Nothing was signed meanwhile, and the ledger goes on with its own.
+        *b.store.inner.write().unwrap() = ours;
+        b.store.set(Fault::None);
+    }
+    b.writer.resume(b.ledger().writer_head(WRITER));
+    let batch = b.batch(1);
+    assert_eq!(b.submit(batch).unwrap().first_record, 2);
+    b.check(3);
+}
+
 #[test]
 fn a_failed_cycle_fails_its_own_batches_only() {
     let mut b = Bench::new();
@@ -477,12 +541,12 @@ fn a_changed_store_is_noticed_at_start() {
     b.submit(batch).unwrap();
     drop(b.ledger.take());
     // A head that says something else than the blocks.
-    let head = b.store.inner.head().unwrap().unwrap();
+    let head = b.store.inner().head().unwrap().unwrap();
     let other = signer("test.example/other").verifier();
     assert!(matches!(recover::recover(&*b.store, &other), Err(LedgerError::Damaged { .. })));
     // A snapshot that cannot be read costs time, not the ledger: the blocks have everything.
     let spoiled = StoreHead { state: b"?".to_vec(), ..head };
-    b.store.inner.append(2, &[], &[], &spoiled).unwrap();
+    b.store.inner().append(2, &[], &[], &spoiled).unwrap();
     b.reopen().unwrap();
     b.check(1);
 }

@@ -285,6 +285,26 @@ fn a_cursor_that_does_not_fit_the_ledger_is_a_fork() {
     assert_eq!(setup.next_block(), 4);
 }
 
+/// The vault is deleted while the watch runs, and synced anew from a ledger that shows another history.
+#[test]
+fn a_history_that_changes_while_the_watch_runs_is_a_fork() {
+    let mut other = Sample::with_writers(&[WRITER, "hospital.example/writers/lab"]);
+    (0..5).for_each(|i| other.events(i * MINUTE, &[event(0, "a", "b", "allowed")]));
+    // Shorter, as long, longer.
+    for later in [glass(3).view(3), other.view(4), other.view(6)] {
+        let mut setup = Setup::new();
+        setup.options.once = false;
+        let end = Err(TailError::Refused("end".into()));
+        let mut tail = Script::of([Ok(Some(glass(3).view(4))), Ok(None), Ok(Some(later)), end]);
+        let sink = Memory::default();
+        let e = setup.run(GLASS, &mut tail, &[&sink]).unwrap_err();
+        assert!(matches!(e, WatchError::Integrity(_)), "{e}");
+        let kinds: Vec<&str> = sink.taken.lock().unwrap().iter().map(|a| a.kind).collect();
+        assert_eq!(kinds, ["each", "each", "each", "fork"]);
+        assert_eq!(setup.next_block(), 4);
+    }
+}
+
 /// Records that break off at some index, the first time.
 struct Breaks(Arc<dyn Records>, u64);
 

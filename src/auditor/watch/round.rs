@@ -51,8 +51,10 @@ impl Watch<'_> {
             self.latest = Some(records);
         }
         if let Some(records) = self.latest.clone() {
-            if self.position.is_none() {
-                self.begin(&*records)?;
+            match &self.position {
+                None => self.begin(&*records)?,
+                // Whoever syncs may have had nothing to hold the ledger against: a vault that was deleted and made anew.
+                Some(position) => self.check_history(&*records, position)?,
             }
             self.read_on(&*records)?;
         }
@@ -107,7 +109,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// The ledger must still hold the block at which the cursor stands.
+    /// The ledger must still hold the block at which the watch stands.
     fn check_history(&self, records: &dyn Records, position: &Position) -> Result<(), Trouble> {
         let Some(last) = position.next_block.checked_sub(1) else { return Ok(()) };
         let shown = records.as_of().checkpoint.clone();

@@ -23,12 +23,14 @@ struct Copy {
     /// Blocks shown.
     body: fn(u64, Vec<u8>) -> Vec<u8>,
     text: fn(u64, String) -> String,
+    /// Answers with block texts before the connection breaks.
+    texts_left: usize,
 }
 
 impl Copy {
     fn of(path: &Path) -> Copy {
         let store = SqliteStore::open_read_only(path).unwrap();
-        Copy { store, bodies_left: usize::MAX, body: |_, b| b, text: |_, t| t }
+        Copy { store, bodies_left: usize::MAX, body: |_, b| b, text: |_, t| t, texts_left: usize::MAX }
     }
 }
 
@@ -37,6 +39,8 @@ impl Source for Copy {
         Ok(String::from_utf8(self.store.head().unwrap().unwrap().checkpoint).unwrap())
     }
     fn blocks(&mut self, height: u64, _size: u64) -> Result<Vec<String>, SourceError> {
+        self.texts_left =
+            self.texts_left.checked_sub(1).ok_or(SourceError::Unavailable("the connection broke".into()))?;
         let texts = self.store.block_texts(height, 3, 1 << 20).unwrap();
         Ok((height..).zip(texts).map(|(h, t)| (self.text)(h, String::from_utf8(t).unwrap())).collect())
     }
@@ -228,9 +232,43 @@ fn a_fork_and_a_rollback_stop_the_sync_and_leave_both_checkpoints_as_proof() {
         Err(SyncError::Rollback { known: 4, found: 2, kept, .. }) => assert!(kept.exists()),
         outcome => panic!("{outcome:?}"),
     }
+    // A first sync that broke off before it had any block remembers what it was shown.
+    let fresh = bench.dir("fresh");
+    let broken = &mut Copy { texts_left: 2, ..Copy::of(&bench.database()) };
+    assert!(matches!(bench.sync(&fresh, broken), Err(SyncError::Source(_))));
+    let begun = Vault::open(&fresh, &bench.ledger.vkey()).unwrap();
+    assert!(matches!(begun.view(), Err(VaultError::Unfinished(_))));
+    drop(begun);
+    match bench.sync(&fresh, &mut Copy::of(&other.join("ledger.db"))) {
+        Err(SyncError::Fork { known: 4, found: 5, kept, .. }) => assert!(kept.exists()),
+        outcome => panic!("{outcome:?}"),
+    }
+    let rolled_back = bench.sync(&fresh, &mut Copy::of(&old.join("ledger.db")));
+    assert!(matches!(rolled_back, Err(SyncError::Rollback { known: 4, found: 2, .. })), "{rolled_back:?}");
+    let report = bench.sync(&fresh, &mut Copy::of(&bench.database())).unwrap();
+    assert!(report.continued && report.new_blocks == 4);
     // Nothing of it is in the vault, and the honest ledger goes on.
     assert_eq!(bench.events(&dir), [0, 1, 2].map(|n| visit(n).to_string()));
     assert_eq!(bench.sync(&dir, &mut Copy::of(&bench.database())).unwrap().new_blocks, 0);
+}
+
+/// Blocks that do not have the signed root are a finding, even if the older ones cannot be had to say whether they fork.
+#[test]
+fn another_root_is_a_finding_whatever_else_can_be_read() {
+    let bench = Bench::new();
+    let server = bench.ledger.serve();
+    bench.log(&server, &[visit(0)]);
+    drop(server);
+    let dir = bench.dir("vault");
+    bench.sync(&dir, &mut Copy::of(&bench.database())).unwrap();
+    let server = bench.ledger.serve();
+    bench.log(&server, &[visit(1)]);
+    drop(server);
+    let text = |h, t: String| if h == 2 { t.replace("records 1", "records 2") } else { t };
+    let mut source = Copy { text, texts_left: 1, ..Copy::of(&bench.database()) };
+    let refused = bench.sync(&dir, &mut source).unwrap_err();
+    assert!(matches!(refused, SyncError::Wrong { .. }), "{refused}");
+    assert!(refused.to_string().contains("do not have the root"), "{refused}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::merkle;
+use crate::chain::replay::State;
 use crate::chain::retention::Retention;
 use crate::chain::roster::{ROSTER_KIND, Roster};
 use crate::chain::statement::Statement;
@@ -174,10 +175,9 @@ impl Vault {
             return Err(SyncError::Fork { ledger, known: known.size, found: target.size, kept });
         }
         // From now on this is the newest signed head seen, even if nothing can be downloaded.
-        if had.size > 0 {
-            let seen = Head { checkpoint: text.clone().into_bytes(), ..had.clone() };
-            self.store.append(had.size, &[], &[], &seen).map_err(VaultError::Store)?;
-        }
+        let state = if had.size > 0 { had.state.clone() } else { State::new(self.key.name()).encode() };
+        let seen = Head { checkpoint: text.clone().into_bytes(), state, ..had.clone() };
+        self.store.append(had.size, &[], &[], &seen).map_err(VaultError::Store)?;
         let before = self.whole()?.map_or(0, |c| c.checkpoint().size);
         let chain = ChainCheck::resume(&self.key, admin, &target, (self.state()?, log));
         let download = Download::new(self, chain, &text, checked.ordered, checked.roster);
@@ -271,8 +271,9 @@ impl Vault {
             progress(Progress { checking: true, done: log.size(), blocks: target.size });
         }
         if log.root() != target.root {
+            // That they have another root stands, whether or not the older ones can be read to say more.
             if let Some(known) = known
-                && self.other_history(source, known, target)?
+                && let Ok(true) = self.other_history(source, known, target)
             {
                 checked.forked = true;
                 return Ok(checked);

@@ -295,6 +295,11 @@ fn the_history_is_that_of_the_auditors_own_checkpoint() {
     assert_eq!(history("ledger.db", Some("seen.note")), from_now_on);
     let seen = std::fs::read(ledger.path("seen.note")).unwrap();
     assert_eq!(history("ledger.db", Some("seen.note")), own);
+    // Emptied: a finding for whoever has seen more.
+    tamper(&ledger, "DELETE FROM head; DELETE FROM block; DELETE FROM body_chunk; DELETE FROM leaf_chunk");
+    let said = ledger.fails(1, &verify("copy.db", Some("seen.note")));
+    assert!(said.contains("holds no ledger, but a signed checkpoint of 5 blocks has been seen"), "{said}");
+    ledger.fails(3, &verify("copy.db", None));
     // Another history, as long as the one seen and longer, with the operator's file for it.
     for more in [1, 2] {
         save("old-", "");

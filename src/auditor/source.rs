@@ -17,6 +17,9 @@ pub enum SourceError {
     /// What is stored cannot be read as what it must be: it does not hold, whatever else there is.
     #[error("{0}")]
     Damaged(String),
+    /// There is no ledger in it. A finding for whoever has seen one there.
+    #[error("{0}")]
+    Empty(String),
 }
 
 impl From<ClientError> for SourceError {

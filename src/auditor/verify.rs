@@ -84,7 +84,14 @@ pub fn verify(
     trust: &Trust<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
-    let signed = source.checkpoint()?;
+    let signed = source.checkpoint().map_err(|e| match (e, trust.known.iter().map(|k| k.size).max()) {
+        (SourceError::Empty(what), Some(size)) => {
+            let seen =
+                format!("{what}, but a signed checkpoint of {size} blocks has been seen: it was emptied");
+            wrong(None, None, seen)
+        }
+        (e, _) => e.into(),
+    })?;
     let checkpoint = signed_checkpoint(&signed, trust.ledger)?;
     let mut chain = ChainCheck::new(trust.ledger, trust.admin, trust.known, &checkpoint)?;
     let mut found = Findings::new(source.has_bodies());

@@ -127,7 +127,9 @@ impl From<VerifyError> for Failure {
         match e {
             VerifyError::Wrong { .. } => Failure::Wrong(e.to_string()),
             VerifyError::Source(SourceError::Damaged(_)) => Failure::Wrong(e.to_string()),
-            VerifyError::Source(SourceError::Unavailable(_)) => Failure::unavailable(e),
+            VerifyError::Source(SourceError::Unavailable(_) | SourceError::Empty(_)) => {
+                Failure::unavailable(e)
+            }
         }
     }
 }

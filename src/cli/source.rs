@@ -40,7 +40,7 @@ impl Source for FileSource {
             .0
             .head()
             .map_err(failed)?
-            .ok_or_else(|| SourceError::Unavailable("the database holds no ledger".to_owned()))?;
+            .ok_or_else(|| SourceError::Empty("the database holds no ledger".to_owned()))?;
         String::from_utf8(head.checkpoint)
             .map_err(|_| SourceError::Damaged("the stored checkpoint is not text".to_owned()))
     }

@@ -82,7 +82,7 @@ impl SyncError {
         match self {
             SyncError::Fork { .. } | SyncError::Rollback { .. } | SyncError::Wrong { .. } => ErrorKind::Wrong,
             SyncError::Source(SourceError::Damaged(_)) => ErrorKind::Wrong,
-            SyncError::Source(SourceError::Unavailable(_)) => ErrorKind::Unavailable,
+            SyncError::Source(SourceError::Unavailable(_) | SourceError::Empty(_)) => ErrorKind::Unavailable,
             SyncError::Vault(e) => e.kind(),
         }
     }
@@ -148,11 +148,17 @@ impl Vault {
             return Err(VaultError::Busy(self.dir.display().to_string()).into());
         }
         self.check_admin(admin)?;
-        let text = source.checkpoint()?;
-        let target = signed_checkpoint(&text, &self.key)?;
         let had = self.store.head().map_err(VaultError::Store)?.unwrap_or_default();
         // The newest the ledger ever showed: that of the last sync, finished or not.
         let known = self.trusted(&had)?;
+        let text = source.checkpoint().map_err(|e| match (e, &known) {
+            (SourceError::Empty(what), Some((known, _))) => {
+                let seen = format!("{what}, but a signed checkpoint of {} blocks has been seen", known.size);
+                wrong(None, format!("{seen}: it was emptied. Nothing was changed in the vault"))
+            }
+            (e, _) => e.into(),
+        })?;
+        let target = signed_checkpoint(&text, &self.key)?;
         if let Some((known, known_text)) = &known
             && (target.size < known.size || (target.size == known.size && target.root != known.root))
         {

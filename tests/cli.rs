@@ -308,7 +308,36 @@ fn the_history_is_that_of_the_auditors_own_checkpoint() {
         let said = ledger.fails(1, &verify("ledger.db", Some("seen.note")));
         assert!(said.contains("two histories are signed"), "{said}");
         assert_eq!(std::fs::read(ledger.path("seen.note")).unwrap(), seen);
+        // Both are kept, and both are signed.
+        let kept = said.trim().rsplit_once("Both signed checkpoints are in ").unwrap().1;
+        let proof = std::fs::read_to_string(ledger.path(kept)).unwrap();
+        assert!(proof.contains(std::str::from_utf8(&seen).unwrap()), "{proof}");
+        assert_eq!(proof.matches("\u{2014} ").count(), 2, "two signatures: {proof}");
     }
+    // The same from a server, which can only be asked.
+    let server = ledger.serve();
+    for json in [false, true] {
+        let mut args = vec!["audit", "verify", "--key", "keys/ledger.vkey", "--server", &server.url];
+        args.extend(["--identity", "keys/alice.identity", "--checkpoint", "seen.note"]);
+        args.extend(json.then_some("--json"));
+        let out = ledger.run(&args);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        assert!(said.contains("block 4: ") && said.contains("two histories are signed"), "{said}");
+        assert_eq!(std::fs::read(ledger.path("seen.note")).unwrap(), seen);
+        if json {
+            let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+            assert_eq!((&said["holds"], &said["history"]), (&false.into(), &"own".into()), "{said}");
+            let proof = std::fs::read_to_string(ledger.path(said["evidence"].as_str().unwrap())).unwrap();
+            assert_eq!(proof.matches("\u{2014} ").count(), 2, "two signatures: {proof}");
+        }
+    }
+    let url = server.url.clone();
+    drop(server);
+    // Nothing is known of a server that is gone.
+    let out = ledger.run(&["audit", "verify", "--key", "keys/ledger.vkey", "--server", &url, "--json"]);
+    let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((out.status.code(), &said["holds"]), (Some(3), &serde_json::Value::Null), "{said}");
 }
 
 /// A file-size limit stands for a full disk: what was acknowledged stays, the answers say what is wrong.

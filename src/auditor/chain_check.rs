@@ -20,11 +20,17 @@ pub struct ChainFault {
     pub block: Option<u64>,
     /// What is wrong with it.
     pub what: String,
+    /// Whether it does not fit a signed checkpoint seen before, which with the one shown now is proof then.
+    pub history: bool,
 }
 
 impl ChainFault {
     fn new(block: impl Into<Option<u64>>, what: impl ToString) -> ChainFault {
-        ChainFault { block: block.into(), what: what.to_string() }
+        ChainFault { block: block.into(), what: what.to_string(), history: false }
+    }
+
+    fn history(block: impl Into<Option<u64>>, what: impl ToString) -> ChainFault {
+        ChainFault { history: true, ..ChainFault::new(block, what) }
     }
 }
 
@@ -82,7 +88,7 @@ impl<'a> ChainCheck<'a> {
                 "it ends at {} blocks, but a signed checkpoint of {} blocks has been seen: it was cut off or rolled back",
                 target.size, known.size
             );
-            return Err(ChainFault::new(None, what));
+            return Err(ChainFault::history(None, what));
         }
         let (state, log) = (State::new(key.name()), Log::new());
         Ok(ChainCheck { key, admin, known, target, state, log, retention: Some(Retention::new()) })
@@ -140,7 +146,7 @@ impl<'a> ChainCheck<'a> {
         if self.known.iter().any(|k| k.size == height + 1 && k.root != self.log.root()) {
             let what = "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. \
                         Keep both checkpoints as evidence";
-            return Err(ChainFault::new(height, what));
+            return Err(ChainFault::history(height, what));
         }
         Ok(Link { statement, hash, tiles })
     }

@@ -27,6 +27,16 @@ pub enum VerifyError {
         /// What is wrong with it.
         what: String,
     },
+    /// The ledger is not that of a signed checkpoint seen before.
+    #[error("{}{what}", place(.block, &None))]
+    History {
+        /// The block concerned, if one can be named.
+        block: Option<u64>,
+        /// What is wrong with it.
+        what: String,
+        /// The signed checkpoint shown now.
+        shown: String,
+    },
     /// The bytes could not be read; what that says about the ledger, if anything, the source tells.
     #[error("the verification could not be finished: {0}")]
     Source(#[from] SourceError),
@@ -34,7 +44,13 @@ pub enum VerifyError {
 
 impl From<ChainFault> for VerifyError {
     fn from(fault: ChainFault) -> Self {
-        wrong(fault.block, None, fault.what)
+        match fault {
+            // What was shown, `verify` knows.
+            ChainFault { block, what, history: true } => {
+                VerifyError::History { block, what, shown: String::new() }
+            }
+            ChainFault { block, what, history: false } => wrong(block, None, what),
+        }
     }
 }
 
@@ -92,7 +108,20 @@ pub fn verify(
         }
         (e, _) => e.into(),
     })?;
-    let checkpoint = signed_checkpoint(&signed, trust.ledger)?;
+    verify_shown(source, trust, progress, &signed).map_err(|e| match e {
+        VerifyError::History { block, what, .. } => VerifyError::History { block, what, shown: signed },
+        e => e,
+    })
+}
+
+/// [`verify`] of what the checkpoint `signed` stands for.
+fn verify_shown(
+    source: &mut dyn Source,
+    trust: &Trust<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+    signed: &str,
+) -> Result<Report, VerifyError> {
+    let checkpoint = signed_checkpoint(signed, trust.ledger)?;
     let mut chain = ChainCheck::new(trust.ledger, trust.admin, trust.known, &checkpoint)?;
     let mut found = Findings::new(source.has_bodies());
     let room = Room::default();
@@ -112,7 +141,7 @@ pub fn verify(
         }
     })?;
     chain.finish()?;
-    found.report(&chain, trust, signed)
+    found.report(&chain, trust, signed.to_owned())
 }
 
 /// Why a walk ended early.

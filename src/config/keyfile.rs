@@ -79,7 +79,16 @@ pub fn create_public(path: &Path, content: &str) -> Result<(), KeyFileError> {
 
 /// Writes a secret file in place of the one that may be there: a reader finds the old content or the new.
 pub fn replace_secret(path: &Path, content: &str) -> Result<(), KeyFileError> {
-    let new = Temporary::write(path, content, Audience::Owner)?;
+    replace(path, content, Audience::Owner)
+}
+
+/// The same with a public file of mode 0644.
+pub fn replace_public(path: &Path, content: &str) -> Result<(), KeyFileError> {
+    replace(path, content, Audience::Everyone)
+}
+
+fn replace(path: &Path, content: &str, audience: Audience) -> Result<(), KeyFileError> {
+    let new = Temporary::write(path, content, audience)?;
     fs::rename(&new.path, path).map_err(io_error("cannot rename a file to", path))?;
     sync_folder(path)
 }

@@ -43,6 +43,12 @@ fn nothing_is_overwritten_unless_asked() {
     assert_eq!((&**read_secret(&path).unwrap(), mode(&path)), ("second", 0o600));
     replace_secret(&dir.path().join("b.key"), "new").unwrap();
     assert_eq!(mode(&dir.path().join("b.key")), 0o600);
+    replace_public(&dir.path().join("c.new"), "anyone's").unwrap();
+    assert_eq!(
+        (&*read_public(&dir.path().join("c.new")).unwrap(), mode(&dir.path().join("c.new"))),
+        ("anyone's", 0o644)
+    );
+    assert_eq!(names(dir.path()).iter().filter(|n| n.contains("new")).count(), 1);
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Guard {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         let mut bytes = Vec::new();
         (&mut file).take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).map_err(io)?;
-        let newest = newest(&bytes, key);
+        let newest = slots(&bytes, key).max_by_key(|(_, c)| c.size);
         if newest.is_none() && !bytes.is_empty() {
             return Err(GuardError::Foreign { path: path.to_owned(), key: key.name().to_owned() });
         }
@@ -82,11 +82,14 @@ impl Guard {
         Ok((guard, newest.map(|(_, c)| c)))
     }
 
-    /// The newest checkpoint in a guard file, without opening it for writing; `None` if there is none to be had.
-    pub fn peek(path: &Path, key: &VerifierKey) -> Option<Checkpoint> {
+    /// The checkpoints in a guard file, without opening it for writing; none if there are none to be had.
+    pub fn peek(path: &Path, key: &VerifierKey) -> Vec<Checkpoint> {
         let mut bytes = Vec::new();
-        File::open(path).ok()?.take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).ok()?;
-        newest(&bytes, key).map(|(_, c)| c)
+        let read = File::open(path).and_then(|f| f.take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes));
+        if read.is_err() {
+            return Vec::new();
+        }
+        slots(&bytes, key).map(|(_, c)| c).collect()
     }
 
     /// Remembers `checkpoint`, a signed note, in the older slot.
@@ -117,13 +120,13 @@ impl Guard {
     }
 }
 
-/// The newest checkpoint of `key` among the slots, and its slot.
-fn newest(bytes: &[u8], key: &VerifierKey) -> Option<(usize, Checkpoint)> {
+/// The slots that hold a checkpoint of `key`, and what they hold.
+fn slots(bytes: &[u8], key: &VerifierKey) -> impl Iterator<Item = (usize, Checkpoint)> {
     let read = |chunk: &[u8]| {
         let text = chunk.split(|b| *b == 0).next().unwrap_or_default();
         let signed = SignedCheckpoint::parse(std::str::from_utf8(text).ok()?, key).ok()?;
         Some(signed.checkpoint().clone())
     };
     let slots = bytes.chunks(SLOT_BYTES).enumerate();
-    slots.filter_map(|(slot, chunk)| Some((slot, read(chunk)?))).max_by_key(|(_, c)| c.size)
+    slots.filter_map(move |(slot, chunk)| Some((slot, read(chunk)?)))
 }

@@ -520,7 +520,9 @@ fn the_guard_survives_a_torn_write_and_refuses_a_foreign_file() {
         write(size);
         assert_eq!(newest(), Some(size));
     }
-    // Size 5 is in the first slot (1, 3, 5), size 4 in the second. Tear each write in turn.
+    // Size 5 is in the first slot (1, 3, 5), size 4 in the second. Whoever looks on sees both. Tear each write in turn.
+    let both = Guard::peek(&path, &verifier);
+    assert_eq!(both.iter().map(|c| c.size).collect::<Vec<_>>(), [5, 4]);
     let whole = std::fs::read(&path).unwrap();
     let mut torn = whole.clone();
     torn[40..120].fill(0);

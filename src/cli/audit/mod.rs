@@ -3,6 +3,7 @@
 mod disclose;
 mod export;
 mod grant;
+mod known;
 mod open;
 mod report;
 mod search;

@@ -261,7 +261,9 @@ impl Setting {
     /// Hashes and verifies everything in the vault again, and makes its search index anew.
     pub fn check(&self) -> Result<Report, Failure> {
         let vault = Vault::open_to_sync(&self.dir, &self.key)?;
-        let trust = Trust { ledger: &self.key, admin: self.admin.as_ref(), known: &[] };
+        // The vault's own head, kept apart from the one in the database that is read again.
+        let known: Vec<_> = vault.whole()?.iter().map(|w| w.checkpoint().clone()).collect();
+        let trust = Trust { ledger: &self.key, admin: self.admin.as_ref(), known: &known };
         let mut bar = Bar::new("verifying", "blocks");
         let mut progress = |done: u64, all: u64| bar.at(done, all);
         let report = verify(&mut FileSource::open(&vault.database())?, &trust, &mut progress)?;

@@ -1,20 +1,17 @@
 //! `audit verify`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::auditor::source::ServerSource;
-use crate::auditor::verify::{Report, Trust, verify};
-use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::chain::key::VerifierKey;
+use crate::auditor::source::{ServerSource, Source};
+use crate::auditor::verify::{Report, Trust, VerifyError, verify};
 use crate::config::keyfile;
 use crate::event::view::printable;
-use crate::ledger::Guard;
 
-use super::super::operator::guard_path;
 use super::super::progress::Bar;
 use super::super::source::FileSource;
 use super::super::trust::{ServerArgs, any_session, verifier_key};
 use super::super::{Failure, Outcome, print_json};
+use super::known::{Known, Whose};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  sealtrail audit verify --key ledger.vkey --identity \
@@ -43,80 +40,72 @@ pub struct VerifyArgs {
     server: ServerArgs,
 }
 
-/// Where the checkpoints known beforehand are from.
-#[derive(Clone, Copy)]
-enum Known {
-    /// The auditor remembered one.
-    Own,
-    /// One lies beside the database file, where the operator's server left it, and that is all.
-    Operators,
-    No,
-}
-
-/// The checkpoints known beforehand: the one remembered, and the one beside the database file. A newer one of the operator's does
-/// not stand for the auditor's own: a ledger that was forked has one, too.
-fn known_checkpoints(args: &VerifyArgs, key: &VerifierKey) -> Result<(Vec<Checkpoint>, Known), Failure> {
-    let mut known = Vec::new();
-    if let Some(path) = args.checkpoint.as_ref().filter(|p| p.exists()) {
-        let text = keyfile::read_public(path).map_err(Failure::usage)?;
-        let signed = SignedCheckpoint::parse(&text, key).map_err(|e| {
-            Failure::Usage(format!("{} is no checkpoint of {}: {e}", path.display(), key.name()))
-        })?;
-        known.push(signed.checkpoint().clone());
-    }
-    let beside = args.file.as_ref().and_then(|f| Guard::peek(&guard_path(f), key));
-    let whose = match (&known[..], &beside) {
-        ([_, ..], _) => Known::Own,
-        ([], Some(_)) => Known::Operators,
-        ([], None) => Known::No,
-    };
-    known.extend(beside);
-    Ok((known, whose))
-}
-
-/// Keeps the checkpoint that was just verified, for the next time.
-fn remember(path: &Path, checkpoint: &str) -> Outcome {
-    let new = path.with_extension("new");
-    std::fs::write(&new, checkpoint)
-        .and_then(|()| std::fs::rename(&new, path))
-        .map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))
-}
-
 pub fn run(args: VerifyArgs) -> Outcome {
     let key = verifier_key(&args.key)?;
     let admin = args.admin.as_deref().map(verifier_key).transpose()?;
-    let (known, whose) = known_checkpoints(&args, &key)?;
-    let trust = Trust { ledger: &key, admin: admin.as_ref(), known: &known };
-    let mut bar = Bar::new("verifying", "blocks");
-    let mut progress = |done: u64, all: u64| bar.at(done, all);
-    let (result, what) = if let Some(file) = &args.file {
-        let mut source = FileSource::open(file)?;
-        (verify(&mut source, &trust, &mut progress), file.display().to_string())
-    } else {
-        let mut client = args.server.client()?;
-        let mut with_bodies = false;
-        if let Some(path) = &args.identity {
-            any_session(&mut client, path, key.name())?;
-            with_bodies = true;
+    let mut known = Known::read(args.checkpoint.as_deref(), args.file.as_deref(), &key)?;
+    let mut client = None;
+    let (mut source, what): (Box<dyn Source + '_>, String) = match &args.file {
+        Some(file) => (Box::new(FileSource::open(file)?), file.display().to_string()),
+        None => {
+            let client = client.insert(args.server.client()?);
+            if let Some(path) = &args.identity {
+                any_session(client, path, key.name())?;
+            }
+            (Box::new(ServerSource::new(client, args.identity.is_some())), args.server.server.clone())
         }
-        let mut source = ServerSource::new(&client, with_bodies);
-        (verify(&mut source, &trust, &mut progress), args.server.server.clone())
     };
-    drop(bar);
-    if let (Ok(report), Some(path)) = (&result, &args.checkpoint) {
-        remember(path, &report.checkpoint)?;
-    }
+    let result = loop {
+        let trust = Trust { ledger: &key, admin: admin.as_ref(), known: &known.checkpoints };
+        let mut bar = Bar::new("verifying", "blocks");
+        let result = verify(&mut *source, &trust, &mut |done, all| bar.at(done, all));
+        drop(bar);
+        if let (Ok(report), Some(path)) = (&result, &args.checkpoint)
+            && !known.remember(path, &report.checkpoint)?
+        {
+            // Another run was faster: as if it had been over before this one began.
+            known = Known::read(Some(path), args.file.as_deref(), &key)?;
+            continue;
+        }
+        break result;
+    };
+    let history = known.whose.as_str();
     match result {
         Ok(report) if args.json => {
-            print_json(&serde_json::json!({ "holds": true, "source": what, "report": report }))
+            let said =
+                serde_json::json!({ "holds": true, "source": what, "history": history, "report": report });
+            print_json(&said)
         }
-        Ok(report) => tell(&report, &what, &args, whose),
-        Err(e) if args.json => {
-            let failure = Failure::from(e);
-            print_json(&serde_json::json!({ "holds": false, "source": what, "finding": failure.message() }))?;
+        Ok(report) => tell(&report, &what, &args, known.whose),
+        Err(e) => {
+            let evidence = match (&e, &args.checkpoint) {
+                (VerifyError::History { shown, .. }, Some(path)) => known.evidence(path, shown),
+                _ => None,
+            };
+            let mut failure = Failure::from(e);
+            let mut kept = None;
+            if let (Failure::Wrong(what), Some(evidence)) = (&mut failure, evidence) {
+                match keyfile::replace_public(&evidence.path, &evidence.text) {
+                    Ok(()) => {
+                        let path = evidence.path.display().to_string();
+                        what.push_str(&format!(". Both signed checkpoints are in {path}"));
+                        kept = Some(path);
+                    }
+                    // The finding stands, and who reads it can keep them.
+                    Err(e) => {
+                        what.push_str(&format!(". They could not be kept ({e}). {}", evidence.printable()))
+                    }
+                }
+            }
+            if args.json {
+                print_json(&serde_json::json!({
+                    // What could not be read to its end neither holds nor does not.
+                    "holds": matches!(failure, Failure::Wrong(_)).then_some(false),
+                    "source": what, "history": history, "finding": failure.message(), "evidence": kept,
+                }))?;
+            }
             Err(failure)
         }
-        Err(e) => Err(e.into()),
     }
 }
 
@@ -128,7 +117,7 @@ fn shortened(ranges: &[String]) -> String {
     }
 }
 
-fn tell(r: &Report, what: &str, args: &VerifyArgs, known: Known) -> Outcome {
+fn tell(r: &Report, what: &str, args: &VerifyArgs, known: Whose) -> Outcome {
     let hashes_only = args.identity.is_none() && args.file.is_none();
     println!("HOLDS: {} at {what}", r.ledger);
     println!("  blocks     {}, every statement, link, signature and writer sequence", r.blocks);
@@ -179,12 +168,12 @@ fn tell(r: &Report, what: &str, args: &VerifyArgs, known: Known) -> Outcome {
     let advice =
         "give --checkpoint FILE to have a ledger found out that is cut off or rolled back later".to_owned();
     match known {
-        Known::Own => println!("  history    continues the checkpoint seen before"),
-        Known::Operators => println!(
+        Whose::Own => println!("  history    continues the checkpoint seen before"),
+        Whose::Operators => println!(
             "  history    goes as far as the operator's own last-signed file beside it; {}",
             from_now_on.unwrap_or(advice)
         ),
-        Known::No => println!("  history    {}", from_now_on.unwrap_or(advice)),
+        Whose::No => println!("  history    {}", from_now_on.unwrap_or(advice)),
     }
     if r.admin_checked {
         println!("  roster     the first one is of the admin given");

@@ -289,6 +289,10 @@ impl RecordRange {
 
     /// Adds a range that begins nowhere before those of a normalised list to it: to its last one, if the two overlap or touch.
     pub fn append_to(self, ranges: &mut Vec<RecordRange>) {
+        debug_assert!(
+            ranges.last().is_none_or(|l| l.first <= self.first),
+            "{self:?} begins before the last one"
+        );
         match ranges.last_mut() {
             Some(last) if self.first <= last.last.saturating_add(1) => last.last = last.last.max(self.last),
             _ => ranges.push(self),
@@ -349,6 +353,13 @@ mod tests {
 
     fn r(first: u64, last: u64) -> RecordRange {
         RecordRange { first, last }
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "begins before the last one")]
+    fn a_range_out_of_order_is_noticed() {
+        r(2, 3).append_to(&mut vec![r(5, 6)]);
     }
 
     #[test]

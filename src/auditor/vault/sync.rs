@@ -69,11 +69,23 @@ pub enum SyncError {
         what: String,
     },
     /// The source did not deliver.
-    #[error("the sync could not be finished: {0}. What was verified is kept; run it again to go on")]
+    #[error("the sync could not be finished: {0}. What was verified is kept{next}", next = next(.0))]
     Source(#[from] SourceError),
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+}
+
+/// What to do when a source did not deliver.
+fn next(e: &SourceError) -> &'static str {
+    match e {
+        SourceError::Unavailable(_) => "; run it again to go on",
+        // The same bytes would be read again.
+        SourceError::Damaged(_) => {
+            ". What it is read from does not hold: sync from the server or from another copy"
+        }
+        SourceError::Empty(_) => ". Sync from the server or from another copy",
+    }
 }
 
 impl SyncError {
@@ -353,4 +365,20 @@ struct Checked {
     /// In force at the end.
     roster: Option<Roster>,
     forked: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_not_to_be_read_again() {
+        for (e, again) in [
+            (SourceError::Unavailable("x".into()), true),
+            (SourceError::Damaged("x".into()), false),
+            (SourceError::Empty("x".into()), false),
+        ] {
+            assert_eq!(SyncError::from(e).to_string().contains("run it again"), again);
+        }
+    }
 }

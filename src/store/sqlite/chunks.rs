@@ -29,6 +29,8 @@ const _: () = assert!(MAX_BATCH_RECORDS * LEAF_INPUTS_LEN / LEAVES_BYTES < 1 << 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkTable {
     chunk_bytes: usize,
+    /// Most bytes under one height.
+    most: usize,
     insert: &'static str,
     update: &'static str,
     lengths: &'static str,
@@ -37,9 +39,10 @@ pub(super) struct ChunkTable {
 }
 
 macro_rules! chunk_table {
-    ($table:literal, $chunk_bytes:expr) => {
+    ($table:literal, $chunk_bytes:expr, $most:expr) => {
         ChunkTable {
             chunk_bytes: $chunk_bytes,
+            most: $most,
             insert: concat!("INSERT INTO ", $table, " (id, data) VALUES (?1, ?2)"),
             update: concat!("UPDATE ", $table, " SET data = ?2 WHERE id = ?1"),
             lengths: concat!(
@@ -54,9 +57,10 @@ macro_rules! chunk_table {
 }
 
 /// Leaf inputs, permanent.
-pub(super) const LEAVES: ChunkTable = chunk_table!("leaf_chunk", LEAVES_BYTES);
+pub(super) const LEAVES: ChunkTable =
+    chunk_table!("leaf_chunk", LEAVES_BYTES, MAX_BATCH_RECORDS * LEAF_INPUTS_LEN);
 /// Batch bodies, erasable.
-pub(super) const BODIES: ChunkTable = chunk_table!("body_chunk", CHUNK_BYTES);
+pub(super) const BODIES: ChunkTable = chunk_table!("body_chunk", CHUNK_BYTES, MAX_STORED_BYTES);
 
 fn key(height: i64, chunk: usize) -> i64 {
     (height << CHUNK_BITS) | chunk as i64
@@ -118,12 +122,12 @@ impl ChunkTable {
         if rest.is_empty() { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
     }
 
-    /// All bytes under `height`; empty if there are none.
+    /// All bytes under `height`; empty if there are none. If there are more than any block has, some more than that.
     pub(super) fn read_all(self, conn: &Connection, height: i64) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         self.each(conn, height, |chunk| {
             out.extend_from_slice(chunk);
-            out.len() <= MAX_STORED_BYTES
+            out.len() <= self.most
         })?;
         Ok(out)
     }
@@ -244,6 +248,10 @@ mod tests {
         let mut out = Vec::new();
         BODIES.read(&conn, 7, 0, usize::MAX, &mut out).unwrap();
         assert_eq!(out.len(), MAX_STORED_BYTES);
+        const MOST: usize = MAX_BATCH_RECORDS * LEAF_INPUTS_LEN;
+        LEAVES.write(&conn, 6, &vec![3; 2 * MOST]).unwrap();
+        let all = LEAVES.read_all(&conn, 6).unwrap().len();
+        assert!((MOST..=MOST + LEAVES_BYTES).contains(&all), "{all}");
         // As many chunks as a height has keys for: behind the last begins another one.
         let last = (1 << CHUNK_BITS) - 1;
         conn.execute("INSERT INTO leaf_chunk VALUES (?1, zeroblob(?2))", params![key(7, last), LEAVES_BYTES])

@@ -22,7 +22,7 @@ impl SqliteStore {
                 .optional()?;
             (s.blocks, s.records, s.text_bytes, s.body_bytes, s.stored_body_bytes) =
                 sizes.unwrap_or_default();
-            s.leaf_bytes = s.records * LEAF_INPUTS_LEN as u64;
+            s.leaf_bytes = s.records.saturating_mul(LEAF_INPUTS_LEN as u64);
             let sql = "SELECT count(*), ifnull(sum(length(value)), 0) FROM derived";
             (s.derived_rows, s.derived_bytes) =
                 tx.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;

@@ -45,6 +45,18 @@ fn a_full_disk_refuses_the_append_and_keeps_the_rest() {
 }
 
 #[test]
+fn the_size_is_told_whatever_the_head_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = SqliteStore::open(&path, ORIGIN, true).unwrap();
+    let (b, head) = large(0);
+    store.append(0, &[b], &[], &head).unwrap();
+    let set = |tx: &Transaction<'_>| tx.execute("UPDATE head SET records = ?1", [i64::MAX]);
+    store.writer.as_ref().unwrap().disposable(set).unwrap();
+    assert_eq!(store.stats().unwrap().leaf_bytes, u64::MAX);
+}
+
+#[test]
 fn settings_are_the_durable_ones() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&dir.path().join("a.db"), ORIGIN, true).unwrap();

@@ -138,7 +138,15 @@ pub(super) fn locate(front: &[u8], position: usize) -> Result<Place, WireError> 
     places(front)?.1.nth(position).ok_or(missing)
 }
 
-/// The body from its stored form, whatever zero bytes follow that, and the leaf inputs of its block.
+/// What an erasure leaves behind a stored body is zero bytes, if anything.
+fn only_zeros(behind: &[u8]) -> Result<(), WireError> {
+    match behind.iter().all(|b| *b == 0) {
+        true => Ok(()),
+        false => Err(WireError::Invalid { what: "stored body", why: "other bytes than zeros follow it" }),
+    }
+}
+
+/// The body from its stored form, however many zero bytes follow that, and the leaf inputs of its block.
 pub(super) fn unpack(stored: &[u8], leaf_inputs: &[u8]) -> Result<Vec<u8>, WireError> {
     let (count, places) = places(stored)?;
     let header = stored.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes) as usize;
@@ -149,12 +157,15 @@ pub(super) fn unpack(stored: &[u8], leaf_inputs: &[u8]) -> Result<Vec<u8>, WireE
         without_forms(lengths);
     }
     let mut inputs = leaf_inputs.chunks_exact(LEAF_INPUTS_LEN);
+    let mut end = front;
     for place in places {
         let inputs = inputs.next().unwrap_or_default();
-        let bytes = stored.get(place.at..place.at.saturating_add(place.stored_len()));
+        end = place.at.saturating_add(place.stored_len());
+        let bytes = stored.get(place.at..end);
         let bytes = bytes.ok_or(WireError::Truncated { what: "stored body" })?;
         place.restore(bytes, inputs, &mut out)?;
     }
+    only_zeros(stored.get(end..).unwrap_or_default())?;
     Ok(out)
 }
 
@@ -200,7 +211,7 @@ impl<'a> Unpacker<'a> {
             let missing = place.stored_len().saturating_sub(self.begun.len());
             let Some((now, later)) = chunk.split_at_checked(missing) else {
                 self.begun.extend_from_slice(chunk);
-                break;
+                return Ok(());
             };
             chunk = later;
             let inputs = self.inputs.next().unwrap_or_default();
@@ -213,7 +224,7 @@ impl<'a> Unpacker<'a> {
             }
             places.next();
         }
-        Ok(())
+        only_zeros(chunk)
     }
 
     /// Whether all of the body is there.

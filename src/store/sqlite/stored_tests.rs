@@ -49,6 +49,14 @@ proptest! {
             prop_assert!(unpacker.is_whole());
             prop_assert_eq!(&out, &body);
         }
+        // Nothing but zeros may follow.
+        stored.push(1);
+        prop_assert!(unpack(&stored, &leaves).is_err());
+        for size in [1, 5, 64, stored.len()] {
+            let (mut out, mut unpacker) = (Vec::new(), Unpacker::new(&leaves));
+            prop_assert!(!stored.chunks(size).all(|chunk| unpacker.push(chunk, &mut out).is_ok()));
+        }
+        stored.pop();
         let front = &stored[..Body::front_len(header.len(), records.len())];
         for (n, record) in records.iter().enumerate() {
             let place = locate(front, n).unwrap();

@@ -360,7 +360,8 @@ fn the_log_stays_small_under_appends_without_a_pause() {
         log()
     });
     let largest = largest.max().unwrap();
-    assert!((1 << 20..80 << 20).contains(&largest), "{largest}");
+    // Nothing is copied below 2 MB; from 48 MB on an append waits until all is.
+    assert!((2 << 20..50 << 20).contains(&largest), "{largest}");
     let seen = SqliteStore::open_read_only(&path).unwrap();
     assert_eq!(seen.head().unwrap().unwrap().size, 1002);
     drop((seen, store));

@@ -287,14 +287,17 @@ impl RecordRange {
         out
     }
 
-    /// Adds a range that begins nowhere before those of a normalised list to it: to its last one, if the two overlap or touch.
+    /// Adds a range that begins nowhere before those of a normalised list to it: to its last one, if the two overlap or touch. One
+    /// that does begin before is kept as it is rather than lost in the last one.
     pub fn append_to(self, ranges: &mut Vec<RecordRange>) {
         debug_assert!(
             ranges.last().is_none_or(|l| l.first <= self.first),
             "{self:?} begins before the last one"
         );
         match ranges.last_mut() {
-            Some(last) if self.first <= last.last.saturating_add(1) => last.last = last.last.max(self.last),
+            Some(last) if (last.first..=last.last.saturating_add(1)).contains(&self.first) => {
+                last.last = last.last.max(self.last)
+            }
             _ => ranges.push(self),
         }
     }

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use super::kem::{self, ENC_LEN, KemError};
+use super::kem::{self, ENC_LEN, KemError, PreparedRecipient};
 use super::reader_key::{Identity, Recipient};
 use crate::base::random::csprng;
 use crate::base::wire::WireWrite;
@@ -21,7 +21,7 @@ fn info(ledger: &str, place: &str) -> Vec<u8> {
 
 /// enc ‖ ciphertext.
 pub fn seal(recipient: &Recipient, ledger: &str, place: &str, plaintext: &[u8]) -> Result<Vec<u8>, KemError> {
-    let mut context = kem::sender(recipient, &info(ledger, place), &mut csprng()?)?;
+    let mut context = kem::sender(&PreparedRecipient::once(recipient), &info(ledger, place), &mut csprng()?)?;
     let mut out = context.enc.to_vec();
     out.extend_from_slice(&context.seal(b"", plaintext)?);
     Ok(out)

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use super::kem::{self, KemError};
+use super::kem::{self, KemError, PreparedRecipient};
 use super::keys::{self, SLOTS_LABEL, WrappingKey};
 use super::keystream::SlotMasks;
 use super::open::Opener;
@@ -70,7 +70,7 @@ pub fn rewrap<'r>(
         terms.from.as_bytes(),
         terms.first_record,
     );
-    let mut context = kem::sender(&terms.to, &info, rng)?;
+    let mut context = kem::sender(&PreparedRecipient::once(&terms.to), &info, rng)?;
     let secrets = terms.search.then(|| search_secrets(opener, header, &sections)).flatten();
     head.enc = context.enc.to_vec();
     head.search = context.seal(b"", &secrets.unwrap_or_default())?;

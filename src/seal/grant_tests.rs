@@ -264,7 +264,7 @@ fn a_false_search_secret_hides_no_right_one() {
         terms.from.as_bytes(),
         terms.first_record,
     );
-    let mut context = kem::sender(&terms.to, &info, &mut b.rng).unwrap();
+    let mut context = kem::sender(&kem::PreparedRecipient::once(&terms.to), &info, &mut b.rng).unwrap();
     let head = GrantHead {
         enc: context.enc.to_vec(),
         search: context.seal(b"", &[5; 96]).unwrap(),

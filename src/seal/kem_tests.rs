@@ -79,9 +79,17 @@ fn rfc_9180_a_2_1_receiver() {
 
 #[test]
 fn rfc_9180_a_2_1_sender() {
+    let recipient = Recipient::from_bytes(*vector().pkRm.array()).unwrap();
+    let prepared = PreparedRecipient::new(&recipient);
+    assert!(prepared.is_prepared());
+    for recipient in [prepared, PreparedRecipient::once(&recipient)] {
+        check_sender(&recipient);
+    }
+}
+
+fn check_sender(recipient: &PreparedRecipient) {
     let v = vector();
-    let recipient = Recipient::from_bytes(*v.pkRm.array()).unwrap();
-    let mut context = sender(&recipient, &v.info.0, &mut Fixed(Some(*v.ikmE.array()))).unwrap();
+    let mut context = sender(recipient, &v.info.0, &mut Fixed(Some(*v.ikmE.array()))).unwrap();
     assert_eq!(context.enc[..], v.enc.0);
     for e in &v.exports {
         assert_eq!(context.export(&e.context.0).unwrap().expose()[..], e.value.0);
@@ -120,4 +128,44 @@ fn a_challenge_opens_for_its_reader_and_ledger_only() {
     assert!(open_challenge(&reader, "example.org/log", &[0; 32], &c.ciphertext).is_err());
     assert!(open_challenge(&reader, "example.org/log", &c.enc[..31], &c.ciphertext).is_err());
     assert!(challenge_seal(&reader.recipient(), &"x".repeat(70_000), b"t", &mut rng).is_err());
+}
+
+/// The table, the ladder and the library's own KEM agree: for keys on the curve (with and without a part of low order) and on its
+/// twist, which has no table.
+#[test]
+fn a_prepared_recipient_gives_what_the_library_gives() {
+    let (mut on_curve, mut on_twist) = (0, 0);
+    for n in 0..64u8 {
+        let mut bytes = [n.wrapping_mul(37); 32];
+        bytes[0] = n;
+        bytes[31] &= 0x7f;
+        let Ok(recipient) = Recipient::from_bytes(bytes) else { continue };
+        let prepared = PreparedRecipient::new(&recipient);
+        if prepared.is_prepared() {
+            on_curve += 1
+        } else {
+            on_twist += 1
+        };
+        let key = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&bytes).unwrap();
+        let (want_enc, want): (_, AeadCtxS<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>) =
+            hpke::setup_sender_with_rng(&OpModeS::Base, &key, b"info", &mut Fixed(Some([n; 32]))).unwrap();
+        let mut want_export = [0; 32];
+        want.export(b"x", &mut want_export).unwrap();
+        for recipient in [prepared, PreparedRecipient::once(&recipient)] {
+            let found = sender(&recipient, b"info", &mut Fixed(Some([n; 32]))).unwrap();
+            assert_eq!(found.enc[..], want_enc.to_bytes()[..], "key {n}");
+            assert_eq!(found.export(b"x").unwrap().expose(), &want_export, "key {n}");
+        }
+    }
+    assert!(on_curve > 20 && on_twist > 20, "{on_curve} and {on_twist}: both kinds of keys are tried");
+}
+
+#[test]
+fn a_key_of_low_order_is_refused_with_and_without_a_table() {
+    for u in crate::base::x25519::LOW_ORDER {
+        let recipient = PreparedRecipient::from_bytes(&u).unwrap();
+        assert!(sender(&recipient, b"", &mut Fixed(Some([7; 32]))).is_err());
+        let with_table = prepare(u);
+        assert!(sender(&with_table, b"", &mut Fixed(Some([7; 32]))).is_err());
+    }
 }

@@ -3,6 +3,7 @@
 
 use super::aead;
 use super::draft::Drafter;
+use super::kem::PreparedRecipient;
 use super::reader_key::Recipient;
 use super::seal_error::SealError;
 use super::tag::{SearchSecret, SectionSecret, Tagger};
@@ -41,7 +42,7 @@ pub struct Plan {
     /// As every batch has it, but for what a key exchange gives: those parts are zero bytes of the right length.
     pub(super) header: Header,
     /// In the order of the header's readers.
-    pub(super) readers: Vec<Recipient>,
+    pub(super) readers: Vec<(Recipient, PreparedRecipient)>,
     /// One per section.
     pub(super) secrets: Vec<SectionSecret>,
     /// One per section.
@@ -76,6 +77,7 @@ impl Plan {
         }
         header.encode()?;
         let taggers = secrets.iter().map(SectionSecret::tagger).collect();
+        let readers = readers.into_iter().map(|r| (r, PreparedRecipient::new(&r))).collect();
         Ok(Plan { header, readers, secrets, taggers })
     }
 

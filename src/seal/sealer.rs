@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
 pub use super::draft::TagInput;
-use super::kem::{self, KemError, SenderContext};
+use super::kem::{self, KemError, PreparedRecipient, SenderContext};
 use super::keys::{self, SLOTS_LABEL, WrappingKey};
 use super::plan::batch_reader;
 pub use super::plan::{Plan, SealerConfig, SectionSpec};
-use super::reader_key::Recipient;
 pub use super::seal_error::SealError;
 use super::tag::SectionSecret;
 pub use super::worker::{Placer, SectionInput, Worker};
@@ -40,12 +39,12 @@ impl Sealer {
         let mut header = Header { sequence, ..plan.header.clone() };
         let info = keys::hpke_info(&header.ledger, &header.writer, sequence);
         let mut wrapping_keys = Vec::with_capacity(plan.readers.len());
-        for (i, reader) in plan.readers.iter().enumerate() {
+        for (i, (reader, prepared)) in plan.readers.iter().enumerate() {
             let mine: Vec<&SectionSecret> = (header.sections.iter().zip(&plan.secrets))
                 .filter(|(section, _)| section.readers.contains(&(i as u8)))
                 .map(|(_, secret)| secret)
                 .collect();
-            let (context, search) = reader_context(reader, &info, &mine, rng)
+            let (context, search) = reader_context(prepared, &info, &mine, rng)
                 .map_err(|problem| SealError::Kem { reader: *reader, problem })?;
             let key =
                 context.export(SLOTS_LABEL).map_err(|problem| SealError::Kem { reader: *reader, problem })?;
@@ -131,7 +130,7 @@ impl std::fmt::Debug for Sealer {
 
 /// Sets up a reader's context and seals the search secrets of their sections as its first message. §4.
 fn reader_context(
-    reader: &Recipient,
+    reader: &PreparedRecipient,
     info: &[u8],
     secrets: &[&SectionSecret],
     rng: &mut Csprng,

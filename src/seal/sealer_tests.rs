@@ -4,7 +4,7 @@
 use rand_core::SeedableRng;
 
 use super::super::disclosure::{DisclosureError, Field, Scalar};
-use super::super::reader_key::Identity;
+use super::super::reader_key::{Identity, Recipient};
 use super::*;
 use crate::base::limits::{MAX_NAME_BYTES, MAX_POINTER_BYTES, MAX_READERS, MAX_RECORD_BYTES, MAX_TAGS};
 use crate::base::record::Record;

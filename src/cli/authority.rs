@@ -17,6 +17,7 @@ use crate::config::settings::Settings;
 use crate::ledger::Submission;
 
 use super::Failure;
+use super::progress::Bar;
 use super::operator::{AddressNote, OpenLedger, open_ledger, settings as load_settings};
 use super::source::FileSource;
 
@@ -97,8 +98,7 @@ impl Authority {
 
     fn of_server(client: Client) -> Result<Authority, Failure> {
         let info = client.ledger()?;
-        let roster = roster_of(&client.block(info.roster_block)?)?;
-        let head = head_of(&info, &roster)?;
+        let (roster, head) = followed(&client, &info)?;
         Ok(Authority { ledger: info.ledger, roster, head, blocks: info.blocks, via: Via::Server(client) })
     }
 
@@ -153,6 +153,48 @@ impl Authority {
         }
         Ok(())
     }
+}
+
+/// The roster in force and where the authority sequence stands, by the hashes of its statements. A server's word does not do: an admin
+/// signs the roster it shows, with a change, and what it had put in would be let in. A statement is good only after the one it names as
+/// its predecessor, and the true one is reached by hashes from no roster but the true one. Nor is what is signed ever a first roster.
+fn followed(client: &Client, info: &LedgerInfo) -> Result<(Roster, Head), Failure> {
+    let wrong = |height: u64, what: &str| Failure::Wrong(format!("block {height} of the server {what}"));
+    let mut source = ServerSource::new(client, false);
+    let mut found: Option<(Roster, Head)> = None;
+    let mut bar = Bar::new("reading", "blocks");
+    let mut height = info.roster_block;
+    while height < info.blocks {
+        for text in source.blocks(height, info.blocks).map_err(Failure::unavailable)? {
+            let block = Block::parse(&text).map_err(Failure::unavailable)?;
+            let statement = Statement::parse(&block.statement.text).map_err(Failure::unavailable)?;
+            let (number, previous) = (statement.sequence(), statement.previous());
+            let head = Head {
+                next_sequence: number.saturating_add(1),
+                previous: statement_hash(&block.statement.text),
+            };
+            found = match (statement, found.take()) {
+                (Statement::Records(_) | Statement::Heartbeat(_), found) => found,
+                (_, Some((_, last))) if (number, previous) != (last.next_sequence, last.previous) => {
+                    return Err(wrong(height, "does not follow the roster it names as the one in force"));
+                }
+                (Statement::Roster(roster), _) if roster.ledger != info.ledger => {
+                    return Err(wrong(height, "holds the roster of another ledger"));
+                }
+                (Statement::Roster(roster), _) => Some((roster, head)),
+                (_, Some((roster, _))) => Some((roster, head)),
+                (_, None) => return Err(wrong(height, "is named as the roster's and holds none")),
+            };
+            height += 1;
+        }
+        bar.at(height.min(info.blocks), info.blocks);
+    }
+    let (roster, head) =
+        found.ok_or_else(|| wrong(info.roster_block, "is named as the roster's and holds none"))?;
+    if head_of(info, &roster)? != head {
+        return Err(wrong(info.roster_block, "holds another roster than the one its sequence goes on from"));
+    }
+    Ok((roster, head))
 }
 
 /// Where the authority sequence stands, by the server's word: with a wrong one a statement is refused, no more.

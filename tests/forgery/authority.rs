@@ -8,6 +8,7 @@ use sealtrail::chain::authority::{GrantStatement, HoldAction, RecordRange};
 use sealtrail::chain::grant::slots_hash;
 use sealtrail::chain::key::SigningKey;
 use sealtrail::chain::note::Note;
+use sealtrail::chain::replay::State;
 use sealtrail::chain::roster::Roster;
 use sealtrail::chain::statement::Statement;
 
@@ -125,13 +126,13 @@ fn erase_as_expired_before_its_time() {
     let officers: Vec<&SigningKey> = world().keys.officers.iter().collect();
     let forged = ordered(Forged::honest(), 5, "retention-expired", &officers);
     expect(&Scene::of(&forged).judge(AUDITORS), "
-        File 1: block 12: record 5 must be kept until 2032-11-21, and it is 2026-11-21: before that day it cannot be erased as retenti…
-        Admin 1: block 12: record 5 must be kept until 2032-11-21, and it is 2026-11-21: before that day it cannot be erased as retenti…
-        Seen 1: block 12: record 5 must be kept until 2032-11-21, and it is 2026-11-21: before that day it cannot be erased as retenti…
-        Stranger 1: block 12: record 5 must be kept until 2032-11-21, and it is 2026-11-21: before that day it cannot be erased as retenti…
-        Reader 1: block 12: record 5 must be kept until 2032-11-21, and it is 2026-11-21: before that day it cannot be erased as retenti…
-        Sync 1: block 12: record 5 must be kept until 2032-11-21, and it is 2026-11-21: before that day it cannot be erased as retenti…
-        Resync 1: block 12: record 5 must be kept until 2032-11-21, and it is 2026-11-21: before that day it cannot be erased as retenti…");
+        File 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
+        Admin 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
+        Seen 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
+        Stranger 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
+        Reader 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
+        Sync 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
+        Resync 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired");
     // With the operator's clock set ahead it is past its date; every later block must then say so too.
     let mut late = Forged::honest();
     let note = erasure(late.place(""), one(5), "retention-expired", &officers);
@@ -140,7 +141,14 @@ fn erase_as_expired_before_its_time() {
     let mut block = last.block();
     block.committed = Timestamp::parse("2045-01-01T00:00:00.000Z").unwrap();
     last.text = block.to_string();
-    expect(&Scene::of(&without(late, 5).operated()).judge(AUDITORS), "");
+    expect(&Scene::of(&without(late, 5).operated()).judge(AUDITORS), "
+        File holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
+        Admin holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
+        Seen holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
+        Stranger holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
+        Reader holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
+        Sync holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
+        Resync holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong");
 }
 
 /// A hold is released by a key that is neither admin nor officer, and the record erased.
@@ -209,7 +217,14 @@ fn old_admin_signs_after_the_change() {
         Resync holds");
     let mallory = roster(&forged, |r| r.readers.push(on_roster("mallory", &identity())));
     forged.append(Statement::Roster(mallory).sign(&world().keys.admin).unwrap(), Vec::new());
-    expect(&Scene::of(&forged.operated()).judge(AUDITORS), "");
+    expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
+        File 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
+        Admin 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
+        Seen 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
+        Stranger 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
+        Reader 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
+        Sync 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
+        Resync 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none");
 }
 
 /// An old roster of the admin's, with readers who have left, is brought again.
@@ -408,4 +423,98 @@ fn change_a_granted_slot() {
         Reader 1: block 5: the statement says slots-hash …, the slots have …
         Stranger holds
         Sync 1: block 5: the statement says slots-hash …, the slots have …");
+}
+
+/// Attacker: can write beside the database, or stands for the server, and has no key. The admin adds a reader through him. He shows a
+/// roster with a reader of his own in it, says truly where the sequence stands, and waits for the admin to sign.
+#[test]
+fn substitute_a_roster_under_the_admins_hands() {
+    use sealtrail::api::message::{LedgerInfo, SequenceMessage, StatementReceipt};
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| crate::judge::run(dir.path(), args);
+    let alice = String::from_utf8(run(&["keygen", "reader", "alice"]).stdout).unwrap();
+    assert!(run(&["init", "test.example/audit", "--reader", &format!("alice={}", alice.trim())]).status.success());
+    let bob = identity().recipient().to_string();
+    assert!(run(&["reader", "add", "bob", &bob]).status.success());
+    let database = dir.path().join("ledger.db");
+    let honest = Forged::read(&database);
+    let place = honest.place("");
+    // Somebody has the database open, so the command asks the server whose address stands beside it.
+    let _lock = sealtrail::store::LockFile::acquire(&database).unwrap();
+    let mut found = String::new();
+    let mut attempt = |name: &str, forged: Forged, sequence: (u64, sealtrail::base::hash::Hash)| {
+        let info = LedgerInfo {
+            ledger: "test.example/audit".into(),
+            key: String::new(),
+            blocks: forged.parts.len() as u64,
+            records: 0,
+            roster_block: 1,
+            version: "0".into(),
+            authority: Some(SequenceMessage { next_sequence: sequence.0, previous: sequence.1.base64() }),
+        };
+        let receipt = StatementReceipt { block: 2, first_record: 0, count: 0, repeated: false };
+        let sent = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let keep = sent.clone();
+        let lie = move |path: &str, body: &[u8]| match path {
+            "/v1/ledger" => serde_json::to_vec(&info).ok(),
+            "/v1/statements" => {
+                *keep.lock().unwrap() = String::from_utf8(body.to_vec()).unwrap();
+                serde_json::to_vec(&receipt).ok()
+            }
+            _ => None,
+        };
+        let evil = crate::evil::Evil::lying(forged, Box::new(lie));
+        std::fs::write(dir.path().join("ledger.db.url"), &evil.url).unwrap();
+        let out = run(&["reader", "add", "carol", &identity().recipient().to_string()]);
+        let code = out.status.code().unwrap();
+        let said = String::from_utf8_lossy(if code == 0 { &out.stdout } else { &out.stderr }).into_owned();
+        found += &format!("{name}: {code}: {}", said.lines().last().unwrap().split(" added").next().unwrap());
+        // What he has got from the admin: would the ledger take it, and is it a beginning of another one?
+        if let Ok(note) = Note::parse(&sent.lock().unwrap()) {
+            let mut state = State::new("test.example/audit");
+            let anew = state.check_statement(&note).is_ok();
+            honest.parts.iter().for_each(|p| drop(state.apply(&p.block()).unwrap()));
+            let good = state.check_statement(&note).map(|_| "good").unwrap_or("good for nothing");
+            found += &format!("; what was signed is {good}{}", if anew { ", and a first roster" } else { "" });
+        }
+        found.push('\n');
+    };
+    let true_place = (place.next_sequence, place.previous);
+    attempt("as it is", honest.clone(), true_place);
+    let with_mallory = |height: usize| {
+        let mut forged = honest.clone();
+        let Statement::Roster(mut roster) = forged.parts[height].statement() else { panic!() };
+        roster.readers.push(on_roster("mallory", &identity()));
+        roster.sort();
+        let mut note = forged.parts[height].block().statement;
+        note.text = Statement::Roster(roster).to_text();
+        forged.parts[height].set_note(note);
+        forged
+    };
+    attempt("a reader of his own in it", with_mallory(1), true_place);
+    // What is signed then follows the false roster, and nothing true.
+    let fitting = with_mallory(1);
+    let place = fitting.place("");
+    attempt("a reader of his own, and a place that fits it", fitting, (place.next_sequence, place.previous));
+    let nowhere = sealtrail::base::hash::Hash::ZERO;
+    attempt("the place of a first roster", with_mallory(1), (0, nowhere));
+    // The true statement after it, so that what is signed would be good.
+    let mut bridged = with_mallory(1);
+    bridged.parts.push(honest.parts[1].clone());
+    attempt("a reader of his own, then the true roster", bridged, true_place);
+    let mut first = with_mallory(1);
+    let Statement::Roster(mut roster) = first.parts[1].statement() else { panic!() };
+    roster.ledger = "test.example/other".into();
+    roster.ledger_key = signer("test.example/other").verifier();
+    let mut note = first.parts[1].block().statement;
+    note.text = Statement::Roster(roster).to_text();
+    first.parts[1].set_note(note);
+    attempt("of another ledger", first, true_place);
+    expect(&found, "
+        as it is: 0: reader carol; what was signed is good
+        a reader of his own in it: 1: sealtrail: block 1 of the server holds another roster than the one its sequence goes on from
+        a reader of his own, and a place that fits it: 0: reader carol; what was signed is good for nothing
+        the place of a first roster: 1: sealtrail: block 1 of the server holds another roster than the one its sequence goes on from
+        a reader of his own, then the true roster: 1: sealtrail: block 2 of the server does not follow the roster it names as the one in force
+        of another ledger: 1: sealtrail: block 1 of the server holds the roster of another ledger");
 }

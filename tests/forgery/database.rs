@@ -1,11 +1,13 @@
 //! Attacker: the database administrator. He can write to the database file and delete the files beside it. He has no key.
 
 use rusqlite::Connection;
-use sealtrail::base::record::{LEAF_INPUTS_LEN, Record};
+use sealtrail::base::record::Record;
+use sealtrail::chain::authority::RecordRange;
+use sealtrail::chain::note::Note;
 
 use crate::forge::{Forged, Part};
 use crate::judge::Victim::{Admin, File, Open, Proof, Reader, Resync, Seen, Start, StartUnguarded, Stranger, Sync};
-use crate::judge::{FILES, Scene, expect};
+use crate::judge::{FILES, Scene, expect, with_triggers_off};
 use crate::world::{BACKUP, take_copy, world};
 
 /// The honest ledger holds for everyone: what is found below is found because of the attack.
@@ -154,6 +156,21 @@ fn roll_back_to_a_backup() {
     expect(&scene.judge(&[Start, StartUnguarded, File, Admin, Seen, Sync, Resync]), "
         Start 1: the database ends at block 8 but this ledger has signed a checkpoint of 12 blocks: the database was restored from an o…
         StartUnguarded 2: the last-signed file is missing although the database holds 8 blocks, so a rollback could not be noticed. Put the file…
+        File holds
+        Admin holds
+        Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed ch…
+        Sync holds
+        Resync 1: ROLLBACK: test.example/audit shows 8 blocks, and has signed 12 before: blocks were taken back, or this is an old copy.…");
+}
+
+/// The database and the last-signed file, both as they were. The machine itself cannot tell; whoever has seen more can.
+#[test]
+fn roll_back_database_and_last_signed_file() {
+    let scene = Scene::new();
+    take_copy(&world().backup, &scene.database());
+    std::fs::copy(world().path("backup.last-signed"), scene.path("ledger.db.last-signed")).unwrap();
+    expect(&scene.judge(&[Start, File, Admin, Seen, Sync, Resync]), "
+        Start holds
         File holds
         Admin holds
         Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed ch…
@@ -336,5 +353,33 @@ fn add_blocks_that_no_checkpoint_covers() {
 /// Bytes that are no UTF-8 in a signed text. Read loosely they would be the replacement character, and so the text that was signed.
 #[test]
 fn put_other_bytes_in_place_of_a_replacement_character() {
-    let _ = LEAF_INPUTS_LEN;
+    let mut forged = Forged::honest();
+    let place = forged.place("");
+    let hold = crate::world::erasure(
+        place,
+        RecordRange { first: 8, last: 8 },
+        "gdpr-17",
+        &world().keys.officers.iter().collect::<Vec<_>>(),
+    );
+    let text = hold.text.replace("Art. 17(1) GDPR", "Art. 17 \u{fffd} GDPR");
+    let mut note = Note { text, signatures: Vec::new() };
+    world().keys.officers.iter().for_each(|o| note.add_signature(o));
+    forged.append(note, Vec::new());
+    let scene = Scene::of(&forged.operated());
+    let before = scene.judge(&[File, Seen, Sync]);
+    with_triggers_off(&scene.database(), |db| {
+        let text: Vec<u8> =
+            db.query_row("SELECT text FROM block WHERE height = 12", [], |r| r.get(0)).unwrap();
+        let at = text.windows(3).position(|w| w == "\u{fffd}".as_bytes()).unwrap();
+        let other = [&text[..at], &[0xff][..], &text[at + 3..]].concat();
+        db.execute("UPDATE block SET text = ?1 WHERE height = 12", [other]).unwrap();
+    });
+    expect(&format!("{before}[after]\n{}", scene.judge(&[File, Seen, Sync])), "
+        File holds, NOTE       1 of these records are still stored here: the order is not carried out, or this is an older copy
+        Seen holds, NOTE       1 of these records are still stored here: the order is not carried out, or this is an older copy
+        Sync holds
+        [after]
+        File 1: the verification could not be finished: block 12: its stored text is not UTF-8
+        Seen 1: the verification could not be finished: block 12: its stored text is not UTF-8
+        Sync 1: the sync could not be finished: block 12: its stored text is not UTF-8. What was verified is kept. What it is read fro…");
 }

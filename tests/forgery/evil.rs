@@ -19,8 +19,8 @@ use sealtrail::seal::reader_key::Recipient;
 use crate::forge::Forged;
 use crate::world::{ORIGIN, world};
 
-/// An answer made up for a path instead of the usual one.
-pub type Lie = Box<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
+/// An answer made up for a path, and what was sent there, instead of the usual one.
+pub type Lie = Box<dyn Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + Sync>;
 
 /// The running server. Its thread ends with the test.
 pub struct Evil {
@@ -34,7 +34,7 @@ struct Site {
 
 impl Evil {
     pub fn serve(forged: Forged) -> Evil {
-        Evil::lying(forged, Box::new(|_| None))
+        Evil::lying(forged, Box::new(|_, _| None))
     }
 
     /// The same, but for what `lie` answers.
@@ -69,7 +69,7 @@ fn answer(site: &Site, mut stream: TcpStream) -> std::io::Result<()> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    let (status, answer) = match (site.lie)(&path).or_else(|| site.route(&path, &body)) {
+    let (status, answer) = match (site.lie)(&path, &body).or_else(|| site.route(&path, &body)) {
         Some(answer) => ("200 OK", answer),
         None => ("404 Not Found", b"{}".to_vec()),
     };

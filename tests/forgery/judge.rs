@@ -91,9 +91,15 @@ fn line(name: &str, verdict: &Verdict) -> String {
 /// Without what changes from run to run: keys, hashes, times, folders; and cut where it gets long.
 fn plain(text: &str) -> String {
     let text = text.strip_prefix("sealtrail: ").unwrap_or(text);
+    // Columns depend on lengths.
+    let text = text.split(" at line ").next().unwrap_or_default();
     let word = |w: &str| {
         let bare = w.trim_matches(|c: char| ".,:;()\"".contains(c));
-        let random = bare.len() >= 40 && !bare.contains("://")
+        let date = bare.len() == 10 && bare.matches('-').count() == 2 && bare.starts_with("20");
+        let hour = bare.len() == 8 && bare.matches(':').count() == 2;
+        let random = date
+            || hour
+            || bare.len() >= 40 && !bare.contains("://")
             || bare.starts_with("age1")
             || bare.contains("/tmp/")
             || bare.contains("127.0.0.1")

@@ -7,8 +7,13 @@
 mod authority;
 mod database;
 mod evil;
+mod files;
 mod forge;
 mod judge;
+mod network;
 mod operator;
+mod peers;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 mod writers;

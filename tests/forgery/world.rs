@@ -281,6 +281,7 @@ impl World {
         drop(w.ledger);
         drop(w.store);
         take_copy(&at("ledger.db"), &backup);
+        std::fs::copy(at("ledger.db.last-signed"), at("backup.last-signed")).unwrap();
         let store = Arc::new(SqliteStore::open(&at("ledger.db"), ORIGIN, false).unwrap());
         let ledger = Ledger::open(store.clone(), options(&w.keys.ledger, dir.path())).unwrap();
         let mut w = Building { ledger, store, ..w };

@@ -114,7 +114,13 @@ fn go_on_with_a_key_that_was_replaced() {
         Resync 1: block 13: test.example/writers/ehr signed with another key than the roster in force has for that name");
     // The new key goes on where the old one stopped; what the old one sealed still verifies with it.
     honest.append_batch(&new, &[event(11)]);
-    expect(&Scene::of(&honest.operated()).judge(&[File, Admin, Seen, Resync, OpenBy(0, "ehr"), OpenBy(11, "ehr")]), "");
+    expect(&Scene::of(&honest.operated()).judge(&[File, Admin, Seen, Resync, OpenBy(0, "ehr"), OpenBy(11, "ehr")]), "
+        File holds
+        Admin holds
+        Seen holds
+        Resync holds
+        OpenBy(0, \"ehr\") holds
+        OpenBy(11, \"ehr\") 1: the proof that the server gave does not hold: the statement is signed by test.example/writers/ehr, not with the given…");
 }
 
 /// The key of a writer who is no longer in the roster at all.
@@ -272,7 +278,13 @@ fn put_a_record_at_two_places() {
     let mut records = forged.parts[3].records();
     records[1] = forged.parts[1].records()[1].clone();
     let scene = Scene::of(&forged.by_its_writer(3, &world().keys.ehr, &records));
-    expect(&scene.judge(&[File, Reader, Sync, Open(1), Open(6), Proof(6)]), "");
+    expect(&scene.judge(&[File, Reader, Sync, Open(1), Open(6), Proof(6)]), "
+        File holds
+        Reader holds
+        Sync holds
+        Open(1) holds, EVT-00000001 block 1 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY checks it) proven against…
+        Open(6) 1: section `event` of record 1 of batch 1 of test.example/writers/ehr: the key in this reader's slot is not the one the r…
+        Proof(6) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too");
 }
 
 /// The two sections of a record change places in the ciphertext, lengths and commitments with them.

@@ -2,16 +2,21 @@
 //! other, and where he rewrites what was committed the operator helps him.
 
 use sealtrail::base::batch::{Body, Header};
+use sealtrail::base::clock::Timestamp;
 use sealtrail::base::record::Record;
+use sealtrail::base::secret::Secret;
 use sealtrail::chain::note::{Note, Signature};
 use sealtrail::chain::statement::Statement;
+use sealtrail::event::policy::Policy;
+use sealtrail::seal::reader_key::{Identity, Recipient};
+use sealtrail::writer::Purpose;
 
 use crate::forge::Forged;
 use crate::judge::Victim::{
     Admin, File, Open, OpenAs, OpenBy, Proof, ProofBy, Reader, Resync, Seen, Stranger, Sync,
 };
 use crate::judge::{Scene, Victim, expect};
-use crate::world::{EHR, LAB, event, signer, world};
+use crate::world::{EHR, LAB, copy, event, identity, on_roster, signer, world};
 
 const AUDITORS: &[Victim] = &[File, Admin, Seen, Stranger, Reader, Sync, Resync];
 
@@ -33,6 +38,55 @@ fn seal_false_records_with_a_stolen_key() {
         ProofBy(11, \"ehr\") holds");
 }
 
+/// A batch that is also sealed to somebody whom the roster does not have.
+#[test]
+fn seal_to_a_reader_who_is_not_in_the_roster() {
+    let mut forged = Forged::honest();
+    let mut readers = world().roster.readers.clone();
+    readers.push(on_roster("mallory", &identity()));
+    let mut writer = crate::world::writer(copy(&world().keys.ehr), Policy::default(), forged.place(EHR));
+    let sealed = writer.seal_events(Purpose::Events, &readers, &[event(99)], Timestamp::now()).unwrap();
+    forged.append(sealed.note, sealed.body.to_vec());
+    expect(&Scene::of(&forged.operated()).judge(&[File, Stranger, Reader, Sync]), "
+        File holds, NOTE       from block 12 on, batches were also sealed to …, who was not in the roster
+        Stranger holds
+        Reader holds, NOTE       from block 12 on, batches were also sealed to …, who was not in the roster
+        Sync holds");
+}
+
+/// All that a writer holds opens nothing that it has sealed: its seed is no identity, and there is no other key.
+#[test]
+fn open_old_records_with_a_writers_key() {
+    let scene = Scene::of(&Forged::honest());
+    let text = world().keys.ehr.to_text();
+    let seed = sealtrail::base::hash::from_base64(text.rsplit('+').next().unwrap_or_default()).unwrap_or_default();
+    let seed: [u8; 32] = seed[1..].try_into().unwrap();
+    let thief = Identity::from_secret(Secret::fill(|b: &mut [u8; 32]| b.copy_from_slice(&seed)));
+    std::fs::remove_file(scene.path("bob.identity")).unwrap();
+    sealtrail::config::keyfile::create_secret(&scene.path("bob.identity"), &thief.to_text()).unwrap();
+    expect(&scene.judge(&[OpenAs(0, "bob")]), "
+        OpenAs(0, \"bob\") 2: batch 0 of test.example/writers/ehr is not sealed for this identity: only the readers named in its header, and those i…");
+}
+
+/// With the search secret of the month a thief can test guesses of values against that month's tags, and nobody sees it.
+#[test]
+fn test_guesses_with_a_stolen_search_secret() {
+    let honest = Forged::honest();
+    let header = Header::decode(Body::decode(&honest.parts[1].body).unwrap().header).unwrap();
+    let (_, search) = crate::world::search("2026-11").unwrap();
+    let key = |r: &u8| header.readers[usize::from(*r)].public_key.clone().try_into().unwrap();
+    let readers = header.sections[0].readers.iter().map(|r| Recipient::from_bytes(key(r)).unwrap());
+    let secret = search.for_readers(&readers.collect::<Vec<_>>()).section(&header.sections[0].name);
+    let found = |record: &[u8], guess: &[u8]| {
+        let Record::Sealed { tags, .. } = Record::decode(record).unwrap() else { panic!() };
+        let tag = sealtrail::seal::tag::blind_tag(&secret, "actor", guess);
+        tags.chunks(8).any(|t| t == tag)
+    };
+    let records = honest.parts[1].records();
+    assert!(found(&records[0], b"dr-0") && !found(&records[0], b"dr-1"), "who did it is guessed");
+    assert!(found(&records[1], b"dr-1"));
+}
+
 /// A batch that says it was sealed long ago. The ledger's own time stands beside it.
 #[test]
 fn backdate_what_is_sealed_with_a_stolen_key() {
@@ -40,7 +94,7 @@ fn backdate_what_is_sealed_with_a_stolen_key() {
     forged.append_batch(&world().keys.ehr, &[event(99)]);
     let part = forged.parts.last_mut().unwrap();
     let mut statement = part.records_statement();
-    statement.sealed = sealtrail::base::clock::Timestamp::parse("2019-05-05T05:05:05.000Z").unwrap();
+    statement.sealed = Timestamp::parse("2019-05-05T05:05:05.000Z").unwrap();
     part.set_note(Statement::Records(statement).sign(&world().keys.ehr).unwrap());
     let scene = Scene::of(&forged.operated());
     expect(&scene.judge(AUDITORS), "
@@ -66,11 +120,11 @@ fn rewrite_a_writers_past_with_its_stolen_key_and_the_operator() {
     let mut records = other.parts.pop().unwrap();
     // In the place of the first batch: sealed for that number.
     let place = sealtrail::chain::replay::Head::default();
-    let mut writer = crate::world::writer(crate::world::copy(&world().keys.ehr), crate::world::policy(), place);
+    let mut writer = crate::world::writer(copy(&world().keys.ehr), crate::world::policy(), place);
     let now = forged.parts[1].records_statement().sealed;
     let events = [event(70), event(71), event(72)];
     let readers = world().roster.readers.iter().filter(|r| r.name != "carol").cloned().collect::<Vec<_>>();
-    let sealed = writer.seal_events(sealtrail::writer::Purpose::Events, &readers, &events, now).unwrap();
+    let sealed = writer.seal_events(Purpose::Events, &readers, &events, now).unwrap();
     records.body = sealed.body.to_vec();
     let batch = Body::decode(&records.body).unwrap().records().map(<[u8]>::to_vec).collect::<Vec<_>>();
     forged.parts[1].body = records.body.clone();

@@ -85,8 +85,12 @@ impl Authority {
             return Authority::of_server(client(settings)?);
         };
         let view = open.ledger.view();
-        let roster =
-            view.state.roster().cloned().ok_or_else(|| Failure::Usage("the ledger has no roster".into()))?;
+        if view.state.roster().is_none() {
+            return Err(Failure::Usage("the ledger has no roster".into()));
+        }
+        let place = (view.state.roster_height(), view.state.height());
+        let mut file = FileSource::open(&settings.database)?;
+        let roster = followed(&mut file, &settings.ledger, place, view.state.authority())?;
         Ok(Authority {
             ledger: settings.ledger.clone(),
             roster,
@@ -98,7 +102,9 @@ impl Authority {
 
     fn of_server(client: Client) -> Result<Authority, Failure> {
         let info = client.ledger()?;
-        let (roster, head) = followed(&client, &info)?;
+        let head = head_of(&info, &roster_of(&client.block(info.roster_block)?)?)?;
+        let place = (info.roster_block, info.blocks);
+        let roster = followed(&mut ServerSource::new(&client, false), &info.ledger, place, head)?;
         Ok(Authority { ledger: info.ledger, roster, head, blocks: info.blocks, via: Via::Server(client) })
     }
 
@@ -155,46 +161,51 @@ impl Authority {
     }
 }
 
-/// The roster in force and where the authority sequence stands, by the hashes of its statements. A server's word does not do: an admin
-/// signs the roster it shows, with a change, and what it had put in would be let in. A statement is good only after the one it names as
-/// its predecessor, and the true one is reached by hashes from no roster but the true one. Nor is what is signed ever a first roster.
-fn followed(client: &Client, info: &LedgerInfo) -> Result<(Roster, Head), Failure> {
-    let wrong = |height: u64, what: &str| Failure::Wrong(format!("block {height} of the server {what}"));
-    let mut source = ServerSource::new(client, false);
+/// The roster in force, by the hashes of the statements that lead from it to `head`, where the authority sequence is said to stand. The
+/// word of a server, or of a database's stored state, does not do: an admin signs that roster with a change, and what somebody had put in
+/// would be let in. What is signed is good only after `head`, and no roster but the true one leads to the true head.
+fn followed(
+    source: &mut dyn Source,
+    ledger: &str,
+    (roster_block, blocks): (u64, u64),
+    head: Head,
+) -> Result<Roster, Failure> {
+    let wrong = |height: u64, what: &str| Failure::Wrong(format!("block {height} {what}"));
     let mut found: Option<(Roster, Head)> = None;
     let mut bar = Bar::new("reading", "blocks");
-    let mut height = info.roster_block;
-    while height < info.blocks {
-        for text in source.blocks(height, info.blocks).map_err(Failure::unavailable)? {
+    let mut height = roster_block;
+    while height < blocks {
+        let texts = source.blocks(height, blocks).map_err(Failure::unavailable)?;
+        if texts.is_empty() {
+            return Err(Failure::Unavailable(format!("block {height} is missing")));
+        }
+        for text in texts {
             let block = Block::parse(&text).map_err(Failure::unavailable)?;
             let statement = Statement::parse(&block.statement.text).map_err(Failure::unavailable)?;
-            let (number, previous) = (statement.sequence(), statement.previous());
-            let head = Head {
-                next_sequence: number.saturating_add(1),
-                previous: statement_hash(&block.statement.text),
-            };
+            let place = (statement.sequence(), statement.previous());
+            let next_sequence = place.0.saturating_add(1);
+            let after = Head { next_sequence, previous: statement_hash(&block.statement.text) };
             found = match (statement, found.take()) {
                 (Statement::Records(_) | Statement::Heartbeat(_), found) => found,
-                (_, Some((_, last))) if (number, previous) != (last.next_sequence, last.previous) => {
-                    return Err(wrong(height, "does not follow the roster it names as the one in force"));
+                (_, Some((_, last))) if place != (last.next_sequence, last.previous) => {
+                    return Err(wrong(height, "does not follow the roster that is named as the one in force"));
                 }
-                (Statement::Roster(roster), _) if roster.ledger != info.ledger => {
+                (Statement::Roster(roster), _) if roster.ledger != ledger => {
                     return Err(wrong(height, "holds the roster of another ledger"));
                 }
-                (Statement::Roster(roster), _) => Some((roster, head)),
-                (_, Some((roster, _))) => Some((roster, head)),
+                (Statement::Roster(roster), _) => Some((roster, after)),
+                (_, Some((roster, _))) => Some((roster, after)),
                 (_, None) => return Err(wrong(height, "is named as the roster's and holds none")),
             };
             height += 1;
         }
-        bar.at(height.min(info.blocks), info.blocks);
+        bar.at(height.min(blocks), blocks);
     }
-    let (roster, head) =
-        found.ok_or_else(|| wrong(info.roster_block, "is named as the roster's and holds none"))?;
-    if head_of(info, &roster)? != head {
-        return Err(wrong(info.roster_block, "holds another roster than the one its sequence goes on from"));
+    match found {
+        Some((roster, after)) if after == head => Ok(roster),
+        Some(_) => Err(wrong(roster_block, "holds another roster than the one that the authority sequence goes on from")),
+        None => Err(wrong(roster_block, "is named as the roster's and holds none")),
     }
-    Ok((roster, head))
 }
 
 /// Where the authority sequence stands, by the server's word: with a wrong one a statement is refused, no more.

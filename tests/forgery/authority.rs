@@ -11,6 +11,7 @@ use sealtrail::chain::note::Note;
 use sealtrail::chain::replay::State;
 use sealtrail::chain::roster::Roster;
 use sealtrail::chain::statement::Statement;
+use sealtrail::store::{SqliteStore, Store};
 
 use crate::forge::Forged;
 use crate::judge::Victim::{Admin, File, Open, OpenAs, Reader, Resync, Seen, Stranger, Sync};
@@ -479,7 +480,7 @@ fn substitute_a_roster_under_the_admins_hands() {
         }
         found.push('\n');
     };
-    let true_place = (place.next_sequence, place.previous);
+   let true_place = (place.next_sequence, place.previous);
     attempt("as it is", honest.clone(), true_place);
     let with_mallory = |height: usize| {
         let mut forged = honest.clone();
@@ -512,9 +513,46 @@ fn substitute_a_roster_under_the_admins_hands() {
     attempt("of another ledger", first, true_place);
     expect(&found, "
         as it is: 0: reader carol; what was signed is good
-        a reader of his own in it: 1: sealtrail: block 1 of the server holds another roster than the one its sequence goes on from
+        a reader of his own in it: 1: sealtrail: block 1 holds another roster than the one that the authority sequence goes on from
         a reader of his own, and a place that fits it: 0: reader carol; what was signed is good for nothing
-        the place of a first roster: 1: sealtrail: block 1 of the server holds another roster than the one its sequence goes on from
-        a reader of his own, then the true roster: 1: sealtrail: block 2 of the server does not follow the roster it names as the one in force
-        of another ledger: 1: sealtrail: block 1 of the server holds the roster of another ledger");
+        the place of a first roster: 1: sealtrail: block 1 holds another roster than the one that the authority sequence goes on from
+        a reader of his own, then the true roster: 1: sealtrail: block 2 does not follow the roster that is named as the one in force
+        of another ledger: 1: sealtrail: block 1 holds the roster of another ledger");
+}
+
+/// Attacker: the operator, with the ledger key. He puts a reader of his own into the state that is stored with the database, signs that,
+/// and lets an admin whose key he does not have add somebody at this machine.
+#[test]
+fn substitute_a_roster_in_the_stored_state() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| crate::judge::run(dir.path(), args);
+    let alice = String::from_utf8(run(&["keygen", "reader", "alice"]).stdout).unwrap();
+    assert!(run(&["init", "test.example/audit", "--reader", &format!("alice={}", alice.trim())]).status.success());
+    let database = dir.path().join("ledger.db");
+    let key = std::fs::read_to_string(dir.path().join("keys/ledger.key")).unwrap();
+    let key = SigningKey::parse(key.trim()).unwrap();
+    {
+        let store = SqliteStore::open(&database, "test.example/audit", false).unwrap();
+        let head = store.head().unwrap().unwrap();
+        let Statement::Roster(mut roster) = Forged::read(&database).parts[0].statement() else { panic!() };
+        let old = Statement::Roster(roster.clone()).to_text();
+        roster.readers.push(on_roster("mallory", &identity()));
+        roster.sort();
+        let new = Statement::Roster(roster).to_text();
+        // A signature of 64 bytes, then the snapshot with the roster's text and its length.
+        let at = head.state.windows(old.len()).position(|w| w == old.as_bytes()).unwrap();
+        let length = (new.len() as u16).to_be_bytes();
+        let state = [&head.state[64..at - 2], &length, new.as_bytes(), &head.state[at + old.len()..]].concat();
+        State::decode(&state).unwrap();
+        let hash = sealtrail::base::hash::Hash::of(&[&state]);
+        let message = [b"sealtrail.org/state/v1\0", &head.checkpoint[..], b"\0", &hash.0].concat();
+        let state = [&key.sign_bytes(&message)[..], &state].concat();
+        store.append(head.size, &[], &[], &sealtrail::store::Head { state, ..head }).unwrap();
+    }
+    let out = run(&["reader", "add", "bob", &identity().recipient().to_string()]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    // What the admin has signed has bob in it, and nobody else. (The stored state stays the operator's own to spoil.)
+    let Statement::Roster(signed) = Forged::read(&database).parts[1].statement() else { panic!() };
+    let names: Vec<&str> = signed.readers.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["alice", "bob"]);
 }

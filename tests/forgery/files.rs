@@ -131,6 +131,23 @@ fn splice_proofs() {
         a checkpoint by another key of this name: 1: NOT PROVEN: checkpoint: none of the signatures is by a known key (signed by test.example/audit)");
 }
 
+/// The folder that comes with a proof has a file whose name is the ledger's key, as text, and in it another key of the same name.
+#[test]
+fn put_a_file_where_a_key_is_named() {
+    let (scene, mine) = (Scene::new(), signer(crate::world::ORIGIN));
+    let mut forged = Forged::honest();
+    forged.sign(&mine);
+    std::fs::write(scene.path("brought.json"), forged.proof(5).to_json()).unwrap();
+    let key = world().keys.ledger.verifier().to_string();
+    let file = scene.path(&key);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, mine.verifier().to_string()).unwrap();
+    let out = scene.run(&["verify", "brought.json", "--key", &key]);
+    assert_eq!(out.status.code(), Some(1), "{}", String::from_utf8_lossy(&out.stdout));
+    let by_file = scene.run(&["verify", "brought.json", "--key", file.to_str().unwrap()]);
+    assert!(by_file.status.success(), "a file that is named as one is still read");
+}
+
 /// Other spellings of a true proof file: each file has one reading, and what has two is refused.
 #[test]
 fn spell_a_proof_otherwise() {

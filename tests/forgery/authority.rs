@@ -556,3 +556,18 @@ fn substitute_a_roster_in_the_stored_state() {
     let names: Vec<&str> = signed.readers.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["alice", "bob"]);
 }
+
+/// A name with a letter in it that nobody sees, or that turns the line around: lists show it as its number.
+#[test]
+fn admin_adds_a_name_with_hidden_letters() {
+    let folder = crate::support::Ledger::new();
+    folder.ok(&["reader", "add", "ali\u{200b}ce", &identity().recipient().to_string()]);
+    for role in ["writer", "officer"] {
+        let key = signer(&format!("test.example/\u{202e}{role}")).verifier().to_string();
+        folder.ok(&[role, "add", &key]);
+    }
+    let shown = ["reader", "writer", "officer"].map(|role| folder.ok(&[role, "list"])).concat();
+    assert!(shown.contains("ali\\u{200b}ce") && !shown.contains('\u{200b}'), "{shown}");
+    assert_eq!(shown.matches("\\u{202e}").count(), 2, "{shown}");
+    assert!(!shown.contains('\u{202e}'));
+}

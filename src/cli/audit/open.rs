@@ -150,7 +150,7 @@ fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {
         record_id(index),
         v.block_height,
         v.sealed,
-        v.writer,
+        printable(&v.writer),
         v.checkpoint.checkpoint().size
     );
     if let Ok(summary) = Summary::of(&opened.event) {

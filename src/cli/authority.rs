@@ -17,8 +17,8 @@ use crate::config::settings::Settings;
 use crate::ledger::Submission;
 
 use super::Failure;
-use super::progress::Bar;
 use super::operator::{AddressNote, OpenLedger, open_ledger, settings as load_settings};
+use super::progress::Bar;
 use super::source::FileSource;
 
 /// How often one looks whether an erasure is carried out.
@@ -188,7 +188,10 @@ fn followed(
             found = match (statement, found.take()) {
                 (Statement::Records(_) | Statement::Heartbeat(_), found) => found,
                 (_, Some((_, last))) if place != (last.next_sequence, last.previous) => {
-                    return Err(wrong(height, "does not follow the roster that is named as the one in force"));
+                    return Err(wrong(
+                        height,
+                        "does not follow the roster that is named as the one in force",
+                    ));
                 }
                 (Statement::Roster(roster), _) if roster.ledger != ledger => {
                     return Err(wrong(height, "holds the roster of another ledger"));
@@ -203,7 +206,10 @@ fn followed(
     }
     match found {
         Some((roster, after)) if after == head => Ok(roster),
-        Some(_) => Err(wrong(roster_block, "holds another roster than the one that the authority sequence goes on from")),
+        Some(_) => Err(wrong(
+            roster_block,
+            "holds another roster than the one that the authority sequence goes on from",
+        )),
         None => Err(wrong(roster_block, "is named as the roster's and holds none")),
     }
 }

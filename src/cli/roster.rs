@@ -110,7 +110,12 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
                 return print_json(&rows);
             }
             for r in &roster.readers {
-                println!("{}  {}{}", r.recipient, printable(&r.name), if r.required { "  (required)" } else { "" });
+                println!(
+                    "{}  {}{}",
+                    r.recipient,
+                    printable(&r.name),
+                    if r.required { "  (required)" } else { "" }
+                );
             }
             Ok(())
         }

@@ -61,14 +61,17 @@ fn ordered(mut forged: Forged, record: u64, reason: &str, officers: &[&SigningKe
 #[test]
 fn erase_with_one_officer_of_two() {
     let forged = ordered(Forged::honest(), 5, "gdpr-17", &[&world().keys.officers[0]]);
-    expect(&Scene::of(&forged).judge(AUDITORS), "
+    expect(
+        &Scene::of(&forged).judge(AUDITORS),
+        "
         File 1: block 12: an erasure needs the signatures of 2 officers, this has 1
         Admin 1: block 12: an erasure needs the signatures of 2 officers, this has 1
         Seen 1: block 12: an erasure needs the signatures of 2 officers, this has 1
         Stranger 1: block 12: an erasure needs the signatures of 2 officers, this has 1
         Reader 1: block 12: an erasure needs the signatures of 2 officers, this has 1
         Sync 1: block 12: an erasure needs the signatures of 2 officers, this has 1
-        Resync 1: block 12: an erasure needs the signatures of 2 officers, this has 1");
+        Resync 1: block 12: an erasure needs the signatures of 2 officers, this has 1",
+    );
 }
 
 /// One officer signs twice, and once more under the other's name.
@@ -97,13 +100,13 @@ fn count_one_officer_twice() {
         Stranger 1: block 12: test.example/officers/ciso is on two signature lines
         Sync 1: block 12: test.example/officers/ciso is on two signature lines
         [under the other's name]
-        File 1: block 12: test.example/officers/dpo signed with another key than the roster in force has for that name
-        Stranger 1: block 12: test.example/officers/dpo signed with another key than the roster in force has for that name
-        Sync 1: block 12: test.example/officers/dpo signed with another key than the roster in force has for that name
+        File 1: block 12: test.example/officers/dpo signed with another key than the roster in force has for tha…
+        Stranger 1: block 12: test.example/officers/dpo signed with another key than the roster in force has for tha…
+        Sync 1: block 12: test.example/officers/dpo signed with another key than the roster in force has for tha…
         [with the other's key id]
-        File 1: block 12: the signature of test.example/officers/dpo does not verify: the statement was changed after signing
-        Stranger 1: block 12: the signature of test.example/officers/dpo does not verify: the statement was changed after signing
-        Sync 1: block 12: the signature of test.example/officers/dpo does not verify: the statement was changed after signing");
+        File 1: block 12: the signature of test.example/officers/dpo does not verify: the statement was changed…
+        Stranger 1: block 12: the signature of test.example/officers/dpo does not verify: the statement was changed…
+        Sync 1: block 12: the signature of test.example/officers/dpo does not verify: the statement was changed…");
 }
 
 /// Both officers, and the record is under a hold.
@@ -112,13 +115,13 @@ fn erase_what_is_held() {
     let officers: Vec<&SigningKey> = world().keys.officers.iter().collect();
     let forged = ordered(Forged::honest(), 1, "gdpr-17", &officers);
     expect(&Scene::of(&forged).judge(AUDITORS), "
-        File 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released (`hold release case-1…
-        Admin 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released (`hold release case-1…
-        Seen 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released (`hold release case-1…
-        Stranger 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released (`hold release case-1…
-        Reader 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released (`hold release case-1…
-        Sync 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released (`hold release case-1…
-        Resync 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released (`hold release case-1…");
+        File 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released…
+        Admin 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released…
+        Seen 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released…
+        Stranger 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released…
+        Reader 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released…
+        Sync 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released…
+        Resync 1: block 12: record 1 is under the hold case-1: nothing of it may be erased before that is released…");
 }
 
 /// Both officers say that the time is over, years before it is.
@@ -127,13 +130,13 @@ fn erase_as_expired_before_its_time() {
     let officers: Vec<&SigningKey> = world().keys.officers.iter().collect();
     let forged = ordered(Forged::honest(), 5, "retention-expired", &officers);
     expect(&Scene::of(&forged).judge(AUDITORS), "
-        File 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
-        Admin 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
-        Seen 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
-        Stranger 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
-        Reader 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
-        Sync 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired
-        Resync 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as retention-expired");
+        File 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as ret…
+        Admin 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as ret…
+        Seen 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as ret…
+        Stranger 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as ret…
+        Reader 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as ret…
+        Sync 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as ret…
+        Resync 1: block 12: record 5 must be kept until …, and it is …: before that day it cannot be erased as ret…");
     // With the operator's clock set ahead it is past its date; every later block must then say so too.
     let mut late = Forged::honest();
     let note = erasure(late.place(""), one(5), "retention-expired", &officers);
@@ -143,13 +146,13 @@ fn erase_as_expired_before_its_time() {
     block.committed = Timestamp::parse("2045-01-01T00:00:00.000Z").unwrap();
     last.text = block.to_string();
     expect(&Scene::of(&without(late, 5).operated()).judge(AUDITORS), "
-        File holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Admin holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Seen holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Stranger holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Reader holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Sync holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Resync holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong");
+        File holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Admin holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Seen holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Stranger holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Reader holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Sync holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Resync holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t");
 }
 
 /// A hold is released by a key that is neither admin nor officer, and the record erased.
@@ -175,17 +178,23 @@ fn admin_makes_himself_the_only_officer() {
     let next = roster(&forged, |r| (r.officers_required, r.officers) = (1, vec![mine.verifier()]));
     forged.append(Statement::Roster(next).sign(&world().keys.admin).unwrap(), Vec::new());
     let scene = Scene::of(&ordered(forged, 5, "gdpr-17", &[&mine]));
-    expect(&scene.judge(AUDITORS), "
+    expect(
+        &scene.judge(AUDITORS),
+        "
         File holds
         Admin holds
         Seen holds
         Stranger holds
         Reader holds
         Sync holds
-        Resync holds");
+        Resync holds",
+    );
     let said = scene.run(&["audit", "verify", "--key", "ledger.vkey", "--file", "ledger.db"]);
     let said = String::from_utf8(said.stdout).unwrap();
-    assert!(said.contains("by order at block 13 (gdpr-17, Art. 17(1) GDPR), signed by test.example/officers/me"), "{said}");
+    assert!(
+        said.contains("by order at block 13 (gdpr-17, Art. 17(1) GDPR), signed by test.example/officers/me"),
+        "{said}"
+    );
 }
 
 /// An officer of the roster before signs after the roster of now.
@@ -196,10 +205,13 @@ fn erase_with_officers_who_left() {
     let new = [signer("test.example/officers/a"), signer("test.example/officers/b")];
     let next = roster(&forged, |r| r.officers = new.iter().map(SigningKey::verifier).collect());
     forged.append(Statement::Roster(next).sign(&world().keys.admin).unwrap(), Vec::new());
-    expect(&Scene::of(&ordered(forged, 5, "gdpr-17", &[ciso, dpo])).judge(&[File, Stranger, Sync]), "
+    expect(
+        &Scene::of(&ordered(forged, 5, "gdpr-17", &[ciso, dpo])).judge(&[File, Stranger, Sync]),
+        "
         File 1: block 13: test.example/officers/ciso is no officer of the roster in force
         Stranger 1: block 13: test.example/officers/ciso is no officer of the roster in force
-        Sync 1: block 13: test.example/officers/ciso is no officer of the roster in force");
+        Sync 1: block 13: test.example/officers/ciso is no officer of the roster in force",
+    );
 }
 
 /// The admin was replaced. The old key signs one more roster, with a reader of its own.
@@ -211,21 +223,24 @@ fn old_admin_signs_after_the_change() {
     forged.append(Statement::Roster(next).sign(&world().keys.admin).unwrap(), Vec::new());
     // The honest way on: what follows is the new admin's, and the auditor's old key still holds for the beginning.
     let honest = forged.clone().operated();
-    expect(&Scene::of(&honest).judge(&[File, Admin, Seen, Resync]), "
+    expect(
+        &Scene::of(&honest).judge(&[File, Admin, Seen, Resync]),
+        "
         File holds
         Admin holds
         Seen holds
-        Resync holds");
+        Resync holds",
+    );
     let mallory = roster(&forged, |r| r.readers.push(on_roster("mallory", &identity())));
     forged.append(Statement::Roster(mallory).sign(&world().keys.admin).unwrap(), Vec::new());
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
-        File 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
-        Admin 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
-        Seen 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
-        Stranger 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
-        Reader 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
-        Sync 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none
-        Resync 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admin is none");
+        File 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admi…
+        Admin 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admi…
+        Seen 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admi…
+        Stranger 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admi…
+        Reader 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admi…
+        Sync 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admi…
+        Resync 1: block 13: a roster or grant must be signed by an admin of the roster in force; test.example/admi…");
 }
 
 /// An old roster of the admin's, with readers who have left, is brought again.
@@ -235,9 +250,9 @@ fn bring_an_old_roster_again() {
     let old = forged.parts[0].block().statement;
     forged.append(old, Vec::new());
     expect(&Scene::of(&forged.operated()).judge(&[File, Stranger, Sync]), "
-        File 1: the verification could not be finished: block 12: its row in the database does not say what its signed text says
+        File 1: the verification could not be finished: block 12: its row in the database does not say what its…
         Stranger 1: block 12: authority: statement 0 was accepted long ago, 5 is next
-        Sync 1: the sync could not be finished: block 12: its row in the database does not say what its signed text says. What was ver…");
+        Sync 1: the sync could not be finished: block 12: its row in the database does not say what its signed t…");
 }
 
 /// A name that looks like the writer's, with another letter in it, is let in by the admin.
@@ -253,8 +268,8 @@ fn admin_adds_a_name_that_looks_the_same() {
         File holds
         Stranger holds
         Sync holds
-        Open(11) holds, EVT-00000011 block 13 sealed … by test.example/writers/еhr (as the ledger says; --writer VKEY checks it) proven agains…
-        ProofBy(11, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/еhr, not with the given key of test.example/writers/ehr");
+        Open(11) holds, EVT-00000011 block 13 sealed … by test.example/writers/еhr (as the ledger says; --writer VKEY ch
+        ProofBy(11, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/еhr, not with the given key of test.…");
 }
 
 /// A reader's key of small order: the record keys of everything sealed to it would be anybody's.
@@ -272,9 +287,12 @@ fn admin_adds_a_key_of_small_order() {
     let text = Statement::Roster(next).to_text();
     forged.append(Note::sign(&text, &world().keys.admin), Vec::new());
     let scene = Scene::served(&signed_as_it_is(forged));
-    expect(&scene.judge(&[Stranger, Reader]), "
+    expect(
+        &scene.judge(&[Stranger, Reader]),
+        "
         Stranger 1: block 12: roster: the value of 'reader' is not valid: expected NAME …
-        Reader 1: block 12: roster: the value of 'reader' is not valid: expected NAME …");
+        Reader 1: block 12: roster: the value of 'reader' is not valid: expected NAME …",
+    );
 }
 
 /// Relinked but for the last block, which no reader of the format can read.
@@ -306,13 +324,13 @@ fn widen_a_grant() {
     note.text = Statement::Grant(wide).to_text();
     forged.parts[5].set_note(note);
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
-        File 1: block 5: the signature of test.example/admin does not verify: the statement was changed after signing
-        Admin 1: block 5: the signature of test.example/admin does not verify: the statement was changed after signing
-        Seen 1: block 5: the signature of test.example/admin does not verify: the statement was changed after signing
-        Stranger 1: block 5: the signature of test.example/admin does not verify: the statement was changed after signing
-        Reader 1: block 5: the signature of test.example/admin does not verify: the statement was changed after signing
-        Sync 1: block 5: the signature of test.example/admin does not verify: the statement was changed after signing
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…");
+        File 1: block 5: the signature of test.example/admin does not verify: the statement was changed after si…
+        Admin 1: block 5: the signature of test.example/admin does not verify: the statement was changed after si…
+        Seen 1: block 5: the signature of test.example/admin does not verify: the statement was changed after si…
+        Stranger 1: block 5: the signature of test.example/admin does not verify: the statement was changed after si…
+        Reader 1: block 5: the signature of test.example/admin does not verify: the statement was changed after si…
+        Sync 1: block 5: the signature of test.example/admin does not verify: the statement was changed after si…
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 
 /// The admin signs a grant that says more than its body gives, one to somebody who is no reader, and one in a granter's name who
@@ -323,11 +341,8 @@ fn admin_signs_false_grants() {
     let mut case = |name: &str, change: &dyn Fn(&mut GrantStatement)| {
         let mut forged = Forged::honest();
         let place = forged.place("");
-        let mut false_grant = GrantStatement {
-            sequence: place.next_sequence,
-            previous: place.previous,
-            ..grant(&forged)
-        };
+        let mut false_grant =
+            GrantStatement { sequence: place.next_sequence, previous: place.previous, ..grant(&forged) };
         change(&mut false_grant);
         let body = forged.parts[5].body.clone();
         let note = Statement::Grant(false_grant).sign(&world().keys.admin).unwrap();
@@ -338,7 +353,8 @@ fn admin_signs_false_grants() {
         let mut block = last.block();
         block.committed = forged.parts[11].block().committed;
         forged.parts[12].text = block.to_string();
-        found += &format!("[{name}]\n{}", Scene::of(&forged.operated()).judge(&[File, Reader, Stranger, Sync]));
+        found +=
+            &format!("[{name}]\n{}", Scene::of(&forged.operated()).judge(&[File, Reader, Stranger, Sync]));
     };
     case("more records", &|g| g.range.last = 6);
     case("records that are not there yet", &|g| g.range.last = 99);
@@ -362,10 +378,10 @@ fn admin_signs_false_grants() {
         Stranger holds
         Sync 1: block 12: the statement says slots-hash …, the slots have …
         [to nobody]
-        File 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it first: reader add carol…
-        Reader 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it first: reader add carol…
-        Stranger 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it first: reader add carol…
-        Sync 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it first: reader add carol…
+        File 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it f…
+        Reader 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it f…
+        Stranger 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it f…
+        Sync 1: block 12: a grant must be to a reader of the roster in force, and carol with … is none; add it f…
         [from bob, who did not make it]
         File holds
         Reader holds
@@ -407,7 +423,7 @@ fn grant_a_section_that_the_granter_does_not_read() {
         File holds
         Reader holds
         Sync holds
-        OpenAs(0, \"carol\") 2: batch 0 of test.example/writers/ehr is not sealed for this identity: only the readers named in its header, and those i…");
+        OpenAs(0, \"carol\") 2: batch 0 of test.example/writers/ehr is not sealed for this identity: only the readers named in i…");
     let vault = ["--vault", "carols", "--key", "ledger.vkey", "--identity", "carol.identity"];
     assert!(scene.run(&[&["audit", "sync", "--file", "ledger.db"], &vault[..]].concat()).status.success());
     let opened = scene.run(&[&["audit", "open", "0", "--offline"], &vault[..]].concat());
@@ -419,11 +435,14 @@ fn grant_a_section_that_the_granter_does_not_read() {
 fn change_a_granted_slot() {
     let mut forged = Forged::honest();
     *forged.parts[5].body.last_mut().unwrap() ^= 1;
-    expect(&Scene::of(&forged.operated()).judge(&[File, Reader, Stranger, Sync]), "
+    expect(
+        &Scene::of(&forged.operated()).judge(&[File, Reader, Stranger, Sync]),
+        "
         File 1: block 5: the statement says slots-hash …, the slots have …
         Reader 1: block 5: the statement says slots-hash …, the slots have …
         Stranger holds
-        Sync 1: block 5: the statement says slots-hash …, the slots have …");
+        Sync 1: block 5: the statement says slots-hash …, the slots have …",
+    );
 }
 
 /// Attacker: can write beside the database, or stands for the server, and has no key. The admin adds a reader through him. He shows a
@@ -434,7 +453,9 @@ fn substitute_a_roster_under_the_admins_hands() {
     let dir = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| crate::judge::run(dir.path(), args);
     let alice = String::from_utf8(run(&["keygen", "reader", "alice"]).stdout).unwrap();
-    assert!(run(&["init", "test.example/audit", "--reader", &format!("alice={}", alice.trim())]).status.success());
+    assert!(
+        run(&["init", "test.example/audit", "--reader", &format!("alice={}", alice.trim())]).status.success()
+    );
     let bob = identity().recipient().to_string();
     assert!(run(&["reader", "add", "bob", &bob]).status.success());
     let database = dir.path().join("ledger.db");
@@ -476,11 +497,12 @@ fn substitute_a_roster_under_the_admins_hands() {
             let anew = state.check_statement(&note).is_ok();
             honest.parts.iter().for_each(|p| drop(state.apply(&p.block()).unwrap()));
             let good = state.check_statement(&note).map(|_| "good").unwrap_or("good for nothing");
-            found += &format!("; what was signed is {good}{}", if anew { ", and a first roster" } else { "" });
+            found +=
+                &format!("; what was signed is {good}{}", if anew { ", and a first roster" } else { "" });
         }
         found.push('\n');
     };
-   let true_place = (place.next_sequence, place.previous);
+    let true_place = (place.next_sequence, place.previous);
     attempt("as it is", honest.clone(), true_place);
     let with_mallory = |height: usize| {
         let mut forged = honest.clone();
@@ -527,7 +549,9 @@ fn substitute_a_roster_in_the_stored_state() {
     let dir = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| crate::judge::run(dir.path(), args);
     let alice = String::from_utf8(run(&["keygen", "reader", "alice"]).stdout).unwrap();
-    assert!(run(&["init", "test.example/audit", "--reader", &format!("alice={}", alice.trim())]).status.success());
+    assert!(
+        run(&["init", "test.example/audit", "--reader", &format!("alice={}", alice.trim())]).status.success()
+    );
     let database = dir.path().join("ledger.db");
     let key = std::fs::read_to_string(dir.path().join("keys/ledger.key")).unwrap();
     let key = SigningKey::parse(key.trim()).unwrap();
@@ -542,7 +566,8 @@ fn substitute_a_roster_in_the_stored_state() {
         // A signature of 64 bytes, then the snapshot with the roster's text and its length.
         let at = head.state.windows(old.len()).position(|w| w == old.as_bytes()).unwrap();
         let length = (new.len() as u16).to_be_bytes();
-        let state = [&head.state[64..at - 2], &length, new.as_bytes(), &head.state[at + old.len()..]].concat();
+        let state =
+            [&head.state[64..at - 2], &length, new.as_bytes(), &head.state[at + old.len()..]].concat();
         State::decode(&state).unwrap();
         let hash = sealtrail::base::hash::Hash::of(&[&state]);
         let message = [b"sealtrail.org/state/v1\0", &head.checkpoint[..], b"\0", &hash.0].concat();

@@ -6,7 +6,9 @@ use sealtrail::chain::authority::RecordRange;
 use sealtrail::chain::note::Note;
 
 use crate::forge::{Forged, Part};
-use crate::judge::Victim::{Admin, File, Open, Proof, Reader, Resync, Seen, Start, StartUnguarded, Stranger, Sync};
+use crate::judge::Victim::{
+    Admin, File, Open, Proof, Reader, Resync, Seen, Start, StartUnguarded, Stranger, Sync,
+};
 use crate::judge::{FILES, Scene, expect, with_triggers_off};
 use crate::world::{BACKUP, take_copy, world};
 
@@ -24,8 +26,8 @@ fn an_honest_ledger_holds_for_everyone() {
         Reader holds
         Sync holds
         Resync holds
-        Open(0) holds, EVT-00000000 block 1 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY checks it) proven against…
-        Proof(0) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too");
+        Open(0) holds, EVT-00000000 block 1 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY che
+        Proof(0) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…");
 }
 
 /// One bit of a ciphertext, by SQL, where the stored chunk has it.
@@ -44,10 +46,10 @@ fn edit_a_ciphertext() {
     });
     expect(&scene.judge(FILES), "
         Start holds
-        File 1: record EVT-00000001 in block 1: the ciphertext stored here is not what the writer signed: it was changed after it was…
-        Admin 1: record EVT-00000001 in block 1: the ciphertext stored here is not what the writer signed: it was changed after it was…
-        Seen 1: record EVT-00000001 in block 1: the ciphertext stored here is not what the writer signed: it was changed after it was…
-        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch has …
+        File 1: record EVT-00000001 in block 1: the ciphertext stored here is not what the writer signed: it was…
+        Admin 1: record EVT-00000001 in block 1: the ciphertext stored here is not what the writer signed: it was…
+        Seen 1: record EVT-00000001 in block 1: the ciphertext stored here is not what the writer signed: it was…
+        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch ha…
         Resync holds");
 }
 
@@ -71,11 +73,11 @@ fn edit_a_ciphertext_and_its_leaf_inputs() {
         Seen 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
         Stranger 1: block 1: its leaf inputs do not have the root that the writer signed
         Reader 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
-        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch has …
+        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch ha…
         Resync holds
-        Open(1) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not lead to the tree's ro…
-        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not lead to the tree's ro…
-        Proof(1) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: something in it was changed");
+        Open(1) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not…
+        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not…
+        Proof(1) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: somethin…");
 }
 
 /// Two records of one batch change places, leaf inputs and all.
@@ -91,9 +93,9 @@ fn reorder_records_of_a_batch() {
         Seen 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
         Stranger 1: block 1: its leaf inputs do not have the root that the writer signed
         Reader 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
-        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch has …
-        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not lead to the tree's ro…
-        Proof(0) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: something in it was changed");
+        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch ha…
+        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not…
+        Proof(0) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: somethin…");
 }
 
 /// Two blocks of different writers change places, each with its records, and all that has no signature is computed anew.
@@ -103,14 +105,14 @@ fn reorder_blocks() {
     forged.parts.swap(1, 2);
     forged.relink();
     expect(&Scene::of(&forged).judge(&[Start, StartUnguarded, File, Seen, Stranger, Sync, Resync, Proof(0)]), "
-        Start 1: the database is damaged: block 2: block 2: it was committed at …, before its predecessor at …. Run `sealtrail audit ve…
-        StartUnguarded 1: the database is damaged: block 2: block 2: it was committed at …, before its predecessor at …. Run `sealtrail audit ve…
+        Start 1: the database is damaged: block 2: block 2: it was committed at …, before its predecessor at …. R…
+        StartUnguarded 1: the database is damaged: block 2: block 2: it was committed at …, before its predecessor at …. R…
         File 1: block 2: it was committed at …, before its predecessor at …
         Seen 1: block 2: it was committed at …, before its predecessor at …
         Stranger 1: block 2: it was committed at …, before its predecessor at …
-        Sync 1: the blocks the server gave do not have the root that its checkpoint signs: a block was changed, removed or added. Noth…
+        Sync 1: the blocks the server gave do not have the root that its checkpoint signs: a block was changed,…
         Resync holds
-        Proof(0) 1: NOT PROVEN: the block is not in the ledger's log: the proof does not lead to the tree's root: something in it was chan…");
+        Proof(0) 1: NOT PROVEN: the block is not in the ledger's log: the proof does not lead to the tree's root: so…");
 }
 
 /// A block is taken out and the gap closed.
@@ -120,11 +122,11 @@ fn delete_a_block() {
     forged.parts.remove(2);
     forged.relink();
     expect(&Scene::of(&forged).judge(&[Start, StartUnguarded, File, Seen, Stranger, Sync, Resync]), "
-        Start 1: the database is damaged: the checkpoint counts 12 blocks, the head 11. Run `sealtrail audit verify --file` on it and r…
-        StartUnguarded 1: the database is damaged: the checkpoint counts 12 blocks, the head 11. Run `sealtrail audit verify --file` on it and r…
+        Start 1: the database is damaged: the checkpoint counts 12 blocks, the head 11. Run `sealtrail audit veri…
+        StartUnguarded 1: the database is damaged: the checkpoint counts 12 blocks, the head 11. Run `sealtrail audit veri…
         File 1: block 5: test.example/writers/lab: statement 1 arrived, 0 is next; send what is missing first
         Seen 1: block 5: test.example/writers/lab: statement 1 arrived, 0 is next; send what is missing first
-        Stranger 3: the verification could not be finished: the entry bundle entries/000.p/12 does not hold 12 blocks, as it must
+        Stranger 3: the verification could not be finished: the entry bundle entries/000.p/12 does not hold 12 block…
         Sync 1: block 11: it is missing, and the checkpoint signs 12 blocks
         Resync holds");
 }
@@ -137,14 +139,14 @@ fn truncate_to_an_old_checkpoint() {
     forged.parts.truncate(backup.parts.len());
     forged.checkpoint = backup.checkpoint;
     expect(&Scene::of(&forged).judge(&[Start, StartUnguarded, File, Admin, Seen, Stranger, Sync, Resync]), "
-        Start 1: the database ends at block 8 but this ledger has signed a checkpoint of 12 blocks: the database was restored from an o…
-        StartUnguarded 2: the last-signed file is missing although the database holds 8 blocks, so a rollback could not be noticed. Put the file…
+        Start 1: the database ends at block 8 but this ledger has signed a checkpoint of 12 blocks: the database…
+        StartUnguarded 2: the last-signed file is missing although the database holds 8 blocks, so a rollback could not be…
         File 1: record EVT-00000004: its ciphertext is missing and no erasure statement orders that
         Admin 1: record EVT-00000004: its ciphertext is missing and no erasure statement orders that
-        Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed ch…
+        Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolle…
         Stranger holds
         Sync 1: block 2: the content of EVT-00000004 is missing and no erasure statement orders that
-        Resync 1: ROLLBACK: test.example/audit shows 8 blocks, and has signed 12 before: blocks were taken back, or this is an old copy.…");
+        Resync 1: ROLLBACK: test.example/audit shows 8 blocks, and has signed 12 before: blocks were taken back, o…");
 }
 
 /// The whole file as it was, as a backup has it.
@@ -154,13 +156,13 @@ fn roll_back_to_a_backup() {
     take_copy(&world().backup, &scene.database());
     assert_eq!(Forged::read(&scene.database()).parts.len() as u64, BACKUP + 1);
     expect(&scene.judge(&[Start, StartUnguarded, File, Admin, Seen, Sync, Resync]), "
-        Start 1: the database ends at block 8 but this ledger has signed a checkpoint of 12 blocks: the database was restored from an o…
-        StartUnguarded 2: the last-signed file is missing although the database holds 8 blocks, so a rollback could not be noticed. Put the file…
+        Start 1: the database ends at block 8 but this ledger has signed a checkpoint of 12 blocks: the database…
+        StartUnguarded 2: the last-signed file is missing although the database holds 8 blocks, so a rollback could not be…
         File holds
         Admin holds
-        Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed ch…
+        Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolle…
         Sync holds
-        Resync 1: ROLLBACK: test.example/audit shows 8 blocks, and has signed 12 before: blocks were taken back, or this is an old copy.…");
+        Resync 1: ROLLBACK: test.example/audit shows 8 blocks, and has signed 12 before: blocks were taken back, o…");
 }
 
 /// The database and the last-signed file, both as they were. The machine itself cannot tell; whoever has seen more can.
@@ -173,9 +175,9 @@ fn roll_back_database_and_last_signed_file() {
         Start holds
         File holds
         Admin holds
-        Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed ch…
+        Seen 1: it ends at 8 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolle…
         Sync holds
-        Resync 1: ROLLBACK: test.example/audit shows 8 blocks, and has signed 12 before: blocks were taken back, or this is an old copy.…");
+        Resync 1: ROLLBACK: test.example/audit shows 8 blocks, and has signed 12 before: blocks were taken back, o…");
 }
 
 /// A body is swapped for another block's: whole and well-formed ciphertext of the same ledger.
@@ -200,9 +202,9 @@ fn swap_ciphertexts_between_blocks() {
         Seen 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
         Stranger 1: block 1: its leaf inputs do not have the root that the writer signed
         Reader 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
-        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch has …
-        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not lead to the tree's ro…
-        Proof(0) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: something in it was changed");
+        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch ha…
+        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not…
+        Proof(0) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: somethin…");
 }
 
 /// Alice's and bob's slots of one record change places.
@@ -221,9 +223,9 @@ fn swap_slots_of_two_readers() {
         File 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
         Stranger 1: block 1: its leaf inputs do not have the root that the writer signed
         Reader 1: block 1: its leaf inputs, kept for proofs, do not have the root that the writer signed
-        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch has …
-        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not lead to the tree's ro…
-        Proof(0) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: something in it was changed");
+        Sync 1: block 1: its body is not what the writer signed: the statement says records-root …, the batch ha…
+        Open(0) 1: the proof that the server gave does not hold: the record is not in the block: the proof does not…
+        Proof(0) 1: NOT PROVEN: the record is not in the block: the proof does not lead to the tree's root: somethin…");
 }
 
 /// A record is replaced by its hashes, as if it had been erased. No officer ordered that.
@@ -239,8 +241,8 @@ fn forge_an_erasure_by_leaving_hashes() {
         Reader 1: record EVT-00000001: its ciphertext is missing and no erasure statement orders that
         Sync 1: block 1: the content of EVT-00000001 is missing and no erasure statement orders that
         Resync holds
-        Open(1) 1: the server sent only the hashes of record 1: it exists, and its content is withheld or erased. `audit verify` tells wh…
-        Proof(1) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too");
+        Open(1) 1: the server sent only the hashes of record 1: it exists, and its content is withheld or erased. `…
+        Proof(1) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…");
 }
 
 fn erase(part: &mut Part, position: usize) {
@@ -260,13 +262,13 @@ fn bring_back_an_erased_record() {
     forged.parts[height] = backup.parts[height].clone();
     expect(&Scene::of(&forged).judge(&[Start, File, Seen, Stranger, Reader, Sync, Resync, Open(4)]), "
         Start holds
-        File holds, NOTE       1 of these records are still stored here: the order is not carried out, or this is an older copy
-        Seen holds, NOTE       1 of these records are still stored here: the order is not carried out, or this is an older copy
+        File holds, NOTE 1 of these records are still stored here: the order is not carried out, or this is an older
+        Seen holds, NOTE 1 of these records are still stored here: the order is not carried out, or this is an older
         Stranger holds
-        Reader holds, NOTE       1 of these records are still stored here: the order is not carried out, or this is an older copy
+        Reader holds, NOTE 1 of these records are still stored here: the order is not carried out, or this is an older
         Sync holds
         Resync holds
-        Open(4) holds, EVT-00000004 block 2 sealed … by test.example/writers/lab (as the ledger says; --writer VKEY checks it) proven against…");
+        Open(4) holds, EVT-00000004 block 2 sealed … by test.example/writers/lab (as the ledger says; --writer VKEY che");
 }
 
 /// The statement of a batch is made older, its signature left as it was.
@@ -283,17 +285,17 @@ fn backdate_a_signed_time() {
     }
     expect(&found, "
         [sealed]
-        Start 1: the database is damaged: block 1: block 1: the signature of test.example/writers/ehr does not verify: the statement wa…
-        File 1: block 1: the signature of test.example/writers/ehr does not verify: the statement was changed after signing
-        Seen 1: block 1: the signature of test.example/writers/ehr does not verify: the statement was changed after signing
-        Stranger 1: block 1: the signature of test.example/writers/ehr does not verify: the statement was changed after signing
-        Sync 1: the blocks the server gave do not have the root that its checkpoint signs: a block was changed, removed or added. Noth…
+        Start 1: the database is damaged: block 1: block 1: the signature of test.example/writers/ehr does not ve…
+        File 1: block 1: the signature of test.example/writers/ehr does not verify: the statement was changed af…
+        Seen 1: block 1: the signature of test.example/writers/ehr does not verify: the statement was changed af…
+        Stranger 1: block 1: the signature of test.example/writers/ehr does not verify: the statement was changed af…
+        Sync 1: the blocks the server gave do not have the root that its checkpoint signs: a block was changed,…
         [committed]
-        Start 1: the database is damaged: block 1: block 1: it was committed at …, before its predecessor at …. Run `sealtrail audit ve…
+        Start 1: the database is damaged: block 1: block 1: it was committed at …, before its predecessor at …. R…
         File 1: block 1: it was committed at …, before its predecessor at …
         Seen 1: block 1: it was committed at …, before its predecessor at …
         Stranger 1: block 1: it was committed at …, before its predecessor at …
-        Sync 1: the blocks the server gave do not have the root that its checkpoint signs: a block was changed, removed or added. Noth…");
+        Sync 1: the blocks the server gave do not have the root that its checkpoint signs: a block was changed,…");
 }
 
 /// Rows that say where to find what, changed: the signed texts are all there.
@@ -311,24 +313,24 @@ fn change_the_rows_beside_the_signed_texts() {
     expect(&found, "
         [UPDATE block SET sequence = sequence + 100 WHERE height = 8]
         Start holds
-        File 1: the verification could not be finished: block 8: its row in the database does not say what its signed text says
-        Admin 1: the verification could not be finished: block 8: its row in the database does not say what its signed text says
-        Seen 1: the verification could not be finished: block 8: its row in the database does not say what its signed text says
-        Sync 1: the sync could not be finished: block 8: its row in the database does not say what its signed text says. What was veri…
+        File 1: the verification could not be finished: block 8: its row in the database does not say what its s…
+        Admin 1: the verification could not be finished: block 8: its row in the database does not say what its s…
+        Seen 1: the verification could not be finished: block 8: its row in the database does not say what its s…
+        Sync 1: the sync could not be finished: block 8: its row in the database does not say what its signed te…
         Resync holds
         [UPDATE block SET signer = 'nobody' WHERE height = 8]
         Start holds
-        File 1: the verification could not be finished: block 8: its row in the database does not say what its signed text says
-        Admin 1: the verification could not be finished: block 8: its row in the database does not say what its signed text says
-        Seen 1: the verification could not be finished: block 8: its row in the database does not say what its signed text says
-        Sync 1: the sync could not be finished: block 8: its row in the database does not say what its signed text says. What was veri…
+        File 1: the verification could not be finished: block 8: its row in the database does not say what its s…
+        Admin 1: the verification could not be finished: block 8: its row in the database does not say what its s…
+        Seen 1: the verification could not be finished: block 8: its row in the database does not say what its s…
+        Sync 1: the sync could not be finished: block 8: its row in the database does not say what its signed te…
         Resync holds
         [UPDATE block SET first_record = 1, records = 2 WHERE height = 1]
         Start holds
-        File 1: the verification could not be finished: block 1: its row in the database does not say what its signed text says
-        Admin 1: the verification could not be finished: block 1: its row in the database does not say what its signed text says
-        Seen 1: the verification could not be finished: block 1: its row in the database does not say what its signed text says
-        Sync 1: the sync could not be finished: block 1: its row in the database does not say what its signed text says. What was veri…
+        File 1: the verification could not be finished: block 1: its row in the database does not say what its s…
+        Admin 1: the verification could not be finished: block 1: its row in the database does not say what its s…
+        Seen 1: the verification could not be finished: block 1: its row in the database does not say what its s…
+        Sync 1: the sync could not be finished: block 1: its row in the database does not say what its signed te…
         Resync holds");
 }
 
@@ -341,13 +343,13 @@ fn add_blocks_that_no_checkpoint_covers() {
     forged.parts.push(extra);
     forged.relink();
     expect(&Scene::of(&forged).judge(&[Start, File, Seen, Stranger, Reader, Sync, Resync]), "
-        Start 1: the database is damaged: the checkpoint counts 12 blocks, the head 13. Run `sealtrail audit verify --file` on it and r…
-        File 1: the verification could not be finished: the database holds 13 blocks, and its checkpoint signs only 12 of them
-        Seen 1: the verification could not be finished: the database holds 13 blocks, and its checkpoint signs only 12 of them
+        Start 1: the database is damaged: the checkpoint counts 12 blocks, the head 13. Run `sealtrail audit veri…
+        File 1: the verification could not be finished: the database holds 13 blocks, and its checkpoint signs o…
+        Seen 1: the verification could not be finished: the database holds 13 blocks, and its checkpoint signs o…
         Stranger holds
         Reader holds
-        Sync 1: the sync could not be finished: the database holds 13 blocks, and its checkpoint signs only 12 of them. What was verif…
-        Resync 1: the sync could not be finished: the database holds 13 blocks, and its checkpoint signs only 12 of them. What was verif…");
+        Sync 1: the sync could not be finished: the database holds 13 blocks, and its checkpoint signs only 12 o…
+        Resync 1: the sync could not be finished: the database holds 13 blocks, and its checkpoint signs only 12 o…");
 }
 
 /// Bytes that are no UTF-8 in a signed text. Read loosely they would be the replacement character, and so the text that was signed.
@@ -375,11 +377,11 @@ fn put_other_bytes_in_place_of_a_replacement_character() {
         db.execute("UPDATE block SET text = ?1 WHERE height = 12", [other]).unwrap();
     });
     expect(&format!("{before}[after]\n{}", scene.judge(&[File, Seen, Sync])), "
-        File holds, NOTE       1 of these records are still stored here: the order is not carried out, or this is an older copy
-        Seen holds, NOTE       1 of these records are still stored here: the order is not carried out, or this is an older copy
+        File holds, NOTE 1 of these records are still stored here: the order is not carried out, or this is an older
+        Seen holds, NOTE 1 of these records are still stored here: the order is not carried out, or this is an older
         Sync holds
         [after]
         File 1: the verification could not be finished: block 12: its stored text is not UTF-8
         Seen 1: the verification could not be finished: block 12: its stored text is not UTF-8
-        Sync 1: the sync could not be finished: block 12: its stored text is not UTF-8. What was verified is kept. What it is read fro…");
+        Sync 1: the sync could not be finished: block 12: its stored text is not UTF-8. What was verified is kep…");
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sealtrail::api::bulk::put_body;
 use sealtrail::api::message::{
-    GrantList, LedgerInfo, RecordMessage, SequenceMessage, SessionChallenge, SessionRequest, StatementReceipt,
-    WriterHead,
+    GrantList, LedgerInfo, RecordMessage, SequenceMessage, SessionChallenge, SessionRequest,
+    StatementReceipt, WriterHead,
 };
 use sealtrail::base::batch::Body;
 use sealtrail::base::hash::{Hash, to_base64};
@@ -130,11 +130,9 @@ impl Site {
                 })
             }
             "/v1/grants" => json(&GrantList { grants: Vec::new() }),
-            "/v1/writers" => json(&WriterHead {
-                writer: String::new(),
-                next_sequence: 0,
-                previous: Hash::ZERO.base64(),
-            }),
+            "/v1/writers" => {
+                json(&WriterHead { writer: String::new(), next_sequence: 0, previous: Hash::ZERO.base64() })
+            }
             "/v1/batches" => json(&StatementReceipt { block: 1, first_record: 0, count: 1, repeated: false }),
             _ => {
                 let record: u64 = path.rsplit('/').next()?.parse().ok()?;
@@ -154,7 +152,7 @@ impl Site {
             key: world().keys.ledger.verifier().to_string(),
             blocks: self.forged.parts.len() as u64,
             records: 0,
-            roster_block: rosters.last().map_or(0, |(h, _)| h as u64),
+            roster_block: rosters.map(|(h, _)| h as u64).next_back().unwrap_or(0),
             version: "0".into(),
             authority: Some(SequenceMessage { next_sequence: 0, previous: Hash::ZERO.base64() }),
         }

@@ -75,8 +75,12 @@ impl Verdict {
         // What an attentive reader sees although the command succeeds.
         let telling = ["NOTE", "was erased by order", "as the ledger says"];
         let notes = said.lines().chain(told.lines()).filter(|l| telling.iter().any(|t| l.contains(t)));
-        let notes: Vec<String> = notes.filter(|l| !l.contains("who may write")).map(|l| plain(l.trim())).collect();
-        Verdict { code, words: notes.join(" | ") }
+        let notes: Vec<String> =
+            notes.filter(|l| !l.contains("who may write")).map(|l| plain(l.trim())).collect();
+        // One line in all.
+        let most = 96 / notes.len().max(1);
+        let notes = notes.iter().map(|n| n.chars().take(most).collect::<String>());
+        Verdict { code, words: notes.collect::<Vec<_>>().join(" | ") }
     }
 }
 
@@ -107,8 +111,8 @@ fn plain(text: &str) -> String {
         if random { w.replace(bare, "…") } else { w.to_owned() }
     };
     let words = text.split(' ').map(word).collect::<Vec<_>>().join(" ");
-    let cut: String = words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(118).collect();
-    if cut.chars().count() == 118 { format!("{}…", cut.trim_end()) } else { words }
+    let cut: String = words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(96).collect();
+    if cut.chars().count() == 96 { format!("{}…", cut.trim_end()) } else { words }
 }
 
 /// What an attacker left behind: a folder with the database and the auditor's own files.
@@ -214,7 +218,16 @@ impl Scene {
             Victim::Reader => go(&[&verify, &reader]),
             Victim::Sync => {
                 let _ = std::fs::remove_dir_all(self.path("first"));
-                let vault = ["--vault", "first", "--key", "ledger.vkey", "--admin", "admin.vkey", "--identity", "alice.identity"];
+                let vault = [
+                    "--vault",
+                    "first",
+                    "--key",
+                    "ledger.vkey",
+                    "--admin",
+                    "admin.vkey",
+                    "--identity",
+                    "alice.identity",
+                ];
                 go(&[&["audit", "sync"], &file, &vault])
             }
             Victim::Resync => {
@@ -263,7 +276,7 @@ impl Scene {
             std::fs::copy(self.path(guard), dir.path().join(guard)).unwrap();
         }
         let opened = SqliteStore::open(&dir.path().join("ledger.db"), ORIGIN, false)
-            .map_err(|e| sealtrail::cli::Failure::from(e))
+            .map_err(sealtrail::cli::Failure::from)
             .and_then(|store| {
                 Ok(Ledger::open(Arc::new(store), options(&world().keys.ledger, dir.path())).map(drop)?)
             });
@@ -300,6 +313,7 @@ fn copy_folder(from: &Path, to: &Path) {
 /// The matrix's lines for one move must be exactly these.
 #[track_caller]
 pub fn expect(found: &str, wanted: &str) {
-    let wanted: String = wanted.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
+    let wanted: String =
+        wanted.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
     assert!(found == wanted, "the matrix has changed.\n--- found\n{found}--- wanted\n{wanted}");
 }

@@ -9,6 +9,7 @@ mod database;
 mod evil;
 mod files;
 mod forge;
+mod forms;
 mod judge;
 mod network;
 mod operator;

@@ -33,16 +33,17 @@ fn answer_with_another_record() {
     expect(&scene.judge(&[Open(1), Proof(1), Open(0)]), "
         Open(1) 1: the server sent a malformed record: the proof is for another record
         Proof(1) 1: the server gave the proof of EVT-00000000 when asked for 1: nothing was written
-        Open(0) holds, EVT-00000000 block 1 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY checks it) proven against…");
+        Open(0) holds, EVT-00000000 block 1 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY che");
 }
 
 /// Asked for the proof of a record, it gives the record of another one with the right proof.
 #[test]
 fn answer_with_the_bytes_of_another_record() {
     let honest = Evil::serve(Forged::honest());
-    let scene = scene(move |path| (path == "/v1/records/1").then(|| asked(&honest.url, "/v1/records/0")).flatten());
+    let scene =
+        scene(move |path| (path == "/v1/records/1").then(|| asked(&honest.url, "/v1/records/0")).flatten());
     expect(&scene.judge(&[Open(1)]), "
-        Open(1) 1: the proof that the server gave does not hold: the record is not the one of the proof: its ciphertext differs");
+        Open(1) 1: the proof that the server gave does not hold: the record is not the one of the proof: its cipher…");
 }
 
 /// Bodies are exchanged on their way, and cut short.
@@ -59,7 +60,7 @@ fn exchange_bodies_on_their_way() {
     expect(&format!("[exchanged]\n{exchanged}[short]\n{short}"), "
         [exchanged]
         Stranger holds
-        Reader 1: record EVT-00000000 in block 1: the ciphertext and the envelope (key slots, commitments or tags) and the root of the f…
+        Reader 1: record EVT-00000000 in block 1: the ciphertext and the envelope (key slots, commitments or tags)…
         [short]
         Stranger holds
         Reader 1: block 1: its body is damaged: cut short while reading batch body");
@@ -130,7 +131,8 @@ fn steal_a_receipt_for_another_batch() {
 #[test]
 fn forget_a_batch_of_a_writer_that_comes_back() {
     let place = Forged::honest().place(LAB);
-    let scene = scene(move |path| path.starts_with("/v1/writers").then(|| says(place.next_sequence - 1, Hash::ZERO)));
+    let scene =
+        scene(move |path| path.starts_with("/v1/writers").then(|| says(place.next_sequence - 1, Hash::ZERO)));
     remote_writer(&scene, Some((place.next_sequence, place.previous)));
     let (code, said) = seal(&scene);
     assert_eq!(code, 1, "{said}");

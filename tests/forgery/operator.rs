@@ -9,9 +9,7 @@ use sealtrail::chain::statement::Statement;
 use sealtrail::chain::tree;
 
 use crate::forge::Forged;
-use crate::judge::Victim::{
-    Admin, File, Open, OpenBy, Proof, ProofBy, Reader, Resync, Seen, Stranger, Sync,
-};
+use crate::judge::Victim::{Admin, File, Open, OpenBy, Proof, ProofBy, Reader, Resync, Seen, Stranger, Sync};
 use crate::judge::{Scene, Victim, expect};
 use crate::world::{
     ADMIN, EHR, LAB, OFFICERS, ORIGIN, copy, erasure, event, first_roster, on_roster, search, signer, world,
@@ -27,11 +25,11 @@ fn drop_a_batch() {
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
         File 1: block 9: test.example/writers/ehr: statement 2 arrived, 1 is next; send what is missing first
         Admin 1: block 9: test.example/writers/ehr: statement 2 arrived, 1 is next; send what is missing first
-        Seen 1: it ends at 11 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed c…
+        Seen 1: it ends at 11 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or roll…
         Stranger 1: block 9: test.example/writers/ehr: statement 2 arrived, 1 is next; send what is missing first
         Reader 1: block 9: test.example/writers/ehr: statement 2 arrived, 1 is next; send what is missing first
         Sync 1: block 9: test.example/writers/ehr: statement 2 arrived, 1 is next; send what is missing first
-        Resync 1: ROLLBACK: test.example/audit shows 11 blocks, and has signed 12 before: blocks were taken back, or this is an old copy…");
+        Resync 1: ROLLBACK: test.example/audit shows 11 blocks, and has signed 12 before: blocks were taken back,…");
 }
 
 /// The newest batch of a writer is left out. The writer has said nothing since, so no number is missing.
@@ -43,11 +41,11 @@ fn suppress_a_writers_last_batch() {
     expect(&scene.judge(AUDITORS), "
         File holds
         Admin holds
-        Seen 1: it ends at 11 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed c…
+        Seen 1: it ends at 11 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or roll…
         Stranger holds
         Reader holds
         Sync holds
-        Resync 1: ROLLBACK: test.example/audit shows 11 blocks, and has signed 12 before: blocks were taken back, or this is an old copy…");
+        Resync 1: ROLLBACK: test.example/audit shows 11 blocks, and has signed 12 before: blocks were taken back,…");
 }
 
 /// The first batch of a writer, and all of that writer: as if it had never sent anything.
@@ -61,11 +59,11 @@ fn suppress_a_writer_altogether() {
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
         File 1: block 4: authority: statement 3 arrived, 2 is next; send what is missing first
         Admin 1: block 4: authority: statement 3 arrived, 2 is next; send what is missing first
-        Seen 1: it ends at 7 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolled back. Both signed ch…
+        Seen 1: it ends at 7 blocks, but a signed checkpoint of 12 blocks has been seen: it was cut off or rolle…
         Stranger 1: block 4: authority: statement 3 arrived, 2 is next; send what is missing first
         Reader 1: block 4: authority: statement 3 arrived, 2 is next; send what is missing first
         Sync 1: block 4: authority: statement 3 arrived, 2 is next; send what is missing first
-        Resync 1: ROLLBACK: test.example/audit shows 7 blocks, and has signed 12 before: blocks were taken back, or this is an old copy.…");
+        Resync 1: ROLLBACK: test.example/audit shows 7 blocks, and has signed 12 before: blocks were taken back, o…");
 }
 
 /// A batch of his own, signed with a key he made up, under the name of a writer.
@@ -77,19 +75,20 @@ fn invent_records_under_a_writers_name() {
     let part = mine.parts.pop().unwrap();
     forged.parts.push(part);
     let record = 11;
-    let all = [AUDITORS, &[Open(record), OpenBy(record, "ehr"), Proof(record), ProofBy(record, "ehr")]].concat();
+    let all =
+        [AUDITORS, &[Open(record), OpenBy(record, "ehr"), Proof(record), ProofBy(record, "ehr")]].concat();
     expect(&Scene::of(&forged.operated()).judge(&all), "
-        File 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that name
-        Admin 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that name
-        Seen 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that name
-        Stranger 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that name
-        Reader 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that name
-        Sync 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that name
-        Resync 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that name
-        Open(11) holds, EVT-00000011 block 12 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY checks it) proven agains…
-        OpenBy(11, \"ehr\") 1: the proof that the server gave does not hold: the statement is signed by test.example/writers/ehr, not with the given…
-        Proof(11) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too
-        ProofBy(11, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.example/writers/ehr");
+        File 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that…
+        Admin 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that…
+        Seen 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that…
+        Stranger 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that…
+        Reader 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that…
+        Sync 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that…
+        Resync 1: block 12: test.example/writers/ehr signed with another key than the roster in force has for that…
+        Open(11) holds, EVT-00000011 block 12 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY ch
+        OpenBy(11, \"ehr\") 1: the proof that the server gave does not hold: the statement is signed by test.example/writers/eh…
+        Proof(11) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…
+        ProofBy(11, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.…");
 }
 
 /// A whole ledger of the same name with an admin, writers and officers of his own, who have the names of the honest ones.
@@ -137,16 +136,16 @@ fn invent_a_whole_ledger() {
     let all = [AUDITORS, &[Open(0), OpenBy(0, "ehr"), Proof(0), ProofBy(0, "ehr")]].concat();
     expect(&Scene::of(&invented(false)).judge(&all), "
         File holds
-        Admin 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under the same name
-        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both chec…
+        Admin 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
+        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are…
         Stranger holds
         Reader holds
-        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under the same name
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…
-        Open(0) holds, EVT-00000000 block 1 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY checks it) proven against…
-        OpenBy(0, \"ehr\") 1: the proof that the server gave does not hold: the statement is signed by test.example/writers/ehr, not with the given…
-        Proof(0) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too
-        ProofBy(0, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.example/writers/ehr");
+        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…
+        Open(0) holds, EVT-00000000 block 1 sealed … by test.example/writers/ehr (as the ledger says; --writer VKEY che
+        OpenBy(0, \"ehr\") 1: the proof that the server gave does not hold: the statement is signed by test.example/writers/eh…
+        Proof(0) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…
+        ProofBy(0, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.…");
 }
 
 /// The same, and its first roster also names the honest admin's public key, who never saw it.
@@ -155,14 +154,14 @@ fn invent_a_ledger_that_names_the_honest_admin() {
     let all = [AUDITORS, &[OpenBy(0, "ehr"), ProofBy(0, "ehr")]].concat();
     expect(&Scene::of(&invented(true)).judge(&all), "
         File holds
-        Admin 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under the same name
-        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both chec…
+        Admin 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
+        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are…
         Stranger holds
         Reader holds
-        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under the same name
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…
-        OpenBy(0, \"ehr\") 1: the proof that the server gave does not hold: the statement is signed by test.example/writers/ehr, not with the given…
-        ProofBy(0, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.example/writers/ehr");
+        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…
+        OpenBy(0, \"ehr\") 1: the proof that the server gave does not hold: the statement is signed by test.example/writers/eh…
+        ProofBy(0, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.…");
 }
 
 /// A vault that was first filled without the admin's key is asked with it later.
@@ -187,12 +186,12 @@ fn substitute_the_first_roster() {
     forged.parts[0].set_note(Statement::Roster(roster).sign(&mine).unwrap());
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
         File 1: block 4: test.example/admin signed with another key than the roster in force has for that name
-        Admin 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under the same name
+        Admin 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
         Seen 1: block 4: test.example/admin signed with another key than the roster in force has for that name
         Stranger 1: block 4: test.example/admin signed with another key than the roster in force has for that name
         Reader 1: block 4: test.example/admin signed with another key than the roster in force has for that name
-        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under the same name
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…");
+        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 
 /// A later roster of his own, signed by a key he made up under the admin's name, lets a reader in.
@@ -229,11 +228,11 @@ fn backdate_a_block_between_its_neighbours() {
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
         File holds
         Admin holds
-        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both chec…
+        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are…
         Stranger holds
         Reader holds
         Sync holds
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…");
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 
 /// Further back than its neighbours.
@@ -250,7 +249,7 @@ fn backdate_a_block_before_its_predecessor() {
         Stranger 1: block 3: it was committed at …, before its predecessor at …
         Reader 1: block 3: it was committed at …, before its predecessor at …
         Sync 1: block 3: it was committed at …, before its predecessor at …
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…");
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 
 /// The clock runs ahead: the last block says 2045.
@@ -262,13 +261,13 @@ fn date_a_block_ahead() {
     block.committed = sealtrail::base::clock::Timestamp::parse("2045-01-01T00:00:00.000Z").unwrap();
     last.text = block.to_string();
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
-        File holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Admin holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both chec…
-        Stranger holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Reader holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Sync holds, NOTE       the last block says it was committed at …, which is later than now: the ledger's clock or this one is wrong
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…");
+        File holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Admin holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are…
+        Stranger holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Reader holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Sync holds, NOTE the last block says it was committed at …, which is later than now: the ledger's clock or t
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 
 /// Two auditors are shown two ledgers that part after block 9. Each holds by itself; whoever has seen the other one finds it.
@@ -280,11 +279,11 @@ fn show_two_auditors_two_histories() {
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
         File holds
         Admin holds
-        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both chec…
+        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are…
         Stranger holds
         Reader holds
         Sync holds
-        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault trusted is not the beginning…");
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 
 /// An erasure that no officer signed, by keys of his own under the officers' names; the record is reduced to its hashes.
@@ -302,15 +301,15 @@ fn forge_an_erasure_statement() {
     forged.parts[3].set_records(&kept);
     let all = [AUDITORS, &[Open(5), Proof(5)]].concat();
     expect(&Scene::of(&forged.operated()).judge(&all), "
-        File 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for that name
-        Admin 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for that name
-        Seen 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for that name
-        Stranger 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for that name
-        Reader 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for that name
-        Sync 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for that name
-        Resync 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for that name
-        Open(5) holds, EVT-00000005 was erased by order at block 12 (gdpr-17, Art. 17(1) GDPR), committed …. The record existed, and its proo… | that officers signed the order is as the ledger says; `audit sync` and `audit verify` check it
-        Proof(5) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too");
+        File 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for th…
+        Admin 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for th…
+        Seen 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for th…
+        Stranger 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for th…
+        Reader 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for th…
+        Sync 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for th…
+        Resync 1: block 12: test.example/officers/ciso signed with another key than the roster in force has for th…
+        Open(5) holds, EVT-00000005 was erased by order at block 12 (gd | that officers signed the order is as the ledger 
+        Proof(5) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…");
 }
 
 /// A batch stands in the chain twice.
@@ -320,13 +319,13 @@ fn put_a_batch_in_twice() {
     let again = forged.parts[3].clone();
     forged.append(again.block().statement, again.body);
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
-        File 1: the verification could not be finished: block 12: its row in the database does not say what its signed text says
-        Admin 1: the verification could not be finished: block 12: its row in the database does not say what its signed text says
-        Seen 1: the verification could not be finished: block 12: its row in the database does not say what its signed text says
+        File 1: the verification could not be finished: block 12: its row in the database does not say what its…
+        Admin 1: the verification could not be finished: block 12: its row in the database does not say what its…
+        Seen 1: the verification could not be finished: block 12: its row in the database does not say what its…
         Stranger 1: block 12: test.example/writers/ehr: statement 1 was accepted long ago, 3 is next
         Reader 1: block 12: test.example/writers/ehr: statement 1 was accepted long ago, 3 is next
-        Sync 1: the sync could not be finished: block 12: its row in the database does not say what its signed text says. What was ver…
-        Resync 1: the sync could not be finished: block 12: its row in the database does not say what its signed text says. What was ver…");
+        Sync 1: the sync could not be finished: block 12: its row in the database does not say what its signed t…
+        Resync 1: the sync could not be finished: block 12: its row in the database does not say what its signed t…");
 }
 
 /// The writers' statements come from a ledger of another name, by the same writer keys.
@@ -354,8 +353,8 @@ fn replay_a_batch_of_another_ledger() {
         Reader 1: block 12: the statement is for the ledger test.example/trial, this is test.example/audit
         Sync 1: block 12: the statement is for the ledger test.example/trial, this is test.example/audit
         Resync 1: block 12: the statement is for the ledger test.example/trial, this is test.example/audit
-        Open(11) 1: the proof that the server gave does not hold: the proof is for the ledger test.example/trial, the key belongs to test.…
-        ProofBy(11, \"lab\") 1: NOT PROVEN: the proof is for the ledger test.example/trial, the key belongs to test.example/audit");
+        Open(11) 1: the proof that the server gave does not hold: the proof is for the ledger test.example/trial, th…
+        ProofBy(11, \"lab\") 1: NOT PROVEN: the proof is for the ledger test.example/trial, the key belongs to test.example/audi…");
 }
 
 /// A heartbeat of the writer's from a trial under the very same name, at a number that fits.
@@ -371,13 +370,13 @@ fn replay_a_statement_of_a_trial_under_the_same_name() {
     let beat = trial.heartbeat(sealtrail::base::clock::Timestamp::now()).unwrap();
     forged.append(beat, Vec::new());
     expect(&Scene::of(&forged.operated()).judge(AUDITORS), "
-        File 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the ledger (…)
-        Admin 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the ledger (…)
-        Seen 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the ledger (…)
-        Stranger 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the ledger (…)
-        Reader 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the ledger (…)
-        Sync 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the ledger (…)
-        Resync 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the ledger (…)");
+        File 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the led…
+        Admin 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the led…
+        Seen 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the led…
+        Stranger 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the led…
+        Reader 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the led…
+        Sync 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the led…
+        Resync 1: block 12: test.example/writers/lab: statement 4 follows a predecessor (…) that is not in the led…");
 }
 
 /// Versions of this format that never were, in each place that has a version.
@@ -408,7 +407,9 @@ fn downgrade_a_version() {
     forged.parts.push(part);
     forged.sign(&world().keys.ledger);
     case("statement", forged);
-    expect(&found, "
+    expect(
+        &found,
+        "
         [block]
         File 1: block 11: block: expected the line 'sealtrail.org/block/v1'
         Stranger 1: block 11: block: expected the line 'sealtrail.org/block/v1'
@@ -416,7 +417,8 @@ fn downgrade_a_version() {
         [statement]
         File 1: block 11: the first line names no known kind of statement
         Stranger 1: block 11: the first line names no known kind of statement
-        Sync 1: block 11: the first line names no known kind of statement");
+        Sync 1: block 11: the first line names no known kind of statement",
+    );
 }
 
 /// Checkpoints that are signed by the ledger's key and say what cannot be.
@@ -456,68 +458,68 @@ fn sign_odd_checkpoints() {
     }
     expect(&found, "
         [another origin]
-        File 1: the checkpoint is not signed by test.example/audit: the checkpoint is for the ledger test.example/other, the key belon…
-        Stranger 1: the checkpoint is not signed by test.example/audit: the checkpoint is for the ledger test.example/other, the key belon…
-        Sync 1: the checkpoint is not signed by test.example/audit: the checkpoint is for the ledger test.example/other, the key belon…
-        Proof(0) 1: NOT PROVEN: the checkpoint is for the ledger test.example/other, the key belongs to test.example/audit
+        File 1: the checkpoint is not signed by test.example/audit: the checkpoint is for the ledger test.exampl…
+        Stranger 1: the checkpoint is not signed by test.example/audit: the checkpoint is for the ledger test.exampl…
+        Sync 1: the checkpoint is not signed by test.example/audit: the checkpoint is for the ledger test.exampl…
+        Proof(0) 1: NOT PROVEN: the checkpoint is for the ledger test.example/other, the key belongs to test.example…
         [no blocks]
-        File 1: the verification could not be finished: the database holds 12 blocks, and its checkpoint signs only 0 of them
-        Stranger 1: the blocks do not have the root that the checkpoint signs: a block was changed, removed or added
-        Sync 1: the sync could not be finished: the database holds 12 blocks, and its checkpoint signs only 0 of them. What was verifi…
+        File 1: the verification could not be finished: the database holds 12 blocks, and its checkpoint signs o…
+        Stranger 1: the blocks do not have the root that the checkpoint signs: a block was changed, removed or added…
+        Sync 1: the sync could not be finished: the database holds 12 blocks, and its checkpoint signs only 0 of…
         Proof(0) 1: NOT PROVEN: the block is not in the ledger's log: index 1 is outside a tree of 0 leaves
         [one block more]
         File 1: block 12: it is missing, and the checkpoint signs 13 blocks
-        Stranger 3: the verification could not be finished: the entry bundle entries/000.p/13 does not hold 13 blocks, as it must
+        Stranger 3: the verification could not be finished: the entry bundle entries/000.p/13 does not hold 13 block…
         Sync 1: block 12: it is missing, and the checkpoint signs 13 blocks
-        Proof(0) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too
+        Proof(0) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…
         [as many as a number holds]
         File 1: block 12: it is missing, and the checkpoint signs 18446744073709551615 blocks
-        Stranger 3: the verification could not be finished: the entry bundle entries/000 does not hold 256 blocks, as it must
+        Stranger 3: the verification could not be finished: the entry bundle entries/000 does not hold 256 blocks, a…
         Sync 1: block 12: it is missing, and the checkpoint signs 18446744073709551615 blocks
-        Proof(0) 1: NOT PROVEN: the block is not in the ledger's log: the proof has the wrong number of hashes (4) for its index and tree…
+        Proof(0) 1: NOT PROVEN: the block is not in the ledger's log: the proof has the wrong number of hashes (4) f…
         [a leading zero]
-        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the value of 'size' is not valid: expected a decimal n…
-        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the value of 'size' is not valid: expected a decimal n…
-        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the value of 'size' is not valid: expected a decimal n…
-        Proof(0) 1: NOT PROVEN: checkpoint: the value of 'size' is not valid: expected a decimal number without leading zeros
+        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the value of 'size' is not valid…
+        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the value of 'size' is not valid…
+        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the value of 'size' is not valid…
+        Proof(0) 1: NOT PROVEN: checkpoint: the value of 'size' is not valid: expected a decimal number without lead…
         [an extension line]
-        File 1: the checkpoint is not signed by test.example/audit: checkpoint: unexpected lines after the last one
-        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: unexpected lines after the last one
-        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: unexpected lines after the last one
+        File 1: the checkpoint is not signed by test.example/audit: checkpoint: unexpected lines after the last…
+        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: unexpected lines after the last…
+        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: unexpected lines after the last…
         Proof(0) 1: NOT PROVEN: checkpoint: unexpected lines after the last one
         [line ends of another system]
-        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has a control character other than newline
-        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has a control character other than newline
-        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has a control character other than newline
+        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has a control character…
+        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has a control character…
+        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has a control character…
         Proof(0) 1: NOT PROVEN: checkpoint: the note has a control character other than newline
         [a stranger's signature too]
         File holds
         Stranger holds
         Sync holds
-        Proof(0) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too
+        Proof(0) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…
         [the ledger's signature twice]
         File holds
         Stranger holds
         Sync holds
-        Proof(0) holds, writer      test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature too
+        Proof(0) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…
         [a stranger's signature alone]
-        File 1: the checkpoint is not signed by test.example/audit: checkpoint: none of the signatures is by a known key (signed by te…
-        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: none of the signatures is by a known key (signed by te…
-        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: none of the signatures is by a known key (signed by te…
-        Proof(0) 1: NOT PROVEN: checkpoint: none of the signatures is by a known key (signed by test.example/stranger)
+        File 1: the checkpoint is not signed by test.example/audit: checkpoint: none of the signatures is by a k…
+        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: none of the signatures is by a k…
+        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: none of the signatures is by a k…
+        Proof(0) 1: NOT PROVEN: checkpoint: none of the signatures is by a known key (signed by test.example/strange…
         [no signature]
-        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines: it must end in a blan…
-        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines: it must end in a blan…
-        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines: it must end in a blan…
-        Proof(0) 1: NOT PROVEN: checkpoint: the note has no signature lines: it must end in a blank line and '— NAME BASE64' lines
+        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines:…
+        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines:…
+        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines:…
+        Proof(0) 1: NOT PROVEN: checkpoint: the note has no signature lines: it must end in a blank line and '— NAME…
         [nothing]
-        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines: it must end in a blan…
-        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines: it must end in a blan…
-        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines: it must end in a blan…
-        Proof(0) 1: NOT PROVEN: checkpoint: the note has no signature lines: it must end in a blank line and '— NAME BASE64' lines
+        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines:…
+        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines:…
+        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has no signature lines:…
+        Proof(0) 1: NOT PROVEN: checkpoint: the note has no signature lines: it must end in a blank line and '— NAME…
         [forty signatures]
-        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has more than 32 signature lines
-        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has more than 32 signature lines
-        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has more than 32 signature lines
+        File 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has more than 32 signat…
+        Stranger 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has more than 32 signat…
+        Sync 1: the checkpoint is not signed by test.example/audit: checkpoint: the note has more than 32 signat…
         Proof(0) 1: NOT PROVEN: checkpoint: the note has more than 32 signature lines");
 }

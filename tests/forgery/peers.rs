@@ -71,13 +71,16 @@ fn a_damaged_index_keeps_nothing_from_opening() {
         )
         .unwrap();
     });
-    expect(&scene.judge(&[Start, File, Admin, Seen, Sync, Resync]), "
+    expect(
+        &scene.judge(&[Start, File, Admin, Seen, Sync, Resync]),
+        "
         Start holds
         File holds
         Admin holds
         Seen holds
         Sync holds
-        Resync holds");
+        Resync holds",
+    );
     let store = SqliteStore::open(&scene.database(), crate::world::ORIGIN, false).unwrap();
     store.rebuild_index(&mut |_, _| {}).unwrap();
     let body = store.body(1).unwrap().unwrap();
@@ -93,18 +96,20 @@ fn a_bit_that_flips_before_signing_is_never_signed() {
     let dir = tempfile::tempdir().unwrap();
     take_copy(&world().path("ledger.db"), &dir.path().join("ledger.db"));
     std::fs::copy(world().path("ledger.db.last-signed"), dir.path().join("ledger.db.last-signed")).unwrap();
-    let store = Arc::new(SqliteStore::open(&dir.path().join("ledger.db"), crate::world::ORIGIN, false).unwrap());
+    let store =
+        Arc::new(SqliteStore::open(&dir.path().join("ledger.db"), crate::world::ORIGIN, false).unwrap());
     let ledger = Ledger::open(store.clone(), options(&world().keys.ledger, dir.path())).unwrap();
-    let mut ehr = writer(copy(&world().keys.ehr), policy(), crate::forge::Forged::honest().place(crate::world::EHR));
+    let mut ehr =
+        writer(copy(&world().keys.ehr), policy(), crate::forge::Forged::honest().place(crate::world::EHR));
     let readers = &world().roster.readers;
-    let sealed = ehr.seal_events(Purpose::Events, readers, &[event(50), event(51)], Timestamp::now()).unwrap();
+    let sealed =
+        ehr.seal_events(Purpose::Events, readers, &[event(50), event(51)], Timestamp::now()).unwrap();
     let (body, before) = (sealed.body.to_vec(), ledger.view().checkpoint.clone());
     let step = body.len() / 60;
     for at in (0..body.len()).step_by(step) {
         let mut flipped = body.clone();
         flipped[at] ^= 1 << (at % 8);
-        let answer = Submission::batch(sealed.note.clone(), flipped)
-            .and_then(|s| ledger.submit(s)?.wait());
+        let answer = Submission::batch(sealed.note.clone(), flipped).and_then(|s| ledger.submit(s)?.wait());
         assert!(answer.is_err(), "byte {at} of the body: {answer:?}");
     }
     let note = sealed.note.to_string();
@@ -133,7 +138,8 @@ fn leave_hits_out_of_a_search() {
         assert!(db.execute("DELETE FROM derived WHERE key LIKE 'epoch%'", []).unwrap() > 0);
     });
     let server = folder.serve();
-    let keys = ["--key", "keys/ledger.vkey", "--admin", "keys/admin.vkey", "--identity", "keys/alice.identity"];
+    let keys =
+        ["--key", "keys/ledger.vkey", "--admin", "keys/admin.vkey", "--identity", "keys/alice.identity"];
     let place = ["--server", &server.url];
     let search = ["audit", "search", "--actor", "dr-0", "--json"];
     let hits = |text: String| text.matches("\"record\":").count();

@@ -78,7 +78,10 @@ pub fn writer(key: SigningKey, policy: Policy, head: Head) -> Writer {
 
 /// What the application logged as record `n`.
 pub fn event(n: u64) -> String {
-    format!(r#"{{"actor":{{"user_id":"dr-{}"}},"action":"read","resource":{{"id":"PAT-{n}"}},"n":{n}}}"#, n % 2)
+    format!(
+        r#"{{"actor":{{"user_id":"dr-{}"}},"action":"read","resource":{{"id":"PAT-{n}"}},"n":{n}}}"#,
+        n % 2
+    )
 }
 
 /// Everyone's keys.
@@ -234,7 +237,9 @@ impl World {
         };
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        for (name, key) in [("ledger", &keys.ledger), ("admin", &keys.admin), ("ehr", &keys.ehr), ("lab", &keys.lab)] {
+        for (name, key) in
+            [("ledger", &keys.ledger), ("admin", &keys.admin), ("ehr", &keys.ehr), ("lab", &keys.lab)]
+        {
             create_public(&at(&format!("{name}.vkey")), &key.verifier().to_string()).unwrap();
         }
         for (name, who) in [("alice", &keys.alice), ("bob", &keys.bob), ("carol", &keys.carol)] {
@@ -294,7 +299,9 @@ impl World {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         std::fs::write(at("seen.note"), &w.ledger.view().checkpoint).unwrap();
-        let proof = |record: u64| std::fs::write(at(&format!("{record}.receipt")), w.ledger.proof(record).unwrap().to_json());
+        let proof = |record: u64| {
+            std::fs::write(at(&format!("{record}.receipt")), w.ledger.proof(record).unwrap().to_json())
+        };
         (0..11).for_each(|record| proof(record).unwrap());
         drop(w.ledger);
         drop(w.store);
@@ -303,8 +310,18 @@ impl World {
         let synced = crate::judge::run(
             world.dir.path(),
             &[
-                "audit", "sync", "--file", "ledger.db", "--vault", "vault", "--key", "ledger.vkey", "--admin",
-                "admin.vkey", "--identity", "alice.identity",
+                "audit",
+                "sync",
+                "--file",
+                "ledger.db",
+                "--vault",
+                "vault",
+                "--key",
+                "ledger.vkey",
+                "--admin",
+                "admin.vkey",
+                "--identity",
+                "alice.identity",
             ],
         );
         assert!(synced.status.success(), "{}", String::from_utf8_lossy(&synced.stderr));

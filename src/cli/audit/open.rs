@@ -123,7 +123,9 @@ fn show_erased(args: &OpenArgs, index: u64, erased: &OpenRecordError, checked: b
     }
     eprintln!("{}", printable(&erased.to_string()));
     if !checked {
-        eprintln!("that officers signed the order is as the ledger says; `audit sync` and `audit verify` check it");
+        eprintln!(
+            "that officers signed the order is as the ledger says; `audit sync` and `audit verify` check it"
+        );
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Verdict {
             notes.filter(|l| !l.contains("who may write")).map(|l| plain(l.trim())).collect();
         // One line in all.
         let most = 96 / notes.len().max(1);
-        let notes = notes.iter().map(|n| n.chars().take(most).collect::<String>());
+        let notes = notes.iter().map(|n| n.chars().take(most).collect::<String>().trim_end().to_owned());
         Verdict { code, words: notes.collect::<Vec<_>>().join(" | ") }
     }
 }

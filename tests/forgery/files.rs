@@ -324,7 +324,7 @@ fn hand_over_forged_blocks_with_their_bodies() {
     case("as it is", &|_| {});
     case("a bit of a ciphertext", &|p| *p.body.last_mut().unwrap() ^= 1);
     case("a byte more", &|p| p.body.push(0));
-    case("a byte less", &|p| drop(p.body.pop()));
+    case("a byte less", &|p| p.body.truncate(p.body.len() - 1));
     case("two records exchanged", &|p| {
         let mut records = p.records();
         records.swap(0, 1);

@@ -164,6 +164,30 @@ fn invent_a_ledger_that_names_the_honest_admin() {
         ProofBy(0, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.…");
 }
 
+/// Attacker: anybody, without any key. His first roster names the honest ledger's and admin's public keys, his second one a ledger key of
+/// his own, with which he signs. Whatever it may take to change a ledger's key, this does not. (Only exit codes: the words are those of
+/// the rule that is broken first.)
+#[test]
+fn invent_a_ledger_and_change_its_key() {
+    let (mine, other) = (signer(ORIGIN), signer("test.example/other"));
+    let mut forged = invented(true);
+    let honest_admin = world().keys.admin.verifier();
+    let Statement::Roster(first) = forged.parts[0].statement() else { panic!() };
+    let first = sealtrail::chain::roster::Roster { admins: vec![honest_admin, other.verifier()], ..first };
+    forged.parts.truncate(1);
+    forged.parts[0].set_note(Statement::Roster(first.clone()).sign(&other).unwrap());
+    let place = forged.place("");
+    let mut next = sealtrail::chain::roster::Roster { ledger_key: mine.verifier(), ..first };
+    (next.sequence, next.previous) = (place.next_sequence, place.previous);
+    forged.append(Statement::Roster(next).sign(&other).unwrap(), Vec::new());
+    // As many blocks as the auditor has seen.
+    (0..10).for_each(|n| forged.append_batch(&world().keys.ehr, &[event(n)]));
+    forged.relink();
+    forged.sign(&mine);
+    let found = Scene::of(&forged).judge(AUDITORS);
+    assert!(found.lines().all(|line| line.contains(" 1: ")), "{found}");
+}
+
 /// A vault that was first filled without the admin's key is asked with it later.
 #[test]
 fn a_vault_of_an_invented_ledger_is_found_when_the_admins_key_is_given() {

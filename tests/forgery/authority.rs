@@ -449,7 +449,7 @@ fn change_a_granted_slot() {
 /// roster with a reader of his own in it, says truly where the sequence stands, and waits for the admin to sign.
 #[test]
 fn substitute_a_roster_under_the_admins_hands() {
-    use sealtrail::api::message::{LedgerInfo, SequenceMessage, StatementReceipt};
+    use sealtrail::api::message::StatementReceipt;
     let dir = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| crate::judge::run(dir.path(), args);
     let alice = String::from_utf8(run(&["keygen", "reader", "alice"]).stdout).unwrap();
@@ -465,15 +465,7 @@ fn substitute_a_roster_under_the_admins_hands() {
     let _lock = sealtrail::store::LockFile::acquire(&database).unwrap();
     let mut found = String::new();
     let mut attempt = |name: &str, forged: Forged, sequence: (u64, sealtrail::base::hash::Hash)| {
-        let info = LedgerInfo {
-            ledger: "test.example/audit".into(),
-            key: String::new(),
-            blocks: forged.parts.len() as u64,
-            records: 0,
-            roster_block: 1,
-            version: "0".into(),
-            authority: Some(SequenceMessage { next_sequence: sequence.0, previous: sequence.1.base64() }),
-        };
+        let info = crate::evil::ledger_info(forged.parts.len(), 1, sequence);
         let receipt = StatementReceipt { block: 2, first_record: 0, count: 0, repeated: false };
         let sent = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
         let keep = sent.clone();

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use sealtrail::api::bulk::put_body;
 use sealtrail::api::message::{
-    GrantList, LedgerInfo, RecordMessage, SequenceMessage, SessionChallenge, SessionRequest,
-    StatementReceipt, WriterHead,
+    GrantList, RecordMessage, SessionChallenge, SessionRequest, StatementReceipt, WriterHead,
 };
 use sealtrail::base::batch::Body;
 use sealtrail::base::hash::{Hash, to_base64};
@@ -77,6 +76,15 @@ fn answer(site: &Site, mut stream: TcpStream) -> std::io::Result<()> {
     stream.write_all(&answer)
 }
 
+/// What a server says of itself, with what it says of the authority sequence.
+pub fn ledger_info(blocks: usize, roster: u64, (next, previous): (u64, Hash)) -> serde_json::Value {
+    serde_json::json!({
+        "ledger": ORIGIN, "key": world().keys.ledger.verifier().to_string(), "blocks": blocks, "records": 0,
+        "roster_block": roster, "version": "0",
+        "authority": { "next_sequence": next, "previous": previous.base64() },
+    })
+}
+
 fn json(message: &impl serde::Serialize) -> Option<Vec<u8>> {
     serde_json::to_vec(message).ok()
 }
@@ -144,18 +152,11 @@ impl Site {
         }
     }
 
-    fn ledger(&self) -> LedgerInfo {
+    fn ledger(&self) -> serde_json::Value {
         let rosters = self.forged.parts.iter().enumerate();
         let rosters = rosters.filter(|(_, p)| matches!(p.statement(), Statement::Roster(_)));
-        LedgerInfo {
-            ledger: ORIGIN.into(),
-            key: world().keys.ledger.verifier().to_string(),
-            blocks: self.forged.parts.len() as u64,
-            records: 0,
-            roster_block: rosters.map(|(h, _)| h as u64).next_back().unwrap_or(0),
-            version: "0".into(),
-            authority: Some(SequenceMessage { next_sequence: 0, previous: Hash::ZERO.base64() }),
-        }
+        let roster = rosters.map(|(h, _)| h as u64).next_back().unwrap_or(0);
+        ledger_info(self.forged.parts.len(), roster, (0, Hash::ZERO))
     }
 
     fn record(&self, record: u64) -> Option<RecordMessage> {

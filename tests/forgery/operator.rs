@@ -169,11 +169,12 @@ fn invent_a_ledger_that_names_the_honest_admin() {
 /// the rule that is broken first.)
 #[test]
 fn invent_a_ledger_and_change_its_key() {
-    let (mine, other) = (signer(ORIGIN), signer("test.example/other"));
+    let (mine, other, ehr) = (signer(ORIGIN), signer("test.example/other"), signer(EHR));
     let mut forged = invented(true);
     let honest_admin = world().keys.admin.verifier();
     let Statement::Roster(first) = forged.parts[0].statement() else { panic!() };
-    let first = sealtrail::chain::roster::Roster { admins: vec![honest_admin, other.verifier()], ..first };
+    let (admins, writers) = (vec![honest_admin, other.verifier()], vec![ehr.verifier()]);
+    let first = sealtrail::chain::roster::Roster { admins, writers, ..first };
     forged.parts.truncate(1);
     forged.parts[0].set_note(Statement::Roster(first.clone()).sign(&other).unwrap());
     let place = forged.place("");
@@ -181,7 +182,7 @@ fn invent_a_ledger_and_change_its_key() {
     (next.sequence, next.previous) = (place.next_sequence, place.previous);
     forged.append(Statement::Roster(next).sign(&other).unwrap(), Vec::new());
     // As many blocks as the auditor has seen.
-    (0..10).for_each(|n| forged.append_batch(&world().keys.ehr, &[event(n)]));
+    (0..10).for_each(|n| forged.append_batch(&ehr, &[event(n)]));
     forged.relink();
     forged.sign(&mine);
     let found = Scene::of(&forged).judge(AUDITORS);

@@ -1,4 +1,5 @@
-//! The documents say what the code does: paths and problem codes of the HTTP interface stand in `docs/API.md`.
+//! The documents say what the code does: paths and problem codes of the HTTP interface stand in `docs/API.md`, and the tests that
+//! `docs/THREATS.md` names are there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -105,4 +106,69 @@ fn every_problem_code_stands_there_with_its_status() {
             code.status()
         );
     }
+}
+
+/// The names of tests in a line: `file::test`, the file below `tests` or `src`.
+fn tests_named(line: &str) -> Vec<&str> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    let word = |w: &str| w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    quoted.filter(|name| name.contains("::") && name.split("::").all(word)).collect()
+}
+
+/// Whether a file below `tests` or `src` has this test.
+fn is_test(name: &str) -> bool {
+    let (path, function) = name.rsplit_once("::").unwrap_or_default();
+    let path = path.replace("::", "/");
+    let files = [format!("tests/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/mod.rs")];
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let texts = files.iter().filter_map(|f| std::fs::read_to_string(root.join(f)).ok());
+    texts.into_iter().any(|text| {
+        let at = text.find(&format!("fn {function}("));
+        // Other attributes may stand between.
+        at.is_some_and(|at| text[..at].lines().rev().take(4).any(|l| l.trim() == "#[test]"))
+    })
+}
+
+#[test]
+fn every_threat_names_tests_that_are_there() {
+    let page = read("docs/THREATS.md");
+    let tables = ["| attacker | move | found by | test |", "| reported | test here |"];
+    let mut rows = 0;
+    let mut named: Vec<&str> = Vec::new();
+    for table in tables {
+        let body = page.split(table).nth(1).unwrap_or_else(|| panic!("no table {table}"));
+        for row in body.lines().skip(2).take_while(|l| l.starts_with('|')) {
+            let tests = tests_named(row.rsplit(" | ").next().unwrap_or_default());
+            assert!(!tests.is_empty(), "this row names no test: {row}");
+            let gone: Vec<_> = tests.iter().filter(|t| !is_test(t)).collect();
+            assert!(gone.is_empty(), "there is no test {gone:?}, named in: {row}");
+            named.extend(tests);
+            rows += 1;
+        }
+    }
+    assert!(rows > 60, "only {rows} rows were found");
+    // And the other way round: no move of the attack suite is without its line.
+    let mut lost = Vec::new();
+    for entry in std::fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/forgery")).unwrap() {
+        let path = entry.unwrap().path();
+        let module = path.file_stem().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for after in text.split("#[test]\n").skip(1) {
+            let function = after.split_once("fn ").and_then(|(_, f)| f.split_once('(')).unwrap().0;
+            let name = format!("forgery::{module}::{function}");
+            if !named.contains(&&*name) && !function.starts_with("an_honest") {
+                lost.push(name);
+            }
+        }
+    }
+    assert!(lost.is_empty(), "docs/THREATS.md does not have the moves {lost:#?}");
+}
+
+#[test]
+fn a_test_that_is_not_there_is_missed() {
+    assert!(is_test("documents::a_test_that_is_not_there_is_missed"));
+    assert!(is_test("chain::replay_tests::a_ledgers_life"), "beside its module");
+    assert!(!is_test("documents::is_test"), "no test");
+    assert!(!is_test("nowhere::at_all"));
+    assert_eq!(tests_named("| x | `a::b_c`, `--admin VKEY`, `d::e::f` |"), ["a::b_c", "d::e::f"]);
 }

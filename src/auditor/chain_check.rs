@@ -6,7 +6,7 @@ use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
 use crate::chain::log::{Log, TileId};
-use crate::chain::replay::State;
+use crate::chain::replay::{ChainError, State};
 use crate::chain::retention::Retention;
 use crate::chain::statement::Statement;
 
@@ -133,14 +133,20 @@ impl<'a> ChainCheck<'a> {
     /// log it completes.
     pub fn take(&mut self, block: &Block) -> Result<Link, ChainFault> {
         let height = self.height();
-        let statement = self.state.apply(block).map_err(|e| ChainFault::new(height, e))?;
+        // The fault names the block itself.
+        let fault = |e| match e {
+            ChainError::AtBlock { source, .. } => ChainFault::new(height, source),
+            e => ChainFault::new(height, e),
+        };
+        let statement = self.state.apply(block).map_err(fault)?;
         if let Some(retention) = &mut self.retention {
-            retention.apply(block, &statement).map_err(|e| ChainFault::new(height, e))?;
+            retention.apply(block, &statement).map_err(fault)?;
         }
         let hash = block.hash();
         let tiles = self.log.append(hash);
-        if height == 0 && !self.by_admin() {
-            let what = "its roster is not of the admin whose key was given: this is another ledger under the same name";
+        // To be named in it is not enough: anybody can write any key into a roster of their own.
+        if height == 0 && self.admin.is_some_and(|admin| !block.statement.is_signed_by(admin)) {
+            let what = "its roster is not signed by the admin whose key was given: this is another ledger under the same name";
             return Err(ChainFault::new(height, what));
         }
         if self.known.iter().any(|k| k.size == height + 1 && k.root != self.log.root()) {
@@ -149,10 +155,6 @@ impl<'a> ChainCheck<'a> {
             return Err(ChainFault::history(height, what));
         }
         Ok(Link { statement, hash, tiles })
-    }
-
-    fn by_admin(&self) -> bool {
-        self.admin.is_none_or(|a| self.state.roster().is_some_and(|r| r.admins.contains(a)))
     }
 
     /// After the last block: all of them have the root the checkpoint signs, by the key the roster names.

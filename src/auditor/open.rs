@@ -104,7 +104,7 @@ pub fn open_record(
     let proof = Proof::parse(&client.proof(index)?)?;
     let place = check_place(&header, &bytes, &proof, &mut ProofVerifier::new(key), writer, index)?;
     if let Ok(Record::Erased(_)) = Record::decode(&bytes) {
-        return Err(erased(client, key, index, message.erased_by)?);
+        return Err(erased(client, key, index, place.verified.block_height, message.erased_by)?);
     }
     let granted = granted(&message.grants)?;
     let opener = BatchOpener::new(
@@ -267,6 +267,7 @@ fn erased(
     client: &Client,
     key: &VerifierKey,
     record: u64,
+    block_of_record: u64,
     by: Option<u64>,
 ) -> Result<OpenRecordError, OpenRecordError> {
     let Some(height) = by else { return Ok(OpenRecordError::Erased(record)) };
@@ -276,7 +277,7 @@ fn erased(
         Some(Statement::Erasure(order)) if block.height == height && order.ledger == key.name() => order,
         _ => return Err(OpenRecordError::Malformed("the block named as the order erases nothing".into())),
     };
-    if !order.records.iter().any(|r| r.contains(record)) {
+    if height <= block_of_record || !order.records.iter().any(|r| r.contains(record)) {
         return Err(OpenRecordError::Malformed("the order does not name the record".into()));
     }
     let (reason, legal_basis) = (order.reason, order.legal_basis);

@@ -196,7 +196,7 @@ fn trusted_writers(
     let block = Block::parse(&client.block(client.ledger()?.roster_block)?)
         .map_err(|e| SearchError::Answer(e.to_string()))?;
     let note = &block.statement;
-    let signed = note.signatures.iter().any(|s| s.is_by(admin) && note.verify_signature(s, admin).is_ok());
+    let signed = note.is_signed_by(admin);
     match Statement::parse(&note.text) {
         Ok(Statement::Roster(roster)) if signed && roster.ledger_key == *key => Ok(roster.writers),
         _ => Err(SearchError::Roster(admin.to_string())),
@@ -214,9 +214,7 @@ fn is_signed(
     let block = Block::parse(&client.block(height)?).map_err(|e| SearchError::Answer(e.to_string()))?;
     let Ok(Statement::Records(statement)) = Statement::parse(&block.statement.text) else { return Ok(false) };
     let note = &block.statement;
-    let signed =
-        |w: &VerifierKey| note.signatures.iter().any(|s| s.is_by(w) && note.verify_signature(s, w).is_ok());
-    Ok(statement.header_hash == header_hash(header) && writers.iter().any(signed))
+    Ok(statement.header_hash == header_hash(header) && writers.iter().any(|w| note.is_signed_by(w)))
 }
 
 /// One of the headers that begin an epoch, and whether a trusted writer signed it.

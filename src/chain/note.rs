@@ -191,6 +191,11 @@ impl Note {
             .collect())
     }
 
+    /// Whether one of the signature lines is `key`'s, and verifies.
+    pub fn is_signed_by(&self, key: &VerifierKey) -> bool {
+        self.signatures.iter().any(|s| s.is_by(key) && self.verify_signature(s, key).is_ok())
+    }
+
     /// Verifies one signature line against the key it names. A cosignature gives its time, in seconds
     /// since 1970.
     pub fn verify_signature(

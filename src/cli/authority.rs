@@ -18,6 +18,7 @@ use crate::ledger::Submission;
 
 use super::Failure;
 use super::operator::{AddressNote, OpenLedger, open_ledger, settings as load_settings};
+use super::progress::Bar;
 use super::source::FileSource;
 
 /// How often one looks whether an erasure is carried out.
@@ -84,8 +85,12 @@ impl Authority {
             return Authority::of_server(client(settings)?);
         };
         let view = open.ledger.view();
-        let roster =
-            view.state.roster().cloned().ok_or_else(|| Failure::Usage("the ledger has no roster".into()))?;
+        if view.state.roster().is_none() {
+            return Err(Failure::Usage("the ledger has no roster".into()));
+        }
+        let place = (view.state.roster_height(), view.state.height());
+        let mut file = FileSource::open(&settings.database)?;
+        let roster = followed(&mut file, &settings.ledger, place, view.state.authority())?;
         Ok(Authority {
             ledger: settings.ledger.clone(),
             roster,
@@ -97,8 +102,9 @@ impl Authority {
 
     fn of_server(client: Client) -> Result<Authority, Failure> {
         let info = client.ledger()?;
-        let roster = roster_of(&client.block(info.roster_block)?)?;
-        let head = head_of(&info, &roster)?;
+        let head = head_of(&info, &roster_of(&client.block(info.roster_block)?)?)?;
+        let place = (info.roster_block, info.blocks);
+        let roster = followed(&mut ServerSource::new(&client, false), &info.ledger, place, head)?;
         Ok(Authority { ledger: info.ledger, roster, head, blocks: info.blocks, via: Via::Server(client) })
     }
 
@@ -152,6 +158,59 @@ impl Authority {
             }
         }
         Ok(())
+    }
+}
+
+/// The roster in force, by the hashes of the statements that lead from it to `head`, where the authority sequence is said to stand. The
+/// word of a server, or of a database's stored state, does not do: an admin signs that roster with a change, and what somebody had put in
+/// would be let in. What is signed is good only after `head`, and no roster but the true one leads to the true head.
+fn followed(
+    source: &mut dyn Source,
+    ledger: &str,
+    (roster_block, blocks): (u64, u64),
+    head: Head,
+) -> Result<Roster, Failure> {
+    let wrong = |height: u64, what: &str| Failure::Wrong(format!("block {height} {what}"));
+    let mut found: Option<(Roster, Head)> = None;
+    let mut bar = Bar::new("reading", "blocks");
+    let mut height = roster_block;
+    while height < blocks {
+        let texts = source.blocks(height, blocks).map_err(Failure::unavailable)?;
+        if texts.is_empty() {
+            return Err(Failure::Unavailable(format!("block {height} is missing")));
+        }
+        for text in texts {
+            let block = Block::parse(&text).map_err(Failure::unavailable)?;
+            let statement = Statement::parse(&block.statement.text).map_err(Failure::unavailable)?;
+            let place = (statement.sequence(), statement.previous());
+            let next_sequence = place.0.saturating_add(1);
+            let after = Head { next_sequence, previous: statement_hash(&block.statement.text) };
+            found = match (statement, found.take()) {
+                (Statement::Records(_) | Statement::Heartbeat(_), found) => found,
+                (_, Some((_, last))) if place != (last.next_sequence, last.previous) => {
+                    return Err(wrong(
+                        height,
+                        "does not follow the roster that is named as the one in force",
+                    ));
+                }
+                (Statement::Roster(roster), _) if roster.ledger != ledger => {
+                    return Err(wrong(height, "holds the roster of another ledger"));
+                }
+                (Statement::Roster(roster), _) => Some((roster, after)),
+                (_, Some((roster, _))) => Some((roster, after)),
+                (_, None) => return Err(wrong(height, "is named as the roster's and holds none")),
+            };
+            height += 1;
+        }
+        bar.at(height.min(blocks), blocks);
+    }
+    match found {
+        Some((roster, after)) if after == head => Ok(roster),
+        Some(_) => Err(wrong(
+            roster_block,
+            "holds another roster than the one that the authority sequence goes on from",
+        )),
+        None => Err(wrong(roster_block, "is named as the roster's and holds none")),
     }
 }
 

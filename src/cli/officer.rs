@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::chain::roster::Roster;
+use crate::event::view::printable;
 
 use super::operator::settings as load_settings;
 use super::roster::{current, edit};
@@ -77,7 +78,7 @@ pub fn run(settings: &Path, command: OfficerCommand) -> Outcome {
                 );
             }
             for o in &roster.officers {
-                println!("{o}");
+                println!("{}", printable(o.as_str()));
             }
             eprintln!("{}", rule(&roster));
             Ok(())

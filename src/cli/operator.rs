@@ -31,7 +31,8 @@ pub const GUARD_SUFFIX: &str = ".last-signed";
 const ADDRESS_SUFFIX: &str = ".url";
 
 /// Notes the address of the running server beside its database, for the commands that talk to it; the note goes away with
-/// the value. Believing it is safe: what is sent there is a signed statement, and the answer changes nothing here.
+/// the value. Believing it is safe: what is sent there is a signed statement, which follows by its hashes what it was made from
+/// (`super::authority`).
 pub struct AddressNote(PathBuf);
 
 impl AddressNote {

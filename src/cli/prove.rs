@@ -33,6 +33,19 @@ pub fn run(args: Args) -> Outcome {
         }
     };
     let proof = Proof::parse(&bytes).map_err(Failure::unavailable)?;
+    // A proof of something else would verify all the same, and be taken for the one asked for.
+    let index = parse_record(&args.record);
+    let asked = index.map_or_else(
+        || Hash::from_hex(&args.record) == Some(proof.leaf_inputs.ciphertext_hash),
+        |i| i == proof.record,
+    );
+    if !asked {
+        return Err(Failure::Wrong(format!(
+            "the server gave the proof of {} when asked for {}: nothing was written",
+            record_id(proof.record),
+            args.record
+        )));
+    }
     match args.out {
         None => println!("{}", String::from_utf8_lossy(&bytes)),
         Some(path) => {

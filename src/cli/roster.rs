@@ -8,6 +8,7 @@ use crate::chain::key::VerifierKey;
 use crate::chain::roster::Roster;
 use crate::chain::statement::Statement;
 use crate::config::settings::Settings;
+use crate::event::view::printable;
 
 use super::authority::Authority;
 use super::init::roster_reader;
@@ -109,7 +110,12 @@ pub fn reader(settings: &Path, command: ReaderCommand) -> Outcome {
                 return print_json(&rows);
             }
             for r in &roster.readers {
-                println!("{}  {}{}", r.recipient, r.name, if r.required { "  (required)" } else { "" });
+                println!(
+                    "{}  {}{}",
+                    r.recipient,
+                    printable(&r.name),
+                    if r.required { "  (required)" } else { "" }
+                );
             }
             Ok(())
         }
@@ -155,7 +161,7 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
                 return print_json(&rows);
             }
             for w in &roster.writers {
-                println!("{w}");
+                println!("{}", printable(w.as_str()));
             }
             Ok(())
         }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 
 use crate::auditor::source::{Blocks, Source, SourceError};
 use crate::base::limits::MAX_BULK_BYTES;
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::chain::block::Block;
+use crate::chain::checkpoint::Checkpoint;
+use crate::chain::note::Note;
+use crate::chain::statement::Statement;
+use crate::ledger::sequence_of;
+use crate::store::{BlockInfo, Head, SqliteStore, Store, StoreError};
 
 use super::Failure;
 
@@ -33,6 +38,30 @@ fn failed(e: StoreError) -> SourceError {
     }
 }
 
+/// Blocks that no signature covers must not pass for a part of the ledger because nobody looks at them.
+fn check_size(head: &Head) -> Result<(), SourceError> {
+    let signed = std::str::from_utf8(&head.checkpoint).ok().and_then(|text| Note::parse(text).ok());
+    let signed = signed.and_then(|note| Checkpoint::parse_text(&note.text).ok());
+    match signed {
+        Some(signed) if signed.size < head.size => Err(SourceError::Damaged(format!(
+            "the database holds {} blocks, and its checkpoint signs only {} of them",
+            head.size, signed.size
+        ))),
+        // Whether it is a checkpoint at all the verifier says.
+        _ => Ok(()),
+    }
+}
+
+/// Whether a block's row says something else than its text. By their rows blocks are found: for a record, and for a statement that
+/// is submitted again.
+fn contradicts(row: &BlockInfo, text: &str) -> bool {
+    let Ok(block) = Block::parse(text) else { return false };
+    let Ok(statement) = Statement::parse(&block.statement.text) else { return false };
+    let told = (row.first_record, u64::from(row.records), row.sequence);
+    told != (block.first_record, statement.record_count(), statement.sequence())
+        || row.signer != sequence_of(&statement, &block.statement)
+}
+
 impl Source for FileSource {
     fn checkpoint(&mut self) -> Result<String, SourceError> {
         let head = self
@@ -41,13 +70,25 @@ impl Source for FileSource {
             .head()
             .map_err(failed)?
             .ok_or_else(|| SourceError::Empty("the database holds no ledger".to_owned()))?;
+        check_size(&head)?;
         String::from_utf8(head.checkpoint)
             .map_err(|_| SourceError::Damaged("the stored checkpoint is not text".to_owned()))
     }
 
     fn blocks(&mut self, height: u64, _size: u64) -> Result<Vec<String>, SourceError> {
         let texts = self.store.0.block_texts(height, BLOCKS_AT_ONCE, MAX_BULK_BYTES).map_err(failed)?;
-        Ok(texts.into_iter().map(|t| String::from_utf8_lossy(&t).into_owned()).collect())
+        // Other bytes must not be read as the text that was signed.
+        let text = |(at, bytes)| {
+            let text = String::from_utf8(bytes)
+                .map_err(|_| SourceError::Damaged(format!("block {at}: its stored text is not UTF-8")))?;
+            match self.store.0.block_info(at).map_err(failed)? {
+                Some(row) if contradicts(&row, &text) => Err(SourceError::Damaged(format!(
+                    "block {at}: its row in the database does not say what its signed text says"
+                ))),
+                _ => Ok(text),
+            }
+        };
+        (height..).zip(texts).map(text).collect()
     }
 
     fn has_bodies(&self) -> bool {

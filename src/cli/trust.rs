@@ -33,6 +33,10 @@ impl ServerArgs {
 
 /// The ledger's public key, given as text or as a file that holds it.
 pub fn verifier_key(given: &str) -> Result<VerifierKey, Failure> {
+    // A key first: a file of that very name, in a folder that came with what is to be checked, must not take its place.
+    if let Ok(key) = VerifierKey::parse(given.trim()) {
+        return Ok(key);
+    }
     let text = if given.contains('+') && !Path::new(given).exists() {
         given.to_owned()
     } else {

@@ -222,13 +222,11 @@ impl Vault {
         let (Some(admin), Some(_)) = (admin, self.store.block_info(0).map_err(VaultError::Store)?) else {
             return Ok(());
         };
-        match self.block(0)? {
-            (_, Statement::Roster(roster)) if roster.admins.contains(admin) => Ok(()),
-            _ => Err(wrong(
-                0,
-                "its roster is not of the admin whose key was given: this vault is of another ledger under the same name",
-            )),
+        if self.block(0)?.0.statement.is_signed_by(admin) {
+            return Ok(());
         }
+        let what = "its roster is not signed by the admin whose key was given: this vault is of another ledger under the same name";
+        Err(wrong(0, what))
     }
 
     /// The newest signed checkpoint this vault has seen, with its text.

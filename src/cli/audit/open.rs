@@ -60,7 +60,7 @@ pub fn run(args: OpenArgs) -> Outcome {
         });
         match opened {
             Ok(Ok(opened)) => return show(&args, index, &opened),
-            Ok(Err(erased)) => return show_erased(&args, index, &erased),
+            Ok(Err(erased)) => return show_erased(&args, index, &erased, false),
             // Another identity of the file may be the reader; anything but a refusal ends the search.
             Err(Failure::Usage(why)) => refusal = Some(Failure::Usage(why)),
             Err(other) => return Err(other),
@@ -99,6 +99,7 @@ fn from_vault(args: &OpenArgs, writer: Option<&VerifierKey>, index: u64) -> Outc
                     reason: order.reason,
                     legal_basis: order.legal_basis,
                 },
+                true,
             )
         }
         Content::Erased { by_block: None } => {
@@ -108,17 +109,24 @@ fn from_vault(args: &OpenArgs, writer: Option<&VerifierKey>, index: u64) -> Outc
     }
 }
 
-fn show_erased(args: &OpenArgs, index: u64, erased: &OpenRecordError) -> Outcome {
+/// `checked`: whether the officers' signatures on the order were, as they are in a vault.
+fn show_erased(args: &OpenArgs, index: u64, erased: &OpenRecordError, checked: bool) -> Outcome {
     if let (true, OpenRecordError::ErasedByOrder { block, committed, reason, legal_basis, .. }) =
         (args.json, erased)
     {
         return print_json(&serde_json::json!({
             "id": record_id(index), "record": index, "erased": {
                 "block": block, "committed": committed.to_string(), "reason": reason, "legal_basis": legal_basis,
+                "officers_checked": checked,
             },
         }));
     }
     eprintln!("{}", printable(&erased.to_string()));
+    if !checked {
+        eprintln!(
+            "that officers signed the order is as the ledger says; `audit sync` and `audit verify` check it"
+        );
+    }
     Ok(())
 }
 
@@ -144,7 +152,7 @@ fn show(args: &OpenArgs, index: u64, opened: &OpenedRecord) -> Outcome {
         record_id(index),
         v.block_height,
         v.sealed,
-        v.writer,
+        printable(&v.writer),
         v.checkpoint.checkpoint().size
     );
     if let Ok(summary) = Summary::of(&opened.event) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::super::{Outcome, print_json};
 use super::vault::VaultArgs;
+use super::verify::ahead;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -59,6 +60,9 @@ pub fn run(args: SyncArgs) -> Outcome {
         false => println!(
             "  history    first sync: what is here is trusted from now on; compare the checkpoint with someone else's to be sure"
         ),
+    }
+    if let Some(note) = open.view.as_of.committed.and_then(ahead) {
+        println!("  NOTE       {note}");
     }
     println!("  vault      {}", open.setting.dir().display());
     println!(

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::auditor::source::{ServerSource, Source};
 use crate::auditor::verify::{Report, Trust, VerifyError, verify};
+use crate::base::clock::Timestamp;
+use crate::base::limits::MAX_CLOCK_AHEAD;
 use crate::config::keyfile;
 use crate::event::view::printable;
 
@@ -117,6 +119,14 @@ fn shortened(ranges: &[String]) -> String {
     }
 }
 
+/// What to say of a ledger whose clock is ahead of this machine's: by that, retention could be made to end early.
+pub fn ahead(committed: Timestamp) -> Option<String> {
+    let by = committed.millis() - Timestamp::now().millis();
+    (by > MAX_CLOCK_AHEAD).then(|| {
+        format!("the last block says it was committed at {committed}, which is later than now: the ledger's clock or this one is wrong")
+    })
+}
+
 fn tell(r: &Report, what: &str, args: &VerifyArgs, known: Whose) -> Outcome {
     let hashes_only = args.identity.is_none() && args.file.is_none();
     println!("HOLDS: {} at {what}", r.ledger);
@@ -190,6 +200,9 @@ fn tell(r: &Report, what: &str, args: &VerifyArgs, known: Whose) -> Outcome {
     }
     if let Some(t) = &r.last_committed {
         println!("  last block {t}");
+        if let Some(note) = Timestamp::parse(t).and_then(ahead) {
+            println!("  NOTE       {note}");
+        }
     }
     Ok(())
 }

@@ -151,6 +151,8 @@ pub const STRANGER_WAIT_SECONDS: u64 = 5;
 pub const MAX_REQUEST_HEAD_BYTES: usize = 16 * 1024;
 /// Most open connections, if the limit of open files allows as many. Beyond that the one that has been idle longest is closed.
 pub const MAX_CONNECTIONS: usize = 10_240;
+/// Connections that the system may hold for the server until it takes them in; it allows fewer if it is set so.
+pub const LISTEN_BACKLOG: i32 = 1024;
 /// Connections beyond that, for when no one is idle: they get health and metrics, and 503 for everything else.
 pub const SPARE_CONNECTIONS: usize = 32;
 /// Connections that were told to close and may still be open before another one is taken in.
@@ -167,6 +169,10 @@ pub const SLOW_GRACE_MILLIS: u64 = 2_000;
 pub const STALL_SECONDS: u64 = 20;
 /// See [`STALL_SECONDS`]; the rest of an answer that is shorter counts as so much.
 pub const MIN_STALL_BYTES: usize = 256 * 1024;
+/// How long a client that was answered early may go on sending its request, in seconds; see [`MAX_LINGER_BYTES`].
+pub const LINGER_SECONDS: u64 = 5;
+/// Most bytes of such a request that are read and thrown away before the connection is closed.
+pub const MAX_LINGER_BYTES: usize = MAX_EVENTS_REQUEST_BYTES + 1024 * 1024;
 /// Most requests that read the database at a time; others wait for their turn.
 pub const MAX_CONCURRENT_READS: usize = 64;
 /// How long a request waits for its turn to read before it is answered "overloaded", in seconds.

@@ -47,6 +47,9 @@ impl HttpBody for Arriving {
 
 impl Drop for Arriving {
     fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.guest.is_left_unread();
+        }
         self.guest.has_asked();
     }
 }

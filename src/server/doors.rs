@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -31,6 +32,8 @@ use super::ServerError;
 
 /// How long the door stays shut for those who were told to leave and are still there; then it is opened all the same.
 const CLOSING_WAIT: Duration = Duration::from_millis(50);
+/// Bytes that are thrown away at a time.
+const LINGER_BUFFER: usize = 8 * 1024;
 
 /// What the server does for a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,6 +71,8 @@ pub(super) struct Guest {
     since: AtomicU64,
     /// The client does not take what is written.
     stuck: AtomicBool,
+    /// It was answered before all of its request had been read.
+    unread: AtomicBool,
     sent_away: AtomicBool,
     task: AtomicWaker,
     opened: Instant,
@@ -82,6 +87,7 @@ impl Guest {
             holds: AtomicU8::new(0),
             since: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             sent_away: AtomicBool::new(false),
             task: AtomicWaker::new(),
             opened,
@@ -93,7 +99,13 @@ impl Guest {
     /// Its request begins; with a body, that is still to come.
     pub(super) fn asks(&self, with_body: bool) {
         self.holds(Holds::Nothing);
+        self.unread.store(false, Ordering::Relaxed);
         self.enter(if with_body { Stage::Receiving } else { Stage::Working });
+    }
+
+    /// What is left of its request is not wanted.
+    pub(super) fn is_left_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
     }
 
     /// Its request is complete.
@@ -332,6 +344,7 @@ impl AddrListener<Watched, Visitor> for Doorkeeper {
                 doors: self.doors.clone(),
                 patience: None,
                 taken: 0,
+                lingering: false,
             };
             return Ok((watched, Visitor { addr, guest }));
         }
@@ -350,8 +363,9 @@ pub(super) struct Watched {
     doors: Arc<Doors>,
     /// Runs while the client does not take what is written.
     patience: Option<Pin<Box<Sleep>>>,
-    /// Bytes it took meanwhile.
+    /// Bytes it took meanwhile; or sent, that are thrown away.
     taken: usize,
+    lingering: bool,
 }
 
 impl Watched {
@@ -410,14 +424,39 @@ impl AsyncWrite for Watched {
 
     /// Asked for when everything is written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.patience.take().is_some() {
+        if !self.lingering && self.patience.take().is_some() {
             self.guest.stuck.store(false, Ordering::Relaxed);
         }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// If the client is still sending what nobody wants to read, that is read for a while and thrown away: closing at once would reset
+    /// the connection, and with it the answer that says why.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        if !this.lingering {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.guest.unread.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            this.lingering = true;
+            this.taken = 0;
+            this.patience = Some(Box::pin(sleep(Duration::from_secs(LINGER_SECONDS))));
+        }
+        let mut unwanted = [MaybeUninit::uninit(); LINGER_BUFFER];
+        while this.taken < MAX_LINGER_BYTES {
+            this.guest.check(cx)?;
+            if this.patience.as_mut().is_none_or(|p| p.as_mut().poll(cx).is_ready()) {
+                break;
+            }
+            let mut buf = ReadBuf::uninit(&mut unwanted);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                break;
+            }
+            this.taken += buf.filled().len();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

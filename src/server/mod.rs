@@ -141,6 +141,8 @@ impl Server {
         let listener = TcpListener::bind(&options.listen)
             .map_err(|source| ServerError::Listen { addr: options.listen.clone(), source })?;
         listener.set_nonblocking(true)?;
+        // The standard library lets 128 wait, and who comes then waits a second for its next attempt.
+        rustix::net::listen(&listener, LISTEN_BACKLOG).map_err(std::io::Error::from)?;
         let doors = Doors::new(connections_allowed()?);
         let (sessions, policy) = (Sessions::new(ledger.origin())?, writer.policy());
         let (gateway, thread) = Gateway::start(ledger.clone(), writer, options.heartbeat)?;

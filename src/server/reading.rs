@@ -28,7 +28,7 @@ use super::doors::Visitor;
 use super::gateway::Events;
 use super::problem::Failure;
 use super::public::{JSON_TYPE, record_index};
-use super::room::Share;
+use super::room::{BULK_CAPACITY, Share};
 use super::state::{App, Counters, SessionReader};
 
 /// What a bulk download takes while it is made: the answer, or one body that is longer. Of that there may be two for a moment.
@@ -169,7 +169,7 @@ pub(super) async fn bodies(
     let end = query.from.saturating_add(query.count.unwrap_or(MAX_BULK_BLOCKS).min(MAX_BULK_BLOCKS));
     let end = end.min(app.ledger.view().state.height());
     let share = app.reader_answers.take(&visitor.guest, BULK_ROOM).await?;
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(BULK_CAPACITY);
     let mut records = None;
     for height in query.from..end {
         let body = app.read(|| app.ledger.body(height)).await??;

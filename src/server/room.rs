@@ -9,13 +9,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::api::problem::Code;
-use crate::base::limits::{ANSWER_WAIT_SECONDS, STRANGER_WAIT_SECONDS};
+use crate::base::limits::{ANSWER_WAIT_SECONDS, MAX_BULK_BYTES, STRANGER_WAIT_SECONDS};
 
 use super::doors::{Doors, Guest, Holds};
 use super::problem::Failure;
 
 /// How often somebody slow is asked to make room for those who wait.
 const HURRY_EVERY: Duration = Duration::from_millis(500);
+
+/// Capacity to begin a bulk answer with, in bytes: more than common allocators (glibc: 32 MiB) keep for themselves when it is freed, and
+/// of which only those pages count that are written to.
+pub(super) const BULK_CAPACITY: usize = MAX_BULK_BYTES + 1024 * 1024;
 
 /// A bound on memory.
 pub(super) struct Room {
@@ -76,7 +80,11 @@ impl Room {
 
 impl Share {
     /// An answer that keeps what it needs of this part until it is sent.
-    pub(super) fn keep(mut self, answer: Vec<u8>) -> Bytes {
+    pub(super) fn keep(mut self, mut answer: Vec<u8>) -> Bytes {
+        // What grew has up to as much again to spare. Of a large allocation that costs nothing: its pages were never touched.
+        if answer.capacity() < BULK_CAPACITY {
+            answer.shrink_to_fit();
+        }
         let share = self.0.split(kib(answer.len())).unwrap_or(self.0);
         Bytes::from_owner(Kept { answer, _share: share })
     }

@@ -1,7 +1,7 @@
 /* A disk that misbehaves on demand, for tests/exhaustion_disk.rs: preloaded into the server, it stands between the program and the
  * system calls that write, read and sync files. What it does is in the file that DISK_CONTROL names, read at every call:
  *
- *     <operation> <part of a path> <what>
+ *     <operation> <part of a path, or with a $ after it its end> <what>
  *
  * with the operations write (also making files longer), sync and read, and what is one of: errno N, sleep MILLISECONDS, hang (until
  * the line is gone; the call then goes on as if nothing had been). */
@@ -16,6 +16,15 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/* Whether a path has this part; or this end, if that is followed by a dollar sign. */
+static int matches(const char *path, char *part) {
+    size_t end = strlen(part);
+    if (part[end - 1] != '$')
+        return strstr(path, part) != NULL;
+    part[--end] = 0;
+    return strlen(path) >= end && !strcmp(path + strlen(path) - end, part);
+}
 
 /* The first line for this operation and path: 0 none, 1 errno, 2 sleep, 3 hang. */
 static int rule(const char *operation, int fd, int *number) {
@@ -42,7 +51,7 @@ static int rule(const char *operation, int fd, int *number) {
         *number = 0;
         if (sscanf(line, "%15s %127s %15s %d", op, part, what, number) < 3)
             continue;
-        if (strcmp(op, operation) || !strstr(path, part))
+        if (strcmp(op, operation) || !matches(path, part))
             continue;
         return what[0] == 'e' ? 1 : what[0] == 's' ? 2 : 3;
     }

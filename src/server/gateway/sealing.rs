@@ -49,6 +49,8 @@ pub(super) struct Worker {
     next: Option<OpenBatch>,
     busy: Arc<Busy>,
     unready: Unready,
+    /// What the ledger has of this writer may be more than could be seen when that was last looked at.
+    doubt: bool,
 }
 
 impl Worker {
@@ -60,7 +62,8 @@ impl Worker {
         heartbeat: Duration,
         (busy, unready): (Arc<Busy>, Unready),
     ) -> Worker {
-        Worker { ledger, writer, queued, shown, heartbeat, in_flight: None, next: None, busy, unready }
+        let (in_flight, next, doubt) = (None, None, false);
+        Worker { ledger, writer, queued, shown, heartbeat, in_flight, next, busy, unready, doubt }
     }
 
     pub(super) fn run(mut self, intake: &Receiver<Intake>) {
@@ -133,6 +136,10 @@ impl Worker {
 
     /// Seals one batch of as many waiting requests as fit, and hands it to the ledger.
     fn seal_batch(&mut self, purpose: Purpose, waiting: &mut VecDeque<Intake>) {
+        // A batch may have been stored that could not be shown at the time.
+        if self.doubt && self.in_flight.is_none() {
+            self.resync();
+        }
         let view = self.ledger.view();
         let readers = view.state.roster().map_or(&[][..], |r| &r.readers[..]);
         let now = Timestamp::now();
@@ -215,6 +222,7 @@ impl Worker {
         let Some(InFlight { pending, requests }) = self.in_flight.take() else { return true };
         let result = pending.wait();
         let fine = result.is_ok();
+        self.doubt = !fine;
         if !fine {
             self.resync();
         }
@@ -228,6 +236,9 @@ impl Worker {
 
     /// Signs a heartbeat, so that silence and suppression differ. A failure shows in the ledger's health.
     fn beat(&mut self) {
+        if self.doubt {
+            self.resync();
+        }
         let Ok(note) = self.writer.heartbeat(Timestamp::now()) else { return };
         let sent = self.ledger.submit(Submission::statement(note)).and_then(Pending::wait);
         if sent.is_err() {

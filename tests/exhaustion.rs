@@ -1,0 +1,396 @@
+//! Clients that take more than their share: idle connections by the thousand, slow senders, readers who download everything or do not
+//! take what they asked for. Whatever they do, appends and health are answered, memory and file descriptors stay bounded, and when they
+//! leave nothing is left of it. Disks that fail are in `exhaustion_disk.rs`.
+//!
+//! Limits that take a minute to show are tested by `cargo test --test exhaustion -- --ignored`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod exhaustion_support;
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use exhaustion_support::*;
+use sealtrail::base::limits::*;
+use support::{Ledger, Server};
+
+/// Files the server may open in the tests that exhaust them, and the connections it then takes, without the spare ones.
+const FEW_FILES: u32 = 200;
+const FEW: usize = FEW_FILES as usize - RESERVED_FILES - SPARE_CONNECTIONS - MAX_CLOSING_CONNECTIONS;
+
+const MOMENT: Duration = Duration::from_secs(10);
+
+/// Whether the server has closed this connection.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut byte = [0];
+    let closed = match stream.read(&mut byte) {
+        Ok(0) => true,
+        Ok(_) => false,
+        Err(e) => e.kind() != std::io::ErrorKind::WouldBlock,
+    };
+    stream.set_nonblocking(false).unwrap();
+    closed
+}
+
+/// Appends some events, one request after the other; the longest wait.
+fn appends(told: &Told, ledger: &Ledger, server: &Server, requests: usize) -> Duration {
+    let waits = (0..requests).map(|_| {
+        let start = Instant::now();
+        assert!(told.send(ledger, server, 5, 100), "{:?} {:?}", told.refused.lock().unwrap(), told.odd.lock().unwrap());
+        start.elapsed()
+    });
+    waits.max().unwrap()
+}
+
+#[test]
+fn ten_thousand_idle_connections() {
+    let most = 10_000.min(own_files().saturating_sub(500) as usize);
+    let ledger = Ledger::new();
+    let server = ledger.serve();
+    let told = Told::default();
+    appends(&told, &ledger, &server, 5);
+    let (before, start) = (memory(&server, "VmRSS"), Instant::now());
+    let mut idle: Vec<TcpStream> = Vec::with_capacity(most);
+    // Every tenth has asked for something, and says no more; the others never said anything.
+    for n in 0..most {
+        let mut stream = connect(&server);
+        if n % 10 == 0 {
+            stream.write_all(b"GET /checkpoint HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        }
+        idle.push(stream);
+    }
+    let opened = start.elapsed();
+    wait_until("all of them inside", MOMENT, || metric(&server, "sealtrail_connections") >= most as f64);
+    let with = memory(&server, "VmRSS");
+    let longest = appends(&told, &ledger, &server, 20);
+    assert!(is_healthy(&server));
+    println!(
+        "{most} idle connections, opened in {opened:?}: {before} KiB before, {with} KiB with them, longest append {longest:?}"
+    );
+    if most == 10_000 {
+        assert!(with < before + 160 * 1024, "{} bytes each", (with - before) * 1024 / most as u64);
+    }
+    assert!(longest < Duration::from_secs(5), "an append took {longest:?}");
+    // Silence has an end, before the first request and after it.
+    let limit = Duration::from_secs(HEADER_SECONDS + 10);
+    wait_until("the end of silence", limit, || metric(&server, "sealtrail_connections") < 10.0);
+    assert!(idle.iter_mut().skip(1).step_by(10).all(is_closed));
+    told.account(&ledger, &server);
+}
+
+/// More clients than the server may open files for, all holding on: whoever comes gets in, and the database has its files.
+#[test]
+fn file_descriptors_exhausted_by_idle_clients() {
+    let ledger = Ledger::new();
+    let server = serve_with_files(&ledger, FEW_FILES);
+    let told = Told::default();
+    let mut idle: Vec<TcpStream> = Vec::new();
+    for n in 0..3 * FEW {
+        let mut stream = connect(&server);
+        // Half of them begin to ask.
+        if n % 2 == 0 {
+            stream.write_all(b"GET /check").unwrap();
+        }
+        idle.push(stream);
+        if n % FEW == FEW - 1 {
+            std::thread::sleep(Duration::from_millis(IDLE_GRACE_MILLIS + 50));
+            appends(&told, &ledger, &server, 5);
+            for path in ["/v1/proofs/0", "/v1/blocks/1/leaves", "/tile/entries/000.p/2"] {
+                assert_eq!(get(&server, path).unwrap().status, 200, "{path}");
+            }
+            assert!(is_healthy(&server));
+            assert!(files(&server) <= FEW_FILES as usize, "{} files", files(&server));
+        }
+    }
+    assert!(metric(&server, "sealtrail_connections_sent_away_total") >= (2 * FEW) as f64 - 5.0);
+    assert_eq!(metric(&server, "sealtrail_connections_max"), FEW as f64);
+    // Those who have held on longest went first.
+    assert!(idle[..FEW].iter_mut().all(is_closed));
+    drop(idle);
+    wait_until("all gone", MOMENT, || metric(&server, "sealtrail_connections") < 5.0);
+    appends(&told, &ledger, &server, 5);
+    told.account(&ledger, &server);
+}
+
+/// Strangers who never finish sending what they began: they go when others come, and meanwhile health is answered.
+#[test]
+fn connections_exhausted_by_slow_senders() {
+    let ledger = Ledger::new();
+    let server = serve_with_files(&ledger, FEW_FILES);
+    let told = Told::default();
+    appends(&told, &ledger, &server, 2);
+    let slow = || -> Vec<TcpStream> {
+        let send = |_| {
+            let mut stream = connect(&server);
+            let head = b"POST /v1/statements HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\nsealtrail";
+            stream.write_all(head).unwrap();
+            stream
+        };
+        (0..FEW).map(send).collect()
+    };
+    let mut first = slow();
+    wait_until("a full house", MOMENT, || metric(&server, "sealtrail_connections") >= FEW as f64);
+    // For a moment they may stay; then there are spare places, for health and metrics.
+    assert!(is_healthy(&server));
+    let refused = get(&server, "/v1/ledger").unwrap();
+    assert!(refused.status == 503 && refused.retry_after(), "{refused:?}");
+    assert_eq!(refused.json()["code"], "overloaded");
+    std::thread::sleep(Duration::from_millis(SLOW_GRACE_MILLIS + 100));
+    let longest = appends(&told, &ledger, &server, 5);
+    let second = slow();
+    std::thread::sleep(Duration::from_millis(SLOW_GRACE_MILLIS + 100));
+    let again = appends(&told, &ledger, &server, 5);
+    println!("{FEW} slow senders twice: longest append {longest:?} and {again:?}");
+    assert!(first.iter_mut().filter_map(|s| is_closed(s).then_some(())).count() > FEW / 2);
+    drop(second);
+    told.account(&ledger, &server);
+}
+
+/// Answered early, a client that goes on sending still gets its answer: the connection is not reset under it.
+#[test]
+fn a_refusal_reaches_who_is_still_sending() {
+    let ledger = Ledger::new();
+    let server = ledger.serve();
+    for _ in 0..10 {
+        let mut stream = connect(&server);
+        let head = format!("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 8 << 20);
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&vec![b' '; 8 << 20]).unwrap();
+        assert_eq!(answer(&mut stream).unwrap().status, 401);
+    }
+}
+
+/// Room for the bodies of strangers is bounded, and the slowest makes room.
+#[test]
+fn memory_for_strangers_bodies_is_bounded() {
+    own_files();
+    let ledger = Arc::new(Ledger::new());
+    let server = Arc::new(ledger.serve());
+    let told = Told::default();
+    appends(&told, &ledger, &server, 2);
+    let before = memory(&server, "VmRSS");
+    let count = 3 * MAX_STRANGER_BODY_BYTES_IN_FLIGHT / MAX_STATEMENT_BYTES;
+    let head = format!("POST /v1/statements HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_STATEMENT_BYTES}\r\n\r\n");
+    let slow: Vec<_> = (0..count)
+        .map(|_| {
+            let mut stream = connect(&server);
+            // All but the end.
+            stream.write_all(&[head.as_bytes(), &vec![b' '; MAX_STATEMENT_BYTES - 10]].concat()).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    // A statement from somebody else: room is made for it.
+    let start = Instant::now();
+    let answer = request(&server, "POST /v1/statements", b"no statement at all").unwrap();
+    let took = start.elapsed();
+    let peak = memory(&server, "VmHWM");
+    println!("{count} slow strangers: {before} KiB before, {peak} KiB at most; another one answered after {took:?}");
+    assert_eq!(answer.status, 400, "{answer:?}");
+    // Twice, because what arrives is put together when it is complete; and what the system hands over at a time.
+    let bound = 2 * MAX_STRANGER_BODY_BYTES_IN_FLIGHT + count * 2 * MAX_REQUEST_HEAD_BYTES;
+    assert!(peak < before + (bound / 1024) as u64 + 20_000, "{peak} KiB");
+    appends(&told, &ledger, &server, 5);
+    drop(slow);
+    told.account(&ledger, &server);
+}
+
+/// Events of some size, so that downloads are large.
+fn fill(told: &Told, ledger: &Ledger, server: &Server, megabytes: usize) {
+    for _ in 0..megabytes {
+        assert!(told.send(ledger, server, 10, 100_000));
+    }
+}
+
+/// Asks for everything with alice's session, and leaves the answer where it is.
+fn ask_for_all(server: &Server, token: &str) -> TcpStream {
+    let mut stream = connect(server);
+    let head = format!(
+        "GET /v1/bodies?from=0&count=256 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+/// Sixty readers ask for 24 MB each and take nothing of it: memory is bounded, appends go on, the later ones are told to come again,
+/// and those who take nothing are cut off.
+#[test]
+fn readers_who_do_not_take_what_they_asked_for() {
+    let ledger = Arc::new(Ledger::new());
+    let server = Arc::new(ledger.serve());
+    let told = Told::default();
+    fill(&told, &ledger, &server, 24);
+    let token = session(&ledger, &server);
+    let before = memory(&server, "VmRSS");
+    let mut readers: Vec<TcpStream> = (0..60).map(|_| ask_for_all(&server, &token)).collect();
+    let start = Instant::now();
+    let mut longest = Duration::ZERO;
+    while start.elapsed() < Duration::from_secs(ANSWER_WAIT_SECONDS + 1) {
+        longest = longest.max(appends(&told, &ledger, &server, 1));
+        assert!(is_healthy(&server));
+    }
+    let kept = metric(&server, "sealtrail_answer_bytes");
+    assert!(kept > 0.0 && kept <= MAX_READER_ANSWER_BYTES as f64, "{kept}");
+    wait_until("those who take nothing are cut off", Duration::from_secs(STALL_SECONDS + 5), || {
+        metric(&server, "sealtrail_connections_stalled_total") >= 5.0 && metric(&server, "sealtrail_answer_bytes") == 0.0
+    });
+    let peak = memory(&server, "VmHWM");
+    let answers: Vec<_> = readers.iter_mut().filter_map(answer).collect();
+    let refused = answers.iter().filter(|a| a.status == 503).count();
+    println!("60 readers who take nothing: {before} KiB before, {peak} KiB at most, {refused} refused, longest append {longest:?}");
+    assert!(answers.iter().filter(|a| a.status == 503).all(|a| a.retry_after() && a.json()["code"] == "overloaded"));
+    assert!(refused >= 40, "{refused}");
+    // What is sent, and what one download reads while it is made; the allocator keeps some of it.
+    let bound = MAX_READER_ANSWER_BYTES as u64 / 1024 + 100_000;
+    assert!(peak < before + bound, "{peak} KiB");
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    told.account(&ledger, &server);
+}
+
+/// Many readers download everything, again and again, while writers write.
+#[test]
+fn readers_who_download_everything_while_writers_write() {
+    let ledger = Arc::new(Ledger::new());
+    let server = Arc::new(ledger.serve());
+    fill(&Told::default(), &ledger, &server, 16);
+    let before = memory(&server, "VmRSS");
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..12)
+        .map(|_| {
+            let (ledger, server, stop) = (ledger.clone(), server.clone(), stop.clone());
+            std::thread::spawn(move || {
+                let client = ledger.reader_client(&server);
+                let mut bytes = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let (mut height, blocks) = (0, client.ledger().unwrap().blocks);
+                    while height < blocks && !stop.load(Ordering::Relaxed) {
+                        for (h, body) in client.bodies(height, 256).unwrap() {
+                            height = h + 1;
+                            bytes += body.len();
+                        }
+                    }
+                }
+                bytes
+            })
+        })
+        .collect();
+    let load = Load::start(&ledger, &server, 4, 10, 1000);
+    std::thread::sleep(Duration::from_secs(8));
+    let told = load.stop();
+    stop.store(true, Ordering::Relaxed);
+    let bytes: usize = readers.into_iter().map(|r| r.join().unwrap()).sum();
+    let (peak, longest) = (memory(&server, "VmHWM"), told.longest.load(Ordering::Relaxed));
+    let logged = told.acknowledged();
+    println!(
+        "12 readers took {} MB in 8 s while {logged} events were logged: {before} KiB before, {peak} KiB at most, longest append {longest} ms",
+        bytes / 1_000_000
+    );
+    assert!(bytes > 12 * 16_000_000 && logged > 200, "{bytes} bytes, {logged} events");
+    assert!(peak < before + MAX_READER_ANSWER_BYTES as u64 / 1024 + 100_000, "{peak} KiB");
+    assert!(longest < 10_000, "{longest} ms");
+    assert_eq!(told.refusals(), 0);
+    told.account(&ledger, &server);
+}
+
+/// Strangers who ask for large public answers and do not take them hold up no other stranger for long, and no reader or writer at all.
+#[test]
+fn strangers_who_do_not_take_public_answers() {
+    let ledger = Arc::new(Ledger::new());
+    let server = Arc::new(ledger.serve());
+    let told = Told::default();
+    // One block of 8,000 records: 768 kB of leaf inputs.
+    assert!(told.send(&ledger, &server, 8000, 10));
+    let before = memory(&server, "VmRSS");
+    // Ten answers on each connection, one after the other.
+    let ask = "GET /v1/blocks/1/leaves HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10);
+    let strangers: Vec<_> = (0..150)
+        .map(|_| {
+            let mut stream = connect(&server);
+            stream.write_all(ask.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(3));
+    let start = Instant::now();
+    assert_eq!(get(&server, "/v1/blocks/1/leaves").unwrap().body.len(), 768_000);
+    let took = start.elapsed();
+    let longest = appends(&told, &ledger, &server, 10);
+    let peak = memory(&server, "VmHWM");
+    println!("150 strangers who take nothing: {before} KiB before, {peak} KiB at most, another one answered after {took:?}, longest append {longest:?}");
+    assert!(peak < before + MAX_PUBLIC_ANSWER_BYTES as u64 / 1024 + 60_000, "{peak} KiB");
+    assert!(took < Duration::from_secs(ANSWER_WAIT_SECONDS), "{took:?}");
+    drop(strangers);
+    told.account(&ledger, &server);
+}
+
+/// Headers, then a body, sent a byte at a time: both have an end.
+#[test]
+fn slow_headers_have_an_end() {
+    let ledger = Ledger::new();
+    let server = ledger.serve();
+    let mut stream = connect(&server);
+    let start = Instant::now();
+    let mut sent = 0;
+    while !is_closed(&mut stream) && stream.write_all(b"G").is_ok() {
+        sent += 1;
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(start.elapsed() < Duration::from_secs(HEADER_SECONDS + 5), "{sent} bytes and no end");
+    }
+    assert!(start.elapsed() > Duration::from_secs(HEADER_SECONDS - 2));
+    // Nor do they have any length.
+    let mut stream = connect(&server);
+    let endless = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(MAX_REQUEST_HEAD_BYTES + 5000));
+    stream.write_all(endless.as_bytes()).unwrap();
+    assert_eq!(answer(&mut stream).unwrap().status, 431);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn slow_bodies_have_an_end() {
+    let ledger = Ledger::new();
+    let server = ledger.serve();
+    let mut stream = connect(&server);
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Length: 10000\r\n\r\n",
+        ledger.token()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let start = Instant::now();
+    while !is_closed(&mut stream) && stream.write_all(b" ").is_ok() {
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(start.elapsed() < Duration::from_secs(REQUEST_SECONDS + LINGER_SECONDS + 5));
+    }
+    assert!(start.elapsed() > Duration::from_secs(REQUEST_SECONDS - 2));
+}
+
+/// A limit that leaves no room is said at the start.
+#[test]
+fn a_server_with_too_few_files_says_so() {
+    let ledger = Ledger::new();
+    let files = RESERVED_FILES + SPARE_CONNECTIONS + MAX_CLOSING_CONNECTIONS + MIN_CONNECTIONS - 1;
+    let out = std::process::Command::new("sh")
+        .args(["-c", &format!("ulimit -n {files}; exec \"$0\" serve --listen 127.0.0.1:0")])
+        .arg(env!("CARGO_BIN_EXE_sealtrail"))
+        .current_dir(ledger.dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains("ulimit -n") && said.contains("LimitNOFILE"), "{said}");
+}
+
+/// A soft limit below the hard one is raised.
+#[test]
+fn the_soft_limit_of_files_is_raised() {
+    let ledger = Ledger::new();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -S -n 150; exec \"$0\" serve --listen 127.0.0.1:0"]);
+    command.arg(env!("CARGO_BIN_EXE_sealtrail")).current_dir(ledger.dir.path());
+    let server = start(&mut command, &ledger);
+    assert!(metric(&server, "sealtrail_connections_max") > 150.0);
+}

@@ -41,13 +41,28 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 fn appends(told: &Told, ledger: &Ledger, server: &Server, requests: usize) -> Duration {
     let waits = (0..requests).map(|_| {
         let start = Instant::now();
-        assert!(told.send(ledger, server, 5, 100), "{:?} {:?}", told.refused.lock().unwrap(), told.odd.lock().unwrap());
+        assert!(
+            told.send(ledger, server, 5, 100),
+            "{:?} {:?}",
+            told.refused.lock().unwrap(),
+            told.odd.lock().unwrap()
+        );
         start.elapsed()
     });
     waits.max().unwrap()
 }
 
+/// What waits for the server's patience to end.
 #[test]
+fn a_crowd_that_outlasts_the_servers_patience() {
+    together(&[
+        ("ten thousand idle connections", ten_thousand_idle_connections),
+        ("readers who do not take what they asked for", readers_who_do_not_take_what_they_asked_for),
+        ("slow headers", slow_headers_have_an_end),
+        ("strangers who do not take public answers", strangers_who_do_not_take_public_answers),
+    ]);
+}
+
 fn ten_thousand_idle_connections() {
     let most = 10_000.min(own_files().saturating_sub(500) as usize);
     let ledger = Ledger::new();
@@ -117,6 +132,50 @@ fn file_descriptors_exhausted_by_idle_clients() {
     told.account(&ledger, &server);
 }
 
+/// The limit is lowered under the running server, as a full system table would do: no connection can be accepted. It does not spin, it
+/// goes on with those it has, and makes room by itself.
+#[test]
+fn a_server_that_cannot_accept() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let ledger = Ledger::new();
+    let server = serve_with_files(&ledger, 500);
+    let told = Told::default();
+    appends(&told, &ledger, &server, 5);
+    let writer = ledger.writer_client(&server);
+    writer.log_array(b"[{\"before\":1}]").unwrap();
+    let mut idle: Vec<TcpStream> = (0..100).map(|_| connect(&server)).collect();
+    wait_until("all inside", MOMENT, || files(&server) > 100);
+    let cpu = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        // User and system time, in ticks of 10 ms.
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let limit = |files: u64| {
+        let pid = Pid::from_raw(server.child.id() as i32);
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(files), maximum: Some(500) }).unwrap();
+    };
+    limit(files(&server) as u64 - 20);
+    let (before, start) = (cpu(), Instant::now());
+    let newcomer = std::thread::scope(|scope| {
+        let newcomer = scope.spawn(|| get(&server, "/v1/proofs/0").unwrap().status);
+        // A connection that is there already is none the worse for it.
+        for _ in 0..10 {
+            writer.log_array(b"[{\"meanwhile\":1}]").unwrap();
+        }
+        newcomer.join().unwrap()
+    });
+    println!("a newcomer got in after {:?}, {} ms of processor time", start.elapsed(), (cpu() - before) * 10);
+    assert_eq!(newcomer, 200);
+    assert!((cpu() - before) * 10 < 500 + start.elapsed().as_millis() as u64 / 2, "it spins");
+    // One that is closed is enough: its descriptor's number is below the limit.
+    assert!(metric(&server, "sealtrail_connections_failed_total") >= 1.0);
+    assert!(idle.iter_mut().any(is_closed));
+    limit(500);
+    appends(&told, &ledger, &server, 5);
+    told.account(&ledger, &server);
+}
+
 /// Strangers who never finish sending what they began: they go when others come, and meanwhile health is answered.
 #[test]
 fn connections_exhausted_by_slow_senders() {
@@ -133,11 +192,14 @@ fn connections_exhausted_by_slow_senders() {
         };
         (0..FEW).map(send).collect()
     };
-    let mut first = slow();
-    wait_until("a full house", MOMENT, || metric(&server, "sealtrail_connections") >= FEW as f64);
-    // For a moment they may stay; then there are spare places, for health and metrics.
-    assert!(is_healthy(&server));
-    let refused = get(&server, "/v1/ledger").unwrap();
+    // For a moment they may stay; then there are spare places, for health and metrics. On a busy machine the moment may be over.
+    let attempt = |_| {
+        let (start, first) = (Instant::now(), slow());
+        let (health, other) = (get(&server, "/healthz").unwrap(), get(&server, "/v1/ledger").unwrap());
+        (start.elapsed() < Duration::from_millis(SLOW_GRACE_MILLIS)).then_some((first, health, other))
+    };
+    let (mut first, health, refused) = (0..10).find_map(attempt).expect("too busy a machine");
+    assert_eq!(health.status, 200);
     assert!(refused.status == 503 && refused.retry_after(), "{refused:?}");
     assert_eq!(refused.json()["code"], "overloaded");
     std::thread::sleep(Duration::from_millis(SLOW_GRACE_MILLIS + 100));
@@ -175,7 +237,8 @@ fn memory_for_strangers_bodies_is_bounded() {
     appends(&told, &ledger, &server, 2);
     let before = memory(&server, "VmRSS");
     let count = 3 * MAX_STRANGER_BODY_BYTES_IN_FLIGHT / MAX_STATEMENT_BYTES;
-    let head = format!("POST /v1/statements HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_STATEMENT_BYTES}\r\n\r\n");
+    let head =
+        format!("POST /v1/statements HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_STATEMENT_BYTES}\r\n\r\n");
     let slow: Vec<_> = (0..count)
         .map(|_| {
             let mut stream = connect(&server);
@@ -190,7 +253,9 @@ fn memory_for_strangers_bodies_is_bounded() {
     let answer = request(&server, "POST /v1/statements", b"no statement at all").unwrap();
     let took = start.elapsed();
     let peak = memory(&server, "VmHWM");
-    println!("{count} slow strangers: {before} KiB before, {peak} KiB at most; another one answered after {took:?}");
+    println!(
+        "{count} slow strangers: {before} KiB before, {peak} KiB at most; another one answered after {took:?}"
+    );
     assert_eq!(answer.status, 400, "{answer:?}");
     // Twice, because what arrives is put together when it is complete; and what the system hands over at a time.
     let bound = 2 * MAX_STRANGER_BODY_BYTES_IN_FLIGHT + count * 2 * MAX_REQUEST_HEAD_BYTES;
@@ -217,14 +282,13 @@ fn ask_for_all(server: &Server, token: &str) -> TcpStream {
     stream
 }
 
-/// Sixty readers ask for 24 MB each and take nothing of it: memory is bounded, appends go on, the later ones are told to come again,
+/// Sixty readers ask for 9 MB each and take nothing of it: memory is bounded, appends go on, the later ones are told to come again,
 /// and those who take nothing are cut off.
-#[test]
 fn readers_who_do_not_take_what_they_asked_for() {
     let ledger = Arc::new(Ledger::new());
     let server = Arc::new(ledger.serve());
     let told = Told::default();
-    fill(&told, &ledger, &server, 24);
+    fill(&told, &ledger, &server, 9);
     let token = session(&ledger, &server);
     let before = memory(&server, "VmRSS");
     let mut readers: Vec<TcpStream> = (0..60).map(|_| ask_for_all(&server, &token)).collect();
@@ -237,14 +301,22 @@ fn readers_who_do_not_take_what_they_asked_for() {
     let kept = metric(&server, "sealtrail_answer_bytes");
     assert!(kept > 0.0 && kept <= MAX_READER_ANSWER_BYTES as f64, "{kept}");
     wait_until("those who take nothing are cut off", Duration::from_secs(STALL_SECONDS + 5), || {
-        metric(&server, "sealtrail_connections_stalled_total") >= 5.0 && metric(&server, "sealtrail_answer_bytes") == 0.0
+        metric(&server, "sealtrail_connections_stalled_total") >= 5.0
+            && metric(&server, "sealtrail_answer_bytes") == 0.0
     });
     let peak = memory(&server, "VmHWM");
     let answers: Vec<_> = readers.iter_mut().filter_map(answer).collect();
     let refused = answers.iter().filter(|a| a.status == 503).count();
-    println!("60 readers who take nothing: {before} KiB before, {peak} KiB at most, {refused} refused, longest append {longest:?}");
-    assert!(answers.iter().filter(|a| a.status == 503).all(|a| a.retry_after() && a.json()["code"] == "overloaded"));
-    assert!(refused >= 40, "{refused}");
+    println!(
+        "60 readers who take nothing: {before} KiB before, {peak} KiB at most, {refused} refused, longest append {longest:?}"
+    );
+    assert!(
+        answers
+            .iter()
+            .filter(|a| a.status == 503)
+            .all(|a| a.retry_after() && a.json()["code"] == "overloaded")
+    );
+    assert!(refused >= 20, "{refused}");
     // What is sent, and what one download reads while it is made; the allocator keeps some of it.
     let bound = MAX_READER_ANSWER_BYTES as u64 / 1024 + 100_000;
     assert!(peak < before + bound, "{peak} KiB");
@@ -257,7 +329,7 @@ fn readers_who_do_not_take_what_they_asked_for() {
 fn readers_who_download_everything_while_writers_write() {
     let ledger = Arc::new(Ledger::new());
     let server = Arc::new(ledger.serve());
-    fill(&Told::default(), &ledger, &server, 16);
+    fill(&Told::default(), &ledger, &server, 6);
     let before = memory(&server, "VmRSS");
     let stop = Arc::new(AtomicBool::new(false));
     let readers: Vec<_> = (0..12)
@@ -280,17 +352,17 @@ fn readers_who_download_everything_while_writers_write() {
         })
         .collect();
     let load = Load::start(&ledger, &server, 4, 10, 1000);
-    std::thread::sleep(Duration::from_secs(8));
+    std::thread::sleep(Duration::from_secs(5));
     let told = load.stop();
     stop.store(true, Ordering::Relaxed);
     let bytes: usize = readers.into_iter().map(|r| r.join().unwrap()).sum();
     let (peak, longest) = (memory(&server, "VmHWM"), told.longest.load(Ordering::Relaxed));
     let logged = told.acknowledged();
     println!(
-        "12 readers took {} MB in 8 s while {logged} events were logged: {before} KiB before, {peak} KiB at most, longest append {longest} ms",
+        "12 readers took {} MB in 5 s while {logged} events were logged: {before} KiB before, {peak} KiB at most, longest append {longest} ms",
         bytes / 1_000_000
     );
-    assert!(bytes > 12 * 16_000_000 && logged > 200, "{bytes} bytes, {logged} events");
+    assert!(bytes > 12 * 6_000_000 && logged > 200, "{bytes} bytes, {logged} events");
     assert!(peak < before + MAX_READER_ANSWER_BYTES as u64 / 1024 + 100_000, "{peak} KiB");
     assert!(longest < 10_000, "{longest} ms");
     assert_eq!(told.refusals(), 0);
@@ -298,16 +370,15 @@ fn readers_who_download_everything_while_writers_write() {
 }
 
 /// Strangers who ask for large public answers and do not take them hold up no other stranger for long, and no reader or writer at all.
-#[test]
 fn strangers_who_do_not_take_public_answers() {
     let ledger = Arc::new(Ledger::new());
     let server = Arc::new(ledger.serve());
     let told = Told::default();
-    // One block of 8,000 records: 768 kB of leaf inputs.
-    assert!(told.send(&ledger, &server, 8000, 10));
+    // One block of 5,000 records: 480 kB of leaf inputs.
+    assert!(told.send(&ledger, &server, 5000, 10));
     let before = memory(&server, "VmRSS");
-    // Ten answers on each connection, one after the other.
-    let ask = "GET /v1/blocks/1/leaves HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10);
+    // Sixteen answers on each connection, one after the other.
+    let ask = "GET /v1/blocks/1/leaves HTTP/1.1\r\nHost: x\r\n\r\n".repeat(16);
     let strangers: Vec<_> = (0..150)
         .map(|_| {
             let mut stream = connect(&server);
@@ -317,11 +388,13 @@ fn strangers_who_do_not_take_public_answers() {
         .collect();
     std::thread::sleep(Duration::from_secs(3));
     let start = Instant::now();
-    assert_eq!(get(&server, "/v1/blocks/1/leaves").unwrap().body.len(), 768_000);
+    assert_eq!(get(&server, "/v1/blocks/1/leaves").unwrap().body.len(), 480_000);
     let took = start.elapsed();
     let longest = appends(&told, &ledger, &server, 10);
     let peak = memory(&server, "VmHWM");
-    println!("150 strangers who take nothing: {before} KiB before, {peak} KiB at most, another one answered after {took:?}, longest append {longest:?}");
+    println!(
+        "150 strangers who take nothing: {before} KiB before, {peak} KiB at most, another one answered after {took:?}, longest append {longest:?}"
+    );
     assert!(peak < before + MAX_PUBLIC_ANSWER_BYTES as u64 / 1024 + 60_000, "{peak} KiB");
     assert!(took < Duration::from_secs(ANSWER_WAIT_SECONDS), "{took:?}");
     drop(strangers);
@@ -329,7 +402,6 @@ fn strangers_who_do_not_take_public_answers() {
 }
 
 /// Headers, then a body, sent a byte at a time: both have an end.
-#[test]
 fn slow_headers_have_an_end() {
     let ledger = Ledger::new();
     let server = ledger.serve();

@@ -178,7 +178,9 @@ impl From<ServerError> for Failure {
     fn from(e: ServerError) -> Failure {
         match e {
             ServerError::Listen { .. } | ServerError::Tls { .. } => Failure::usage(e),
-            ServerError::TooFewFiles { .. } | ServerError::Random(_) | ServerError::Io(_) => Failure::unavailable(e),
+            ServerError::TooFewFiles { .. } | ServerError::Random(_) | ServerError::Io(_) => {
+                Failure::unavailable(e)
+            }
         }
     }
 }

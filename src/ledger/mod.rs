@@ -359,7 +359,8 @@ impl Ledger {
         let mut health = self.shared.health.read().unwrap_or_else(|e| e.into_inner()).clone();
         health.under_way = self.shared.busy.age();
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-            health.failing = Some("the thread that appends has ended; the messages before say why".to_owned());
+            health.failing =
+                Some("the thread that appends has ended; the messages before say why".to_owned());
         }
         health
     }

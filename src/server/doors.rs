@@ -235,7 +235,8 @@ impl Doors {
     /// Tells the most dispensable of these to close. With the list locked, so that none is told who has left it.
     fn send_one_away(&self, guests: &Guests, of: impl Fn(&Guest) -> bool) -> bool {
         let now = self.now();
-        let dispensable = guests.present.values().filter(|g| of(g)).filter_map(|g| Some((g.dispensable(now)?, g)));
+        let dispensable =
+            guests.present.values().filter(|g| of(g)).filter_map(|g| Some((g.dispensable(now)?, g)));
         let Some((_, guest)) = dispensable.min_by_key(|(order, _)| *order) else { return false };
         self.closing.fetch_add(1, Ordering::AcqRel);
         self.counts.sent_away.fetch_add(1, Ordering::Relaxed);
@@ -324,7 +325,12 @@ impl AddrListener<Watched, Visitor> for Doorkeeper {
             let (stream, addr) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 // The client gave up before; the next one is nobody else's fault.
-                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                    ) =>
+                {
                     continue;
                 }
                 Err(e) => {
@@ -388,14 +394,21 @@ impl Watched {
                 self.guest.stuck.store(true, Ordering::Relaxed);
                 ready!(patience.as_mut().poll(cx));
                 self.doors.counts.stalled.fetch_add(1, Ordering::Relaxed);
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")))
+                Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client does not take its answer",
+                )))
             }
         }
     }
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.guest.check(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
@@ -474,7 +487,8 @@ pub(super) fn connections_allowed() -> Result<usize, ServerError> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let reachable = maximum.map_or(wanted, |most| most.min(wanted));
     let mut files = current.unwrap_or(u64::MAX);
-    if files < reachable && setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum }).is_ok() {
+    if files < reachable && setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum }).is_ok()
+    {
         files = reachable;
     }
     let connections = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(other).min(MAX_CONNECTIONS);

@@ -201,7 +201,10 @@ async fn take_upload(app: &App, request: Request) -> Result<Upload, Failure> {
     let Some(ConnectInfo(visitor)) = request.extensions().get::<ConnectInfo<Visitor>>().cloned() else {
         return Err(Failure::new(Code::Internal, "the connection is not known"));
     };
-    let share = app.strangers.take(&visitor.guest, announced.unwrap_or(MAX_STATEMENT_BYTES).min(MAX_STATEMENT_BYTES)).await?;
+    let share = app
+        .strangers
+        .take(&visitor.guest, announced.unwrap_or(MAX_STATEMENT_BYTES).min(MAX_STATEMENT_BYTES))
+        .await?;
     let mut stream = request.into_body().into_data_stream();
     let (note, mut body) = read_statement(&mut stream).await?;
     if !check_signature(app, &note)? {

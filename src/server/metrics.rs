@@ -55,13 +55,22 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let c = &app.counters;
     let load = |n: &AtomicU64| n.load(Ordering::Relaxed) as f64;
     put("sealtrail_connections", "gauge", "Open connections.", app.doors.open() as f64);
-    put("sealtrail_connections_max", "gauge", "Most connections before idle ones are closed.", app.doors.most() as f64);
+    put(
+        "sealtrail_connections_max",
+        "gauge",
+        "Most connections before idle ones are closed.",
+        app.doors.most() as f64,
+    );
     let doors = &app.doors.counts;
     for (name, help, count) in [
         ("sent_away", "Connections closed to make room for others.", &doors.sent_away),
         ("refused", "Connections closed at once, because none could be closed for them.", &doors.refused),
         ("stalled", "Connections closed because the client did not take its answer.", &doors.stalled),
-        ("failed", "Times that no connection could be accepted, for want of file descriptors.", &doors.failed),
+        (
+            "failed",
+            "Times that no connection could be accepted, for want of file descriptors.",
+            &doors.failed,
+        ),
     ] {
         put(&format!("sealtrail_connections_{name}_total"), "counter", help, load(count));
     }

@@ -183,7 +183,8 @@ impl Server {
     pub async fn run(self) -> Result<JoinHandle<()>, ServerError> {
         let service = self.router.into_make_service_with_connect_info::<Visitor>();
         let doorkeeper = Doorkeeper::new(self.listener, self.doors)?;
-        let mut server = axum_server::Server::<Visitor>::from_listener(doorkeeper).handle(self.handle).http1_only();
+        let mut server =
+            axum_server::Server::<Visitor>::from_listener(doorkeeper).handle(self.handle).http1_only();
         patience(server.http_builder());
         match self.tls {
             None => server.serve(service).await?,
@@ -222,11 +223,7 @@ fn with_session(app: &Arc<App>, method: MethodRouter<Arc<App>>) -> MethodRouter<
 }
 
 /// For requests with a body of at most `most` bytes that anyone may send.
-fn from_strangers(
-    app: &Arc<App>,
-    method: MethodRouter<Arc<App>>,
-    most: usize,
-) -> MethodRouter<Arc<App>> {
+fn from_strangers(app: &Arc<App>, method: MethodRouter<Arc<App>>, most: usize) -> MethodRouter<Arc<App>> {
     method
         .layer(DefaultBodyLimit::max(most))
         .layer(middleware::from_fn_with_state((app.clone(), most), ingest::room_first))
@@ -289,7 +286,8 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let with_body = !request.body().is_end_stream();
     guest.asks(with_body);
     let mut response = if guest.spare && !ALWAYS_ANSWERED.contains(&request.uri().path()) {
-        Failure::new(Code::Overloaded, "too many connections are open; send this again in a moment").into_response()
+        Failure::new(Code::Overloaded, "too many connections are open; send this again in a moment")
+            .into_response()
     } else if with_body {
         next.run(request.map(|body| Body::new(Arriving::new(body, guest.clone())))).await
     } else {

@@ -242,7 +242,9 @@ pub(super) fn trouble(app: &App, health: &Health) -> Option<String> {
     }
     if let Some(age) = health.stalled() {
         let age = age.as_secs();
-        return Some(format!("an append has not finished for {age} s, where {MAX_CYCLE_SECONDS} are too many: look after the disk"));
+        return Some(format!(
+            "an append has not finished for {age} s, where {MAX_CYCLE_SECONDS} are too many: look after the disk"
+        ));
     }
     if let Some(why) = app.gateway.trouble() {
         return Some(why);
@@ -251,6 +253,7 @@ pub(super) fn trouble(app: &App, health: &Health) -> Option<String> {
     let silence = clock::monotonic().duration_since(health.last_append);
     let view = app.ledger.view();
     let may = view.state.roster().is_some_and(|r| r.writers.iter().any(|w| w.name() == app.gateway.writer()));
-    (may && silence > app.heartbeat * 2 + Duration::from_secs(MAX_CYCLE_SECONDS))
-        .then(|| "not even a heartbeat was appended when two were due; the server's log may say why".to_owned())
+    (may && silence > app.heartbeat * 2 + Duration::from_secs(MAX_CYCLE_SECONDS)).then(|| {
+        "not even a heartbeat was appended when two were due; the server's log may say why".to_owned()
+    })
 }

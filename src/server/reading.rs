@@ -186,5 +186,6 @@ pub(super) async fn bodies(
     if let Some((first, count, block)) = records {
         log_access(&app, &reader, visitor.addr, first, count, block).await?;
     }
-    Ok(([(header::CONTENT_TYPE, BINARY_TYPE), (header::CACHE_CONTROL, "no-store")], share.keep(out)).into_response())
+    Ok(([(header::CONTENT_TYPE, BINARY_TYPE), (header::CACHE_CONTROL, "no-store")], share.keep(out))
+        .into_response())
 }

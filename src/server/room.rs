@@ -64,7 +64,8 @@ impl Room {
     async fn wait(&self, wanted: u32) -> Result<OwnedSemaphorePermit, Failure> {
         let mut share = pin!(self.permits.clone().acquire_many_owned(wanted));
         let for_body = self.holds == Holds::StrangersBody;
-        let patience = Duration::from_secs(if for_body { STRANGER_WAIT_SECONDS } else { ANSWER_WAIT_SECONDS });
+        let patience =
+            Duration::from_secs(if for_body { STRANGER_WAIT_SECONDS } else { ANSWER_WAIT_SECONDS });
         for _ in 0..patience.as_millis() / HURRY_EVERY.as_millis() {
             if self.holds != Holds::Nothing {
                 self.doors.hurry(self.holds);

@@ -21,8 +21,8 @@ use crate::api::message::{
 use crate::api::problem::Code;
 use crate::base::hash::to_base64;
 use crate::base::limits::{
-    MAX_BULK_BYTES, MAX_EPOCHS_PER_REQUEST, MAX_HEADER_BYTES, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_CLAUSES, MAX_SEARCH_HITS,
-    MAX_SEARCH_REQUEST_BYTES, MAX_SEARCH_TAGS,
+    MAX_BULK_BYTES, MAX_EPOCHS_PER_REQUEST, MAX_HEADER_BYTES, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_CLAUSES,
+    MAX_SEARCH_HITS, MAX_SEARCH_REQUEST_BYTES, MAX_SEARCH_TAGS,
 };
 use crate::base::record::Tag;
 use crate::base::threads::in_parts;
@@ -164,8 +164,14 @@ pub(super) async fn records(
     let message = app.read(|| collect(&app, &reader.recipient, asked)).await??;
     let ids: Vec<String> = message.records.iter().map(|r| record_id(r.record)).collect();
     let count = ids.len() as u64;
-    log_event(&app, &reader, visitor.addr, "read", json!({ "type": "audit_record", "ids": ids, "count": count }))
-        .await?;
+    log_event(
+        &app,
+        &reader,
+        visitor.addr,
+        "read",
+        json!({ "type": "audit_record", "ids": ids, "count": count }),
+    )
+    .await?;
     Counters::add(&app.counters.records_read, count);
     private_json(share, &message)
 }

@@ -28,6 +28,19 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED, LOUDLY: {why}");
 }
 
+/// Runs scenarios at the same time: they wait most of theirs. Fails after all of them if one did.
+pub fn together(scenarios: &[(&str, fn())]) {
+    let run = |(name, scenario): &(&str, fn())| {
+        let thread = std::thread::Builder::new().name((*name).to_owned());
+        (name.to_string(), thread.spawn(*scenario).unwrap())
+    };
+    let running: Vec<_> = scenarios.iter().map(run).collect();
+    let ended: Vec<_> = running.into_iter().map(|(name, thread)| (name, thread.join())).collect();
+    let failed: Vec<_> =
+        ended.into_iter().filter(|(_, result)| result.is_err()).map(|(name, _)| name).collect();
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
 /// Waits until something holds, and fails after `limit`. Gives how long it took.
 pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
@@ -250,7 +263,8 @@ impl Told {
     pub fn send(&self, ledger: &Ledger, server: &Server, events: u64, bytes: usize) -> bool {
         let first = self.number.fetch_add(events, Ordering::Relaxed);
         let filler = "x".repeat(bytes);
-        let lines: Vec<String> = (first..first + events).map(|i| format!(r#"{{"event":"e-{i}","filler":"{filler}"}}"#)).collect();
+        let lines: Vec<String> =
+            (first..first + events).map(|i| format!(r#"{{"event":"e-{i}","filler":"{filler}"}}"#)).collect();
         let start = Instant::now();
         let answer = post_events(ledger, server, lines.join("\n").as_bytes());
         self.longest.fetch_max(start.elapsed().as_millis() as u64, Ordering::Relaxed);
@@ -272,7 +286,9 @@ impl Told {
                 false
             }
             other => {
-                let text = other.map_or("no answer".to_owned(), |a| format!("{} {}", a.status, String::from_utf8_lossy(&a.body)));
+                let text = other.map_or("no answer".to_owned(), |a| {
+                    format!("{} {}", a.status, String::from_utf8_lossy(&a.body))
+                });
                 self.odd.lock().unwrap().push(text);
                 false
             }
@@ -327,7 +343,13 @@ pub struct Load {
 
 impl Load {
     /// `clients` of them, each sending requests of `events` events of `bytes` bytes, with a pause after a refusal.
-    pub fn start(ledger: &Arc<Ledger>, server: &Arc<Server>, clients: usize, events: u64, bytes: usize) -> Load {
+    pub fn start(
+        ledger: &Arc<Ledger>,
+        server: &Arc<Server>,
+        clients: usize,
+        events: u64,
+        bytes: usize,
+    ) -> Load {
         let (told, stop) = (Arc::new(Told::default()), Arc::new(AtomicBool::new(false)));
         let threads = (0..clients).map(|_| {
             let (ledger, server, told, stop) = (ledger.clone(), server.clone(), told.clone(), stop.clone());

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use exhaustion_support::*;
 use sealtrail::base::limits::*;
+use sealtrail::client::Client;
 use support::{Ledger, Server};
 
 /// Files the server may open in the tests that exhaust them, and the connections it then takes, without the spare ones.
@@ -130,6 +131,52 @@ fn file_descriptors_exhausted_by_idle_clients() {
     wait_until("all gone", MOMENT, || metric(&server, "sealtrail_connections") < 5.0);
     appends(&told, &ledger, &server, 5);
     told.account(&ledger, &server);
+}
+
+/// Strangers who never begin the TLS handshake, or stop in it, take no place from those who do.
+#[test]
+fn tls_connections_exhausted_by_silent_clients() {
+    let ledger = Ledger::new();
+    let Some(ca) = certificate(&ledger) else { return };
+    let server = serve_with_files(&ledger, FEW_FILES);
+    let connect = |n: usize| {
+        let mut stream = TcpStream::connect(server.url.trim_start_matches("https://")).unwrap();
+        if n.is_multiple_of(2) {
+            // The beginning of a client's first message.
+            stream.write_all(&[0x16, 3, 1, 2, 0, 1, 0]).unwrap();
+        }
+        stream
+    };
+    let mut silent: Vec<TcpStream> = (0..2 * FEW).map(connect).collect();
+    std::thread::sleep(Duration::from_millis(IDLE_GRACE_MILLIS + 50));
+    let mut client = Client::new(&server.url, Some(&ca)).unwrap();
+    client.set_token(ledger.token());
+    let start = Instant::now();
+    client.log_array(b"[{\"over\":\"tls\"}]").unwrap();
+    assert_eq!(client.health().unwrap().status, "ok");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(silent.iter_mut().any(is_closed));
+}
+
+/// Gives the ledger a certificate; its file. `None`, said loudly, without openssl.
+fn certificate(ledger: &Ledger) -> Option<std::path::PathBuf> {
+    let made = std::process::Command::new("openssl")
+        .args(
+            "req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -days 2 -subj /CN=localhost"
+                .split(' '),
+        )
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .current_dir(ledger.dir.path())
+        .output();
+    if !made.is_ok_and(|o| o.status.success()) {
+        skip("no openssl to make a certificate with; exhaustion over TLS is not tested in this run");
+        return None;
+    }
+    let settings = std::fs::read_to_string(ledger.path("sealtrail.toml")).unwrap();
+    let listen = "listen = \"127.0.0.1:7470\"\n";
+    let with_tls = settings.replace(listen, &format!("{listen}tls_cert = \"c.pem\"\ntls_key = \"k.pem\"\n"));
+    std::fs::write(ledger.path("sealtrail.toml"), with_tls).unwrap();
+    Some(ledger.path("c.pem"))
 }
 
 /// The limit is lowered under the running server, as a full system table would do: no connection can be accepted. It does not spin, it

@@ -183,11 +183,10 @@ impl Server {
     pub async fn run(self) -> Result<JoinHandle<()>, ServerError> {
         let service = self.router.into_make_service_with_connect_info::<Visitor>();
         let doorkeeper = Doorkeeper::new(self.listener, self.doors)?;
-        let mut server =
-            axum_server::Server::<Visitor>::from_listener(doorkeeper).handle(self.handle).http1_only();
+        let mut server = axum_server::Server::<Visitor>::from_listener(doorkeeper).handle(self.handle);
         patience(server.http_builder());
         match self.tls {
-            None => server.serve(service).await?,
+            None => server.http1_only().serve(service).await?,
             Some((cert, key)) => {
                 let config = RustlsConfig::from_pem_file(&cert, &key)
                     .await

@@ -283,7 +283,7 @@ fn memory_for_strangers_bodies_is_bounded() {
     let told = Told::default();
     appends(&told, &ledger, &server, 2);
     let before = memory(&server, "VmRSS");
-    let count = 3 * MAX_STRANGER_BODY_BYTES_IN_FLIGHT / MAX_STATEMENT_BYTES;
+    let count = 6 * MAX_STRANGER_BODY_BYTES_IN_FLIGHT / MAX_STATEMENT_BYTES;
     let head =
         format!("POST /v1/statements HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_STATEMENT_BYTES}\r\n\r\n");
     let slow: Vec<_> = (0..count)
@@ -295,18 +295,21 @@ fn memory_for_strangers_bodies_is_bounded() {
         })
         .collect();
     std::thread::sleep(Duration::from_secs(1));
-    // A statement from somebody else: room is made for it.
+    // A statement from somebody else: room is made for it, after those who asked before.
     let start = Instant::now();
-    let answer = request(&server, "POST /v1/statements", b"no statement at all").unwrap();
+    wait_until("an answer", 2 * MOMENT, || {
+        let answer = request(&server, "POST /v1/statements", b"no statement at all").unwrap();
+        assert!(answer.status == 400 || (answer.status == 503 && answer.retry_after()), "{answer:?}");
+        answer.status == 400
+    });
     let took = start.elapsed();
     let peak = memory(&server, "VmHWM");
     println!(
         "{count} slow strangers: {before} KiB before, {peak} KiB at most; another one answered after {took:?}"
     );
-    assert_eq!(answer.status, 400, "{answer:?}");
-    // Twice, because what arrives is put together when it is complete; and what the system hands over at a time.
-    let bound = 2 * MAX_STRANGER_BODY_BYTES_IN_FLIGHT + count * 2 * MAX_REQUEST_HEAD_BYTES;
-    assert!(peak < before + (bound / 1024) as u64 + 20_000, "{peak} KiB");
+    // What arrives, and what the system hands over at a time to each connection.
+    let bound = MAX_STRANGER_BODY_BYTES_IN_FLIGHT + count * MAX_REQUEST_HEAD_BYTES;
+    assert!(peak < before + (bound / 1024) as u64 + 50_000, "{peak} KiB");
     appends(&told, &ledger, &server, 5);
     drop(slow);
     told.account(&ledger, &server);
@@ -410,7 +413,8 @@ fn readers_who_download_everything_while_writers_write() {
         bytes / 1_000_000
     );
     assert!(bytes > 12 * 6_000_000 && logged > 200, "{bytes} bytes, {logged} events");
-    assert!(peak < before + MAX_READER_ANSWER_BYTES as u64 / 1024 + 100_000, "{peak} KiB");
+    // Their answers, and one that is made; not what the allocator would like to keep of each.
+    assert!(peak < before + 12 * 7_000 + 32 * 1024, "{peak} KiB");
     assert!(longest < 10_000, "{longest} ms");
     assert_eq!(told.refusals(), 0);
     told.account(&ledger, &server);
@@ -492,12 +496,20 @@ fn slow_bodies_have_an_end() {
 fn a_server_with_too_few_files_says_so() {
     let ledger = Ledger::new();
     let files = RESERVED_FILES + SPARE_CONNECTIONS + MAX_CLOSING_CONNECTIONS + MIN_CONNECTIONS - 1;
-    let out = std::process::Command::new("sh")
+    let mut child = std::process::Command::new("sh")
         .args(["-c", &format!("ulimit -n {files}; exec \"$0\" serve --listen 127.0.0.1:0")])
         .arg(env!("CARGO_BIN_EXE_sealtrail"))
         .current_dir(ledger.dir.path())
-        .output()
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
         .unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() && start.elapsed() < MOMENT {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let out = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(3), "{said}");
     assert!(said.contains("ulimit -n") && said.contains("LimitNOFILE"), "{said}");

@@ -2,7 +2,7 @@
 //! take what they asked for. Whatever they do, appends and health are answered, memory and file descriptors stay bounded, and when they
 //! leave nothing is left of it. Disks that fail are in `exhaustion_disk.rs`.
 //!
-//! Limits that take a minute to show are tested by `cargo test --test exhaustion -- --ignored`.
+//! What takes a minute to show is tested too with `SEALTRAIL_LONG=1 cargo test --test exhaustion --test exhaustion_disk`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod exhaustion_support;
@@ -473,8 +473,10 @@ fn slow_headers_have_an_end() {
 }
 
 #[test]
-#[ignore = "takes a minute"]
 fn slow_bodies_have_an_end() {
+    if short() {
+        return;
+    }
     let ledger = Ledger::new();
     let server = ledger.serve();
     let mut stream = connect(&server);

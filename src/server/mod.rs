@@ -204,8 +204,9 @@ impl Server {
     }
 }
 
-/// Slow senders of headers are cut off, and so is who sends nothing between two requests; bodies are bounded by the request time-out. HTTP/1 only: the time-out does not cover
-/// the moment in which the version is found out, so a silent connection would stay for ever.
+/// Slow senders of headers are cut off, and so is who sends nothing between two requests; bodies are bounded by the request's
+/// time-out. HTTP/1 only: the time-out does not cover the moment in which the version is found out, so a silent connection would stay
+/// for ever.
 fn patience(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
     builder
         .http1()
@@ -285,6 +286,9 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let with_body = !request.body().is_end_stream();
     guest.asks(with_body);
     let mut response = if guest.spare && !ALWAYS_ANSWERED.contains(&request.uri().path()) {
+        if with_body {
+            guest.is_left_unread();
+        }
         Failure::new(Code::Overloaded, "too many connections are open; send this again in a moment")
             .into_response()
     } else if with_body {
@@ -318,7 +322,7 @@ fn count(app: &App, response: Response) -> Response {
         StatusCode::REQUEST_TIMEOUT => {
             Failure::new(
                 Code::Timeout,
-                "the request did not arrive and finish in time. If all of it was sent, it may have been stored all the same",
+                "the request did not arrive and finish in time. If all of it was sent, it may be stored all the same",
             )
         }
         StatusCode::SERVICE_UNAVAILABLE => return response,

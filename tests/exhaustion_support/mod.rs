@@ -28,6 +28,15 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED, LOUDLY: {why}");
 }
 
+/// Whether what takes minutes is left out, and says so.
+pub fn short() -> bool {
+    let short = std::env::var_os("SEALTRAIL_LONG").is_none();
+    if short {
+        eprintln!("LEFT OUT: takes a minute; set SEALTRAIL_LONG=1 to run it");
+    }
+    short
+}
+
 /// Runs scenarios at the same time: they wait most of theirs. Fails after all of them if one did.
 pub fn together(scenarios: &[(&str, fn())]) {
     let run = |(name, scenario): &(&str, fn())| {

@@ -7,33 +7,31 @@
 //! taking its answer longest: so strangers who hold on to connections keep nobody out. A request that is being worked on is never
 //! given up. When all are, newcomers get one of a few spare places, where only health and metrics are answered.
 
+mod watched;
+
 use std::collections::HashMap;
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use axum::extract::connect_info::Connected;
 use axum_server::{AddrListener, Address};
 use futures_util::task::AtomicWaker;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::base::clock;
 use crate::base::limits::*;
 
 use super::ServerError;
+use watched::Watched;
 
 /// How long the door stays shut for those who were told to leave and are still there; then it is opened all the same.
 const CLOSING_WAIT: Duration = Duration::from_millis(50);
-/// Bytes that are thrown away at a time.
-const LINGER_BUFFER: usize = 8 * 1024;
 
 /// What the server does for a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -344,14 +342,7 @@ impl AddrListener<Watched, Visitor> for Doorkeeper {
                 self.doors.counts.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let watched = Watched {
-                stream,
-                guest: guest.clone(),
-                doors: self.doors.clone(),
-                patience: None,
-                taken: 0,
-                lingering: false,
-            };
+            let watched = Watched::new(stream, guest.clone(), self.doors.clone());
             return Ok((watched, Visitor { addr, guest }));
         }
     }
@@ -359,123 +350,6 @@ impl AddrListener<Watched, Visitor> for Doorkeeper {
     fn get_local_addr(&self) -> io::Result<Visitor> {
         let guest = Arc::new(Guest::new(u64::MAX, true, self.doors.opened));
         Ok(Visitor { addr: self.listener.local_addr()?, guest })
-    }
-}
-
-/// A connection's stream: ends when it is told to, or when the client does not take what is written.
-pub(super) struct Watched {
-    stream: TcpStream,
-    guest: Arc<Guest>,
-    doors: Arc<Doors>,
-    /// Runs while the client does not take what is written.
-    patience: Option<Pin<Box<Sleep>>>,
-    /// Bytes it took meanwhile; or sent, that are thrown away.
-    taken: usize,
-    lingering: bool,
-}
-
-impl Watched {
-    /// After an attempt to write: what did it come to, and how long has the client taken?
-    fn wrote(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match result {
-            Poll::Ready(Ok(n)) if self.patience.is_some() => {
-                self.taken += n;
-                if self.taken >= MIN_STALL_BYTES {
-                    self.patience = None;
-                }
-                Poll::Ready(Ok(n))
-            }
-            Poll::Ready(done) => Poll::Ready(done),
-            Poll::Pending => {
-                let patience = self.patience.get_or_insert_with(|| {
-                    self.taken = 0;
-                    Box::pin(sleep(Duration::from_secs(STALL_SECONDS)))
-                });
-                self.guest.stuck.store(true, Ordering::Relaxed);
-                ready!(patience.as_mut().poll(cx));
-                self.doors.counts.stalled.fetch_add(1, Ordering::Relaxed);
-                Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client does not take its answer",
-                )))
-            }
-        }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.guest.check(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.guest.check(cx)?;
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.guest.check(cx)?;
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    /// Asked for when everything is written.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.lingering && self.patience.take().is_some() {
-            self.guest.stuck.store(false, Ordering::Relaxed);
-        }
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    /// If the client is still sending what nobody wants to read, that is read for a while and thrown away: closing at once would reset
-    /// the connection, and with it the answer that says why.
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if !this.lingering {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.guest.unread.load(Ordering::Relaxed) {
-                return Poll::Ready(Ok(()));
-            }
-            this.lingering = true;
-            this.taken = 0;
-            this.patience = Some(Box::pin(sleep(Duration::from_secs(LINGER_SECONDS))));
-        }
-        let mut unwanted = [MaybeUninit::uninit(); LINGER_BUFFER];
-        while this.taken < MAX_LINGER_BYTES {
-            this.guest.check(cx)?;
-            if this.patience.as_mut().is_none_or(|p| p.as_mut().poll(cx).is_ready()) {
-                break;
-            }
-            let mut buf = ReadBuf::uninit(&mut unwanted);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf))?;
-            if buf.filled().is_empty() {
-                break;
-            }
-            this.taken += buf.filled().len();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.doors.leave(&self.guest);
     }
 }
 
@@ -499,5 +373,5 @@ pub(super) fn connections_allowed() -> Result<usize, ServerError> {
 }
 
 #[cfg(test)]
-#[path = "doors_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

@@ -277,7 +277,10 @@ pub struct HealthMessage {
     pub status: String,
     /// Seconds since blocks last became durable (or since start-up).
     pub last_durable_append_seconds: f64,
-    /// Why the last write cycle failed.
+    /// Seconds that the append under way has taken so far; 0 if there is none.
+    #[serde(default)]
+    pub append_under_way_seconds: f64,
+    /// Why appends cannot be relied on: the last one failed, or does not end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
     /// Number of blocks.

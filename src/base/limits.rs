@@ -133,7 +133,7 @@ pub const MAX_BULK_BLOCKS: u64 = 256;
 /// Most bytes of block bodies in one bulk download, unless the first body alone is larger.
 pub const MAX_BULK_BYTES: usize = 32 * 1024 * 1024;
 /// Largest request body of the small JSON requests (sessions), in bytes.
-pub const MAX_SMALL_REQUEST_BYTES: usize = 64 * 1024;
+pub const MAX_SMALL_REQUEST_BYTES: usize = 8 * 1024;
 /// How long a reader's session lasts, in seconds.
 pub const SESSION_SECONDS: u64 = 900;
 /// How long a request may take to arrive and be answered, in seconds.
@@ -142,6 +142,55 @@ pub const REQUEST_SECONDS: u64 = 60;
 pub const MAX_BODY_BYTES_IN_FLIGHT: usize = 96 * 1024 * 1024;
 /// How long a client may take to send its request headers, in seconds.
 pub const HEADER_SECONDS: u64 = 15;
+/// Most bytes of request bodies being taken in from senders who have not shown who they are (session requests, signed statements), at
+/// once; beyond that the slowest sender makes room.
+pub const MAX_STRANGER_BODY_BYTES_IN_FLIGHT: usize = 32 * 1024 * 1024;
+/// How long a request without credentials waits for room for its body, in seconds.
+pub const STRANGER_WAIT_SECONDS: u64 = 5;
+/// Most bytes a connection buffers of what it receives: longest request line with its headers.
+pub const MAX_REQUEST_HEAD_BYTES: usize = 16 * 1024;
+/// Most open connections, if the limit of open files allows as many. Beyond that the one that has been idle longest is closed.
+pub const MAX_CONNECTIONS: usize = 10_240;
+/// Connections that the system may hold for the server until it takes them in; it allows fewer if it is set so.
+pub const LISTEN_BACKLOG: i32 = 1024;
+/// Connections beyond that, for when no one is idle: they get health and metrics, and 503 for everything else.
+pub const SPARE_CONNECTIONS: usize = 32;
+/// Connections that were told to close and may still be open before another one is taken in.
+pub const MAX_CLOSING_CONNECTIONS: usize = 16;
+/// Open files kept free of connections: the database's (some 25), the last-signed file, key files, the runtime's.
+pub const RESERVED_FILES: usize = 64;
+/// Fewest connections the limit of open files must leave room for, or the server does not start.
+pub const MIN_CONNECTIONS: usize = 8;
+/// How long a connection is safe from being closed in favour of another after it came or was answered, in milliseconds.
+pub const IDLE_GRACE_MILLIS: u64 = 250;
+/// How long one is while its request arrives or its answer is being taken, in milliseconds.
+pub const SLOW_GRACE_MILLIS: u64 = 2_000;
+/// How long a client may take for each [`MIN_STALL_BYTES`] of an answer, in seconds: slower ones are cut off.
+pub const STALL_SECONDS: u64 = 20;
+/// See [`STALL_SECONDS`]; the rest of an answer that is shorter counts as so much.
+pub const MIN_STALL_BYTES: usize = 256 * 1024;
+/// How long a client that was answered early may go on sending its request, in seconds; see [`MAX_LINGER_BYTES`].
+pub const LINGER_SECONDS: u64 = 5;
+/// Most bytes of such a request that are read and thrown away before the connection is closed.
+pub const MAX_LINGER_BYTES: usize = MAX_EVENTS_REQUEST_BYTES + 1024 * 1024;
+/// Most requests that read the database at a time; others wait for their turn.
+pub const MAX_CONCURRENT_READS: usize = 64;
+/// How long a request waits for its turn to read before it is answered "overloaded", in seconds.
+pub const READ_WAIT_SECONDS: u64 = 10;
+/// Most bytes of large answers to readers in memory at once, being made or sent; others wait.
+pub const MAX_READER_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// Most bytes of large answers to everyone.
+pub const MAX_PUBLIC_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// How long a request waits for room for its answer before it is answered "overloaded", in seconds.
+pub const ANSWER_WAIT_SECONDS: u64 = 10;
+/// How long one write cycle may take before the ledger counts as stalled, in seconds: health says so, and nothing more is queued.
+pub const MAX_CYCLE_SECONDS: u64 = 10;
+/// How long the gateway may be at one batch, with the wait for the ledger, before health says so, in seconds.
+pub const MAX_GATEWAY_SECONDS: u64 = 20;
+/// How often a ledger whose appends fail tries on its own whether they work again, in seconds.
+pub const PROBE_SECONDS: u64 = 2;
+/// How often the same complaint about failing appends is repeated on standard error, in seconds.
+pub const COMPLAINT_SECONDS: u64 = 60;
 /// What `Retry-After` says when the ledger is overloaded or cannot store, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 /// How often the client library tries a reader's request that the server has no room for.

@@ -2,11 +2,13 @@
 
 pub mod batch;
 pub mod bounded;
+pub mod busy;
 pub mod clock;
 pub mod grant;
 pub mod hash;
 pub mod hmac;
 pub mod limits;
+pub mod notice;
 pub(crate) mod padded;
 pub mod random;
 pub mod record;

@@ -141,9 +141,11 @@ impl From<LedgerError> for Failure {
                 Failure::Wrong(e.to_string())
             }
             LedgerError::Store(e) => e.into(),
-            LedgerError::NotStored { .. } | LedgerError::Overloaded | LedgerError::Stopped => {
-                Failure::unavailable(e)
-            }
+            LedgerError::NotStored { .. }
+            | LedgerError::NotShown { .. }
+            | LedgerError::Stalled { .. }
+            | LedgerError::Overloaded
+            | LedgerError::Stopped => Failure::unavailable(e),
             LedgerError::Chain(_)
             | LedgerError::Batch(_)
             | LedgerError::Grant(_)
@@ -176,7 +178,9 @@ impl From<ServerError> for Failure {
     fn from(e: ServerError) -> Failure {
         match e {
             ServerError::Listen { .. } | ServerError::Tls { .. } => Failure::usage(e),
-            ServerError::Random(_) | ServerError::Io(_) => Failure::unavailable(e),
+            ServerError::TooFewFiles { .. } | ServerError::Random(_) | ServerError::Io(_) => {
+                Failure::unavailable(e)
+            }
         }
     }
 }

@@ -203,12 +203,22 @@ impl Client {
     /// `GET path`, as bytes.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, ClientError> {
         let url = self.url(path);
-        let mut request = self.agent.get(&url);
+        let result = self.call(&url);
+        self.finish(url, result)
+    }
+
+    /// [`Client::get`]; again, after a pause, while the server has no room for it.
+    fn get_patiently(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let url = self.url(path);
+        patiently(|| self.tried(url.clone(), self.call(&url)), std::thread::sleep)
+    }
+
+    fn call(&self, url: &str) -> Result<Response<ureq::Body>, ureq::Error> {
+        let mut request = self.agent.get(url);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let result = request.call();
-        self.finish(url, result)
+        request.call()
     }
 
     /// `POST path` with a content type.
@@ -332,7 +342,7 @@ impl Client {
     /// A record's bytes; needs a session.
     pub fn record(&self, record: u64) -> Result<RecordMessage, ClientError> {
         let path = format!("{}/{record}", route::RECORDS);
-        self.json(&path, &self.get(&path)?)
+        self.json(&path, &self.get_patiently(&path)?)
     }
 
     /// Several records with their proofs; needs a session.
@@ -348,7 +358,7 @@ impl Client {
     /// The batch headers that begin a search epoch, from epoch number `from` on; needs a session.
     pub fn epochs(&self, from: u64) -> Result<EpochsMessage, ClientError> {
         let path = format!("{}?from={from}", route::EPOCHS);
-        self.json(&path, &self.get(&path)?)
+        self.json(&path, &self.get_patiently(&path)?)
     }
 
     /// Asks for what a reader may have; again, after a pause, while the server has no room for it.
@@ -366,7 +376,7 @@ impl Client {
     /// Block bodies from `from` on, as many as the server gives at once; needs a session.
     pub fn bodies(&self, from: u64, count: u64) -> Result<Vec<(u64, Vec<u8>)>, ClientError> {
         let path = format!("{}?from={from}&count={count}", route::BODIES);
-        let bytes = self.get(&path)?;
+        let bytes = self.get_patiently(&path)?;
         let bodies = bulk::decode_bodies(&bytes)
             .map_err(|e| ClientError::Malformed { url: self.url(&path), what: e.to_string() })?;
         Ok(bodies.into_iter().map(|(h, b)| (h, b.to_vec())).collect())

@@ -7,13 +7,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::base::clock;
 use crate::base::hash::Hash;
-use crate::base::limits::{MAX_CYCLE_BLOCKS, MAX_CYCLE_BYTES, MAX_EPOCHS_AT_HAND};
+use crate::base::limits::{
+    COMPLAINT_SECONDS, MAX_CYCLE_BLOCKS, MAX_CYCLE_BYTES, MAX_EPOCHS_AT_HAND, PROBE_SECONDS,
+};
+use crate::base::notice::notice;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::key::SigningKey;
 use crate::chain::log::Log;
@@ -30,6 +33,11 @@ use super::{Guard, Job, LedgerError, Receipt, Shared, View};
 const QUIET: Duration = Duration::from_millis(200);
 /// Longest that index upkeep between two cycles may begin new steps.
 const MAINTENANCE_BUDGET: Duration = Duration::from_millis(20);
+
+/// While appends fail, how often it is tried whether they work again.
+const PROBE: Duration = Duration::from_secs(PROBE_SECONDS);
+/// How long the same complaint is not repeated.
+const COMPLAINT: Duration = Duration::from_secs(COMPLAINT_SECONDS);
 
 pub(super) type Answer = oneshot::Sender<Result<Receipt, LedgerError>>;
 
@@ -48,6 +56,8 @@ pub(super) struct Committer {
     erasures: Erasures,
     /// Search epochs that are noted in the store: one that goes on need not be looked up with every batch.
     epochs: Recent<Hash, ()>,
+    /// While appends fail: why, and when that was last told.
+    failing: Option<(String, Instant)>,
 }
 
 impl Committer {
@@ -61,7 +71,8 @@ impl Committer {
     ) -> Self {
         let erasures = Erasures::default();
         let epochs = Recent::new(MAX_EPOCHS_AT_HAND);
-        Committer { store, key, guard, state, log, shared, reread: false, untidy: true, erasures, epochs }
+        let (reread, untidy, failing) = (false, true, None);
+        Committer { store, key, guard, state, log, shared, reread, untidy, erasures, epochs, failing }
     }
 
     /// After a crash between transaction and guard the guard is one step behind: bring it level.
@@ -109,10 +120,11 @@ impl Committer {
                 }
                 taken.push(job);
             }
-            self.cycle(taken);
+            let shared = self.shared.clone();
+            shared.busy.during(|| self.cycle(taken));
             self.untidy = true;
             if self.erasures.pause().is_zero() {
-                self.erase();
+                shared.busy.during(|| self.erase());
             }
         }
         while self.erase() {}
@@ -123,10 +135,11 @@ impl Committer {
     fn next(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
         loop {
             let erasing = self.erasures.len() > 0;
-            let patience = match (erasing, self.untidy) {
-                (true, _) => Some(self.erasures.pause()),
-                (false, true) => Some(QUIET),
-                (false, false) => None,
+            let patience = match (&self.failing, erasing, self.untidy) {
+                (Some(_), ..) => Some(PROBE),
+                (None, true, _) => Some(self.erasures.pause()),
+                (None, false, true) => Some(QUIET),
+                (None, false, false) => None,
             };
             let job = match patience {
                 Some(patience) => jobs.recv_timeout(patience),
@@ -135,15 +148,41 @@ impl Committer {
             match job {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) if erasing => {
-                    self.erase();
-                }
-                // Appends pay for the upkeep of their index; what is left is for quiet moments, and a failure leaves it for later.
                 Err(RecvTimeoutError::Timeout) => {
-                    self.untidy = self.store.maintain(MAINTENANCE_BUDGET).unwrap_or(false);
+                    let shared = self.shared.clone();
+                    shared.busy.during(|| match (&self.failing, erasing) {
+                        (Some(_), _) => self.probe(),
+                        (None, true) => {
+                            self.erase();
+                        }
+                        // Appends pay for the upkeep of their index; what is left is for quiet moments, and a failure leaves it for later.
+                        (None, false) => {
+                            self.untidy = self.store.maintain(MAINTENANCE_BUDGET).unwrap_or(false);
+                        }
+                    });
                 }
             }
         }
+    }
+
+    /// While appends fail: takes the way of an append, with no blocks, to find out whether it is free again. Without this a server
+    /// that nothing is sent to, because its health is bad, would never be healthy again.
+    fn probe(&mut self) {
+        match self.try_path() {
+            Ok(()) => self.recovered(),
+            Err(e) => self.complain(&e.to_string()),
+        }
+    }
+
+    fn try_path(&mut self) -> Result<(), LedgerError> {
+        if self.reread {
+            self.reload()?;
+        }
+        if let Some(head) = self.store.head()? {
+            self.store.append(head.size, &[], &[], &head)?;
+            self.guard.write(&self.shared.view().checkpoint)?;
+        }
+        Ok(())
     }
 
     /// One step of erasing. True if there is more to do now.
@@ -170,9 +209,7 @@ impl Committer {
                 self.erasures.set_failed();
                 // Busy readers are nothing to write home about: the next attempt is a second away.
                 if !matches!(e, StoreError::Busy { .. }) {
-                    eprintln!(
-                        "sealtrail: an ordered erasure could not be carried out, and is tried again: {e}"
-                    );
+                    notice(format!("an ordered erasure could not be carried out, and is tried again: {e}"));
                 }
                 self.tell_erasures(Some(e.to_string()));
                 false
@@ -263,7 +300,11 @@ impl Committer {
         // are durable and the next cycle will sign a larger tree that contains them.
         if let Err(e) = self.guard.write(&checkpoint) {
             self.reread = true;
-            self.fail(answers.into_iter().map(|(a, _)| a).collect(), &e.to_string(), false);
+            let why = e.to_string();
+            self.complain(&why);
+            for (answer, _) in answers {
+                let _ = answer.send(Err(LedgerError::NotShown { why: why.clone() }));
+            }
             return;
         }
         self.reread = false;
@@ -275,13 +316,13 @@ impl Committer {
         {
             let mut health = self.shared.health.write().unwrap_or_else(|e| e.into_inner());
             health.last_append = clock::monotonic();
-            health.failing = None;
             health.cycles += 1;
             health.blocks += counts.0;
             health.records += counts.1;
             let micros = clock::monotonic().duration_since(started).as_micros() as u64;
             health.longest_cycle_micros = health.longest_cycle_micros.max(micros);
         }
+        self.recovered();
         for (answer, receipt) in answers {
             let _ = answer.send(Ok(receipt));
         }
@@ -311,11 +352,29 @@ impl Committer {
         Ok(())
     }
 
-    fn fail(&self, answers: Vec<Answer>, why: &str, full: bool) {
-        eprintln!("sealtrail: a write cycle failed, nothing of it was acknowledged: {why}");
-        self.shared.health.write().unwrap_or_else(|e| e.into_inner()).failing = Some(why.to_owned());
+    fn fail(&mut self, answers: Vec<Answer>, why: &str, full: bool) {
+        self.complain(why);
         for answer in answers {
             let _ = answer.send(Err(LedgerError::NotStored { why: why.to_owned(), full }));
+        }
+    }
+
+    /// Appends do not work: health says so from now on, and standard error once in a while.
+    fn complain(&mut self, why: &str) {
+        let now = clock::monotonic();
+        let told = self.failing.take().filter(|(w, at)| w == why && now.duration_since(*at) < COMPLAINT);
+        if told.is_none() {
+            notice(format!("a write cycle failed, nothing of it was acknowledged: {why}"));
+        }
+        self.failing = told.or_else(|| Some((why.to_owned(), now)));
+        self.shared.health.write().unwrap_or_else(|e| e.into_inner()).failing = Some(why.to_owned());
+    }
+
+    /// They work.
+    fn recovered(&mut self) {
+        if self.failing.take().is_some() {
+            notice("appends work again");
+            self.shared.health.write().unwrap_or_else(|e| e.into_inner()).failing = None;
         }
     }
 }

@@ -33,6 +33,24 @@ pub enum LedgerError {
         /// Whether the disk is full.
         full: bool,
     },
+    /// The cycle is durable, but could not be shown. Nothing of it was acknowledged.
+    #[error(
+        "the last-signed file could not be written: {why}. Nothing is acknowledged, but it is stored: sent again, a signed \
+         statement gets its receipt, and an event is stored twice"
+    )]
+    NotShown {
+        /// What the system said.
+        why: String,
+    },
+    /// A write cycle has not finished for too long.
+    #[error(
+        "the ledger's disk has not finished an append for {seconds} s. Nothing of this was accepted; send it again later, and see \
+         to the disk if it goes on"
+    )]
+    Stalled {
+        /// How long the append under way has taken so far.
+        seconds: u64,
+    },
     /// A records statement or grant without its body.
     #[error(
         "a records statement needs the sealed batch it signs, a grant its slots: send it to /v1/batches or /v1/grants together with the body"

@@ -74,10 +74,16 @@ impl Guard {
         let mut bytes = Vec::new();
         (&mut file).take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).map_err(io)?;
         let newest = slots(&bytes, key).max_by_key(|(_, c)| c.size);
-        if newest.is_none() && !bytes.is_empty() {
+        // Zeros are what is there before the first checkpoint.
+        if newest.is_none() && bytes.iter().any(|b| *b != 0) {
             return Err(GuardError::Foreign { path: path.to_owned(), key: key.name().to_owned() });
         }
         let next_slot = newest.as_ref().map_or(0, |(slot, _)| (slot + 1) % SLOTS);
+        // All of its room now, so that a disk that is full later does not stop it from being written.
+        if bytes.len() < SLOT_BYTES * SLOTS {
+            let missing = vec![0; SLOT_BYTES * SLOTS - bytes.len()];
+            file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(&missing)).map_err(io)?;
+        }
         let guard = Guard { path: path.to_owned(), file, next_slot, last_sync: clock::monotonic() };
         Ok((guard, newest.map(|(_, c)| c)))
     }

@@ -23,12 +23,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::base::busy::Busy;
 use crate::base::clock;
-use crate::base::limits::{MAX_QUEUED_BYTES, MAX_QUEUED_SUBMISSIONS};
+use crate::base::limits::{MAX_CYCLE_SECONDS, MAX_QUEUED_BYTES, MAX_QUEUED_SUBMISSIONS};
 use crate::chain::authority::RecordRange;
 use crate::chain::batch::HashedBody;
 use crate::chain::key::SigningKey;
@@ -133,8 +134,10 @@ pub struct View {
 pub struct Health {
     /// When blocks last became durable; start-up counts as such a time.
     pub last_append: Instant,
-    /// Why the last cycle failed, if it did.
+    /// Why the last cycle failed, if it did; or that there will be no other.
     pub failing: Option<String>,
+    /// How long the cycle under way has taken so far, if there is one.
+    pub under_way: Option<Duration>,
     /// Cycles made durable since start-up.
     pub cycles: u64,
     /// Blocks made durable since start-up.
@@ -149,9 +152,21 @@ pub struct Health {
     pub erasing_failed: Option<String>,
 }
 
+impl Health {
+    /// How long the cycle under way has taken, if that is too long: the disk hangs, or is far too slow.
+    pub fn stalled(&self) -> Option<Duration> {
+        self.under_way.filter(|age| *age >= MAX_CYCLE)
+    }
+}
+
+/// How long a cycle may take.
+const MAX_CYCLE: Duration = Duration::from_secs(MAX_CYCLE_SECONDS);
+
 struct Shared {
     view: RwLock<Arc<View>>,
     health: RwLock<Health>,
+    /// What the commit thread is at.
+    busy: Busy,
     queued_bytes: AtomicUsize,
     /// Records ordered to be erased that may still be in the store: nobody gets them any more.
     erasing: RwLock<Arc<Vec<RecordRange>>>,
@@ -254,6 +269,7 @@ impl Ledger {
             health: RwLock::new(Health {
                 last_append: clock::monotonic(),
                 failing: None,
+                under_way: None,
                 cycles: 0,
                 blocks: 0,
                 records: 0,
@@ -261,6 +277,7 @@ impl Ledger {
                 erasures_pending: 0,
                 erasing_failed: None,
             }),
+            busy: Busy::default(),
             queued_bytes: AtomicUsize::new(0),
             erasing: RwLock::default(),
             authority: grants::AuthorityIndex::default(),
@@ -285,6 +302,7 @@ impl Ledger {
 
     /// Queues a submission; a statement's signatures are better checked before. The answer comes once it is durable, or says why it was refused.
     pub fn submit(&self, submission: Submission) -> Result<Pending, LedgerError> {
+        self.moving()?;
         let retention = match self.retention(&submission)? {
             Due::Queue(retention) => retention,
             Due::Repeated(receipt) => {
@@ -338,7 +356,21 @@ impl Ledger {
 
     /// How the write path is doing.
     pub fn health(&self) -> Health {
-        self.shared.health.read().unwrap_or_else(|e| e.into_inner()).clone()
+        let mut health = self.shared.health.read().unwrap_or_else(|e| e.into_inner()).clone();
+        health.under_way = self.shared.busy.age();
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            health.failing =
+                Some("the thread that appends has ended; the messages before say why".to_owned());
+        }
+        health
+    }
+
+    /// An error while the ledger is stalled: what is queued then would wait for nobody knows how long.
+    pub fn moving(&self) -> Result<(), LedgerError> {
+        match self.shared.busy.age() {
+            Some(age) if age >= MAX_CYCLE => Err(LedgerError::Stalled { seconds: age.as_secs() }),
+            _ => Ok(()),
+        }
     }
 
     /// Bytes of submissions waiting.

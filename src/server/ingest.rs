@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{BodyDataStream, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,7 @@ use crate::event::split::{self, Format, Piece};
 use crate::ledger::{LedgerError, Pending, Receipt, Submission};
 use crate::writer::{Purpose, WriterError};
 
+use super::doors::{Holds, Visitor};
 use super::gateway::{Events, IntakeError};
 use super::problem::{Failure, chain_code};
 use super::state::{App, Counters};
@@ -36,6 +37,20 @@ pub(super) async fn token_first(State(app): State<Arc<App>>, request: Request, n
     });
     match admitted {
         Ok(_room) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// Before a byte of the body is read, of requests that anyone may send: room for it. The bound on their bodies stands beside it.
+pub(super) async fn room_first(
+    State((app, most)): State<(Arc<App>, usize)>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    match app.strangers.take(&visitor.guest, announced.unwrap_or(most).min(most)).await {
+        Ok(_share) => next.run(request).await,
         Err(failure) => failure.into_response(),
     }
 }
@@ -183,6 +198,13 @@ enum Upload {
 async fn take_upload(app: &App, request: Request) -> Result<Upload, Failure> {
     let announced =
         request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let Some(ConnectInfo(visitor)) = request.extensions().get::<ConnectInfo<Visitor>>().cloned() else {
+        return Err(Failure::new(Code::Internal, "the connection is not known"));
+    };
+    let share = app
+        .strangers
+        .take(&visitor.guest, announced.unwrap_or(MAX_STATEMENT_BYTES).min(MAX_STATEMENT_BYTES))
+        .await?;
     let mut stream = request.into_body().into_data_stream();
     let (note, mut body) = read_statement(&mut stream).await?;
     if !check_signature(app, &note)? {
@@ -191,6 +213,9 @@ async fn take_upload(app: &App, request: Request) -> Result<Upload, Failure> {
         let pending = queue(move || ledger.submit(Submission::statement(note))).await?;
         return Ok(Upload::Repeated(pending.done().await?));
     }
+    // From here on it is somebody the roster knows.
+    drop(share);
+    visitor.guest.holds(Holds::Nothing);
     let expected = announced.unwrap_or(MAX_BATCH_BYTES).min(MAX_BATCH_BYTES);
     let room = app.room_for(expected)?;
     if announced.is_some() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::http::header;
@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::base::clock;
 
+use super::public::trouble;
 use super::state::App;
 
 /// Media type of the text exposition format.
@@ -29,9 +30,11 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     put(
         "sealtrail_append_failing",
         "gauge",
-        "1 if the last write cycle failed.",
-        health.failing.is_some().into(),
+        "1 if appends cannot be relied on, as in /healthz.",
+        trouble(&app, &health).is_some().into(),
     );
+    let under_way = health.under_way.map_or(0.0, |age| age.as_secs_f64());
+    put("sealtrail_append_under_way_seconds", "gauge", "Age of the append under way, or 0.", under_way);
     put("sealtrail_cycles_total", "counter", "Write cycles made durable since start.", health.cycles as f64);
     put("sealtrail_blocks_total", "counter", "Blocks made durable since start.", health.blocks as f64);
     put("sealtrail_records_total", "counter", "Records made durable since start.", health.records as f64);
@@ -50,7 +53,29 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let queued = app.gateway.queued_bytes() as f64;
     put("sealtrail_queued_event_bytes", "gauge", "Memory of events waiting to be sealed.", queued);
     let c = &app.counters;
-    let load = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed) as f64;
+    let load = |n: &AtomicU64| n.load(Ordering::Relaxed) as f64;
+    put("sealtrail_connections", "gauge", "Open connections.", app.doors.open() as f64);
+    put(
+        "sealtrail_connections_max",
+        "gauge",
+        "Most connections before idle ones are closed.",
+        app.doors.most() as f64,
+    );
+    let doors = &app.doors.counts;
+    for (name, help, count) in [
+        ("sent_away", "Connections closed to make room for others.", &doors.sent_away),
+        ("refused", "Connections closed at once, because none could be closed for them.", &doors.refused),
+        ("stalled", "Connections closed because the client did not take its answer.", &doors.stalled),
+        (
+            "failed",
+            "Times that no connection could be accepted, for want of file descriptors.",
+            &doors.failed,
+        ),
+    ] {
+        put(&format!("sealtrail_connections_{name}_total"), "counter", help, load(count));
+    }
+    let answers = app.public_answers.taken() + app.reader_answers.taken();
+    put("sealtrail_answer_bytes", "gauge", "Memory kept for large answers.", answers as f64);
     put("sealtrail_events_total", "counter", "Events accepted from applications.", load(&c.events));
     put("sealtrail_batches_total", "counter", "Batches accepted from remote writers.", load(&c.batches));
     put("sealtrail_records_read_total", "counter", "Records handed to readers.", load(&c.records_read));

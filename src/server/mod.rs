@@ -1,12 +1,15 @@
 //! The server: HTTP in front of a ledger, with the in-process gateway. It holds no reader's identity and
 //! has no code to open a record: the opener may not be named here (`tests/tidy.rs` sees to it).
 
+mod arriving;
+mod doors;
 mod gateway;
 mod ingest;
 mod metrics;
 mod problem;
 mod public;
 mod reading;
+mod room;
 mod search;
 mod session;
 mod state;
@@ -19,13 +22,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use tokio::sync::Semaphore;
 use tower_http::timeout::TimeoutLayer;
 
@@ -38,8 +42,11 @@ use crate::base::threads::cores;
 use crate::ledger::Ledger;
 use crate::writer::Writer;
 
+use arriving::Arriving;
+use doors::{Doorkeeper, Doors, Holds, Visitor, connections_allowed};
 pub use gateway::{Events, Gateway, IntakeError, Logged};
 use problem::Failure;
+use room::Room;
 use session::Sessions;
 use state::{App, Counters};
 use turns::Turns;
@@ -48,6 +55,8 @@ use turns::Turns;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a search waits for its turn.
 const SEARCH_WAIT: Duration = Duration::from_secs(SEARCH_WAIT_SECONDS);
+/// How long a request waits for its turn to read the database.
+const READ_WAIT: Duration = Duration::from_secs(READ_WAIT_SECONDS);
 
 /// Why the server could not start or run.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +83,17 @@ pub enum ServerError {
         /// What the library said.
         source: std::io::Error,
     },
+    /// There would hardly be room for a connection.
+    #[error(
+        "only {allowed} files may be open, and {needed} are needed for the database and a few connections: raise the limit \
+         (`ulimit -n`, or LimitNOFILE in the service's unit) and start again"
+    )]
+    TooFewFiles {
+        /// The limit.
+        allowed: u64,
+        /// What is needed at least.
+        needed: usize,
+    },
     /// No randomness.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -99,13 +119,14 @@ pub struct Server {
     listener: TcpListener,
     router: Router,
     tls: Option<(PathBuf, PathBuf)>,
-    handle: Handle<SocketAddr>,
+    handle: Handle<Visitor>,
+    doors: Arc<Doors>,
     gateway: JoinHandle<()>,
 }
 
 /// Stops a running server from elsewhere.
 #[derive(Clone)]
-pub struct Stopper(Handle<SocketAddr>);
+pub struct Stopper(Handle<Visitor>);
 
 impl Stopper {
     /// Takes no new connections and ends when those under way are answered.
@@ -120,6 +141,9 @@ impl Server {
         let listener = TcpListener::bind(&options.listen)
             .map_err(|source| ServerError::Listen { addr: options.listen.clone(), source })?;
         listener.set_nonblocking(true)?;
+        // The standard library lets 128 wait, and who comes then waits a second for its next attempt.
+        rustix::net::listen(&listener, LISTEN_BACKLOG).map_err(std::io::Error::from)?;
+        let doors = Doors::new(connections_allowed()?);
         let (sessions, policy) = (Sessions::new(ledger.origin())?, writer.policy());
         let (gateway, thread) = Gateway::start(ledger.clone(), writer, options.heartbeat)?;
         let app = Arc::new(App {
@@ -132,8 +156,16 @@ impl Server {
             body_room: Arc::new(Semaphore::new(MAX_BODY_BYTES_IN_FLIGHT / 1024)),
             drafting: Semaphore::new(cores(usize::MAX)),
             searches: Turns::new(MAX_CONCURRENT_SEARCHES, MAX_WAITING_SEARCHES, SEARCH_WAIT),
+            // Whoever waits has a connection, and those are bounded.
+            reads: Turns::new(MAX_CONCURRENT_READS, MAX_CONNECTIONS, READ_WAIT),
+            strangers: Room::new(MAX_STRANGER_BODY_BYTES_IN_FLIGHT, Holds::StrangersBody, &doors),
+            public_answers: Room::new(MAX_PUBLIC_ANSWER_BYTES, Holds::PublicAnswer, &doors),
+            reader_answers: Room::new(MAX_READER_ANSWER_BYTES, Holds::Nothing, &doors),
+            heartbeat: options.heartbeat,
+            doors: doors.clone(),
         });
-        Ok(Server { listener, router: router(app), tls: options.tls, handle: Handle::new(), gateway: thread })
+        let (router, handle) = (router(app), Handle::new());
+        Ok(Server { listener, router, tls: options.tls, handle, doors, gateway: thread })
     }
 
     /// The address bound, with the real port when 0 was asked for.
@@ -149,13 +181,12 @@ impl Server {
     /// Serves until stopped. Returns the gateway's thread, which ends, with everything committed, after the last of the
     /// server's tasks: with the runtime.
     pub async fn run(self) -> Result<JoinHandle<()>, ServerError> {
-        let service = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        let service = self.router.into_make_service_with_connect_info::<Visitor>();
+        let doorkeeper = Doorkeeper::new(self.listener, self.doors)?;
+        let mut server = axum_server::Server::<Visitor>::from_listener(doorkeeper).handle(self.handle);
+        patience(server.http_builder());
         match self.tls {
-            None => {
-                let mut server = axum_server::from_tcp(self.listener)?.handle(self.handle).http1_only();
-                patience(server.http_builder());
-                server.serve(service).await?;
-            }
+            None => server.http1_only().serve(service).await?,
             Some((cert, key)) => {
                 let config = RustlsConfig::from_pem_file(&cert, &key)
                     .await
@@ -164,22 +195,23 @@ impl Server {
                 let mut inner = rustls::ServerConfig::clone(&config.get_inner());
                 inner.alpn_protocols = vec![b"http/1.1".to_vec()];
                 let config = RustlsConfig::from_config(Arc::new(inner));
-                let mut server =
-                    axum_server::from_tcp_rustls(self.listener, config)?.handle(self.handle).http1_only();
-                patience(server.http_builder());
-                server.serve(service).await?;
+                let handshake = Duration::from_secs(HEADER_SECONDS);
+                let acceptor = RustlsAcceptor::new(config).handshake_timeout(handshake);
+                server.acceptor(acceptor).http1_only().serve(service).await?;
             }
         }
         Ok(self.gateway)
     }
 }
 
-/// Slow senders of headers are cut off; bodies are bounded by the request time-out. HTTP/1 only: the time-out does not cover
-/// the moment in which the version is found out, so a silent connection would stay for ever.
+/// Slow senders of headers are cut off, and so is who sends nothing between two requests; bodies are bounded by the request's
+/// time-out. HTTP/1 only: the time-out does not cover the moment in which the version is found out, so a silent connection would stay
+/// for ever.
 fn patience(builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>) {
     builder
         .http1()
         .timer(hyper_util::rt::TokioTimer::new())
+        .max_buf_size(MAX_REQUEST_HEAD_BYTES)
         .header_read_timeout(Duration::from_secs(HEADER_SECONDS));
 }
 
@@ -188,6 +220,13 @@ fn with_session(app: &Arc<App>, method: MethodRouter<Arc<App>>) -> MethodRouter<
     method
         .layer(DefaultBodyLimit::max(MAX_SEARCH_REQUEST_BYTES))
         .layer(middleware::from_fn_with_state(app.clone(), search::session_first))
+}
+
+/// For requests with a body of at most `most` bytes that anyone may send.
+fn from_strangers(app: &Arc<App>, method: MethodRouter<Arc<App>>, most: usize) -> MethodRouter<Arc<App>> {
+    method
+        .layer(DefaultBodyLimit::max(most))
+        .layer(middleware::from_fn_with_state((app.clone(), most), ingest::room_first))
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -201,7 +240,7 @@ fn router(app: Arc<App>) -> Router {
         )
         .route(route::BATCHES, post(ingest::batches))
         .route(route::GRANTS, get(public::grants).post(ingest::grants))
-        .route(route::STATEMENTS, post(ingest::statements).layer(limit(MAX_STATEMENT_BYTES)))
+        .route(route::STATEMENTS, from_strangers(&app, post(ingest::statements), MAX_STATEMENT_BYTES))
         .route(route::CHECKPOINT, get(public::checkpoint))
         .route("/tile/{*path}", get(public::tile))
         .route(route::LEDGER, get(public::ledger))
@@ -211,7 +250,7 @@ fn router(app: Arc<App>) -> Router {
         .route(route::PROOFS, get(public::find_proof))
         .route("/v1/proofs/{index}", get(public::proof))
         .route(route::WRITERS, get(public::writer))
-        .route(route::SESSIONS, post(reading::open_session).layer(limit(MAX_SMALL_REQUEST_BYTES)))
+        .route(route::SESSIONS, from_strangers(&app, post(reading::open_session), MAX_SMALL_REQUEST_BYTES))
         .route("/v1/records/{index}", get(reading::record))
         .route(route::RECORDS, with_session(&app, post(search::records)))
         .route(route::SEARCH, with_session(&app, post(search::search)))
@@ -234,10 +273,37 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Counts the answer, and gives errors that the framework made itself (a body over the limit, a path that does
-/// not parse, a time-out) the form of a problem document.
+/// What may be asked for on a spare connection.
+const ALWAYS_ANSWERED: [&str; 2] = [route::HEALTH, route::METRICS];
+
+/// Keeps the doors informed, counts the answer, and gives errors that the framework made itself (a body over the limit, a path that
+/// does not parse, a time-out) the form of a problem document.
 async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+    let Some(ConnectInfo(visitor)) = request.extensions().get::<ConnectInfo<Visitor>>().cloned() else {
+        return Failure::new(Code::Internal, "the connection is not known").into_response();
+    };
+    let guest = visitor.guest;
+    let with_body = !request.body().is_end_stream();
+    guest.asks(with_body);
+    let mut response = if guest.spare && !ALWAYS_ANSWERED.contains(&request.uri().path()) {
+        if with_body {
+            guest.is_left_unread();
+        }
+        Failure::new(Code::Overloaded, "too many connections are open; send this again in a moment")
+            .into_response()
+    } else if with_body {
+        next.run(request.map(|body| Body::new(Arriving::new(body, guest.clone())))).await
+    } else {
+        next.run(request).await
+    };
+    guest.is_answered();
+    if guest.spare {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    count(&app, response)
+}
+
+fn count(app: &App, response: Response) -> Response {
     let status = response.status();
     let class = usize::from(status.as_u16() / 100).min(app.counters.responses.len() - 1);
     Counters::add(&app.counters.responses[class], 1);
@@ -254,7 +320,10 @@ async fn finish(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
             "the body is larger than this path takes; split it (docs/API.md has the limits)",
         ),
         StatusCode::REQUEST_TIMEOUT => {
-            Failure::new(Code::Timeout, "the request did not arrive and finish in time")
+            Failure::new(
+                Code::Timeout,
+                "the request did not arrive and finish in time. If all of it was sent, it may be stored all the same",
+            )
         }
         StatusCode::SERVICE_UNAVAILABLE => return response,
         StatusCode::INTERNAL_SERVER_ERROR => {

@@ -48,7 +48,9 @@ impl From<LedgerError> for Failure {
             | LedgerError::BodyMissing
             | LedgerError::BodyUnexpected => Code::BatchInvalid,
             LedgerError::NotStored { full: true, .. } => Code::StorageFull,
-            LedgerError::NotStored { full: false, .. } => Code::StorageFailed,
+            LedgerError::NotStored { full: false, .. }
+            | LedgerError::NotShown { .. }
+            | LedgerError::Stalled { .. } => Code::StorageFailed,
             LedgerError::Store(_) | LedgerError::Guard(_) => Code::StorageFailed,
             LedgerError::Overloaded | LedgerError::Stopped => Code::Overloaded,
             LedgerError::NotFound { .. } | LedgerError::UnknownCiphertext => Code::NotFound,

@@ -9,9 +9,8 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::task::block_in_place;
 
 use crate::api::bulk::put_body;
 use crate::api::message::{GrantMessage, RecordMessage, SessionChallenge, SessionRequest};
@@ -19,16 +18,27 @@ use crate::api::problem::Code;
 use crate::api::route::BINARY_TYPE;
 use crate::base::clock::Timestamp;
 use crate::base::hash::to_base64;
-use crate::base::limits::{MAX_BULK_BLOCKS, MAX_BULK_BYTES};
+use crate::base::limits::{MAX_BATCH_BYTES, MAX_BULK_BLOCKS, MAX_BULK_BYTES, MAX_RECORD_BYTES};
 use crate::chain::proof::record_id;
 use crate::ledger::GrantedRecord;
 use crate::seal::reader_key::Recipient;
 use crate::writer::Purpose;
 
+use super::doors::Visitor;
 use super::gateway::Events;
 use super::problem::Failure;
-use super::public::record_index;
+use super::public::{JSON_TYPE, record_index};
+use super::room::{BULK_CAPACITY, Share};
 use super::state::{App, Counters, SessionReader};
+
+/// What a bulk download takes while it is made: the answer, or one body that is longer. Of that there may be two for a moment.
+const BULK_ROOM: usize = const_max(2 * MAX_BULK_BYTES, MAX_BATCH_BYTES);
+/// What a record takes, in base64 and as it is.
+const RECORD_ROOM: usize = 3 * MAX_RECORD_BYTES;
+
+const fn const_max(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
 
 /// `POST /v1/sessions`: a token sealed to the recipient; using it proves that the caller can decrypt.
 pub(super) async fn open_session(
@@ -98,18 +108,20 @@ pub(super) async fn log_event(
 /// `GET /v1/records/{index}`
 pub(super) async fn record(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
     Path(index): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let index = record_index(&index)?;
-    let (found, erased_by, granted) = block_in_place(|| {
+    let share = app.reader_answers.take(&visitor.guest, RECORD_ROOM).await?;
+    let read = || {
         let found = app.ledger.record(index)?;
         let erased = found.is_erased().then(|| app.ledger.erased_by(index)).transpose()?.flatten();
         Ok::<_, Failure>((found, erased, app.ledger.granted(index, &reader.recipient)?))
-    })?;
-    log_access(&app, &reader, peer, index, 1, found.block).await?;
+    };
+    let (found, erased_by, granted) = app.read(read).await??;
+    log_access(&app, &reader, visitor.addr, index, 1, found.block).await?;
     let message = RecordMessage {
         record: index,
         block: found.block,
@@ -119,7 +131,14 @@ pub(super) async fn record(
         grants: granted.into_iter().map(granted_message).collect(),
         erased_by,
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+    private_json(share, &message)
+}
+
+/// A large answer for this reader alone.
+pub(super) fn private_json(share: Share, message: &impl Serialize) -> Result<Response, Failure> {
+    let json = serde_json::to_vec(message).map_err(|e| Failure::new(Code::Internal, e.to_string()))?;
+    let headers = [(header::CONTENT_TYPE, JSON_TYPE), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, share.keep(json)).into_response())
 }
 
 pub(super) fn granted_message(g: GrantedRecord) -> GrantMessage {
@@ -142,17 +161,18 @@ pub(super) struct BodiesQuery {
 /// answer may end early (at [`MAX_BULK_BYTES`]); ask again from the block after the last one it holds.
 pub(super) async fn bodies(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
     Query(query): Query<BodiesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let end = query.from.saturating_add(query.count.unwrap_or(MAX_BULK_BLOCKS).min(MAX_BULK_BLOCKS));
     let end = end.min(app.ledger.view().state.height());
-    let mut out = Vec::new();
+    let share = app.reader_answers.take(&visitor.guest, BULK_ROOM).await?;
+    let mut out = Vec::with_capacity(BULK_CAPACITY);
     let mut records = None;
     for height in query.from..end {
-        let body = block_in_place(|| app.ledger.body(height))?;
+        let body = app.read(|| app.ledger.body(height)).await??;
         if !out.is_empty() && out.len() + body.body.len() > MAX_BULK_BYTES {
             break;
         }
@@ -164,7 +184,8 @@ pub(super) async fn bodies(
         put_body(height, &body.body, &mut out);
     }
     if let Some((first, count, block)) = records {
-        log_access(&app, &reader, peer, first, count, block).await?;
+        log_access(&app, &reader, visitor.addr, first, count, block).await?;
     }
-    Ok(([(header::CONTENT_TYPE, BINARY_TYPE), (header::CACHE_CONTROL, "no-store")], out).into_response())
+    Ok(([(header::CONTENT_TYPE, BINARY_TYPE), (header::CACHE_CONTROL, "no-store")], share.keep(out))
+        .into_response())
 }

@@ -2,7 +2,6 @@
 //! records carry them; not the field's values. Each search is sealed into the ledger as an audit record of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -22,18 +21,24 @@ use crate::api::message::{
 use crate::api::problem::Code;
 use crate::base::hash::to_base64;
 use crate::base::limits::{
-    MAX_BULK_BYTES, MAX_EPOCHS_PER_REQUEST, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_CLAUSES, MAX_SEARCH_HITS,
-    MAX_SEARCH_REQUEST_BYTES, MAX_SEARCH_TAGS,
+    MAX_BULK_BYTES, MAX_EPOCHS_PER_REQUEST, MAX_HEADER_BYTES, MAX_RECORDS_PER_REQUEST, MAX_SEARCH_CLAUSES,
+    MAX_SEARCH_HITS, MAX_SEARCH_REQUEST_BYTES, MAX_SEARCH_TAGS,
 };
 use crate::base::record::Tag;
 use crate::base::threads::in_parts;
 use crate::chain::proof::record_id;
 use crate::ledger::{TagPage, View};
 
+use super::doors::Visitor;
 use super::problem::Failure;
-use super::reading::{granted_message, log_event};
+use super::reading::{granted_message, log_event, private_json};
 use super::state::{App, Counters};
 use super::turns::NoTurn;
+
+/// What an answer with search epochs takes, in base64, twice for a moment.
+const EPOCHS_ROOM: usize = MAX_EPOCHS_PER_REQUEST as usize * MAX_HEADER_BYTES * 4 / 3 * 2;
+/// What an answer with records takes, as a message and as JSON.
+const RECORDS_ROOM: usize = 2 * MAX_BULK_BYTES;
 
 /// Before a byte of the body is read: the session, and room for the body.
 pub(super) async fn session_first(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -60,14 +65,15 @@ pub(super) struct EpochsQuery {
 /// sealed to the reader.
 pub(super) async fn epochs(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
     Query(query): Query<EpochsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let reader = app.require_reader(&headers)?;
     let from = query.from.unwrap_or(0);
     let mut blocks = BTreeSet::new();
-    let message = block_in_place(|| {
+    let share = app.reader_answers.take(&visitor.guest, EPOCHS_ROOM).await?;
+    let collected = app.read(|| {
         let heights = app.ledger.epochs(from, MAX_EPOCHS_PER_REQUEST)?;
         let next = (heights.len() as u64 == MAX_EPOCHS_PER_REQUEST).then(|| from + heights.len() as u64);
         let epoch = |block| Ok(EpochMessage { block, header: to_base64(&app.ledger.batch_header(block)?) });
@@ -80,22 +86,23 @@ pub(super) async fn epochs(
             grant: granted_message(g.granted),
         });
         Ok::<_, Failure>(EpochsMessage { epochs, granted: granted.collect(), next })
-    })?;
+    });
+    let message = collected.await??;
     // Granted slots open records and their search secrets, so handing them out is a download like any other.
     if let (Some(first), Some(last)) = (blocks.first(), blocks.last()) {
         let id = if first == last { format!("block {first}") } else { format!("blocks {first} to {last}") };
         let resource = json!({
             "type": "audit_grant", "id": id, "grants": blocks.len(), "parts": message.granted.len()
         });
-        log_event(&app, &reader, peer, "read", resource).await?;
+        log_event(&app, &reader, visitor.addr, "read", resource).await?;
     }
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+    private_json(share, &message)
 }
 
 /// `POST /v1/search`
 pub(super) async fn search(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
@@ -129,7 +136,7 @@ pub(super) async fn search(
     let TagPage { records, next } = found;
     let resource =
         json!({ "type": "audit_log", "clauses": query.len(), "tags": tags, "hits": records.len() });
-    log_event(&app, &reader, peer, "search", resource).await?;
+    log_event(&app, &reader, visitor.addr, "search", resource).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(SearchResult { records, next })).into_response())
 }
 
@@ -142,7 +149,7 @@ fn parse_tag(text: &str) -> Option<Tag> {
 /// [`MAX_BULK_BYTES`]); ask again for the rest.
 pub(super) async fn records(
     State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(visitor): ConnectInfo<Visitor>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
@@ -153,13 +160,20 @@ pub(super) async fn records(
     if asked.is_empty() || asked.len() > MAX_RECORDS_PER_REQUEST || !asked.is_sorted_by(|a, b| a < b) {
         return Err(invalid(format!("name 1 to {MAX_RECORDS_PER_REQUEST} records, ascending, each once")));
     }
-    let message = block_in_place(|| collect(&app, &reader.recipient, asked))?;
+    let share = app.reader_answers.take(&visitor.guest, RECORDS_ROOM).await?;
+    let message = app.read(|| collect(&app, &reader.recipient, asked)).await??;
     let ids: Vec<String> = message.records.iter().map(|r| record_id(r.record)).collect();
     let count = ids.len() as u64;
-    log_event(&app, &reader, peer, "read", json!({ "type": "audit_record", "ids": ids, "count": count }))
-        .await?;
+    log_event(
+        &app,
+        &reader,
+        visitor.addr,
+        "read",
+        json!({ "type": "audit_record", "ids": ids, "count": count }),
+    )
+    .await?;
     Counters::add(&app.counters.records_read, count);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(message)).into_response())
+    private_json(share, &message)
 }
 
 fn collect(app: &App, recipient: &str, asked: &[u64]) -> Result<RecordsMessage, Failure> {

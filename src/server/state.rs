@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::block_in_place;
 
 use crate::api::problem::Code;
 use crate::base::clock::Timestamp;
@@ -14,8 +16,10 @@ use crate::event::policy::CompiledPolicy;
 use crate::ledger::Ledger;
 use crate::seal::reader_key::Recipient;
 
+use super::doors::Doors;
 use super::gateway::Gateway;
 use super::problem::Failure;
+use super::room::Room;
 use super::session::Sessions;
 use super::turns::Turns;
 
@@ -54,6 +58,17 @@ pub struct App {
     pub(super) drafting: Semaphore,
     /// For searches.
     pub(super) searches: Turns,
+    /// For reading the database.
+    pub(super) reads: Turns,
+    /// For bodies of requests without credentials.
+    pub(super) strangers: Room,
+    /// For large answers to everyone.
+    pub(super) public_answers: Room,
+    /// For large answers to readers.
+    pub(super) reader_answers: Room,
+    /// Longest silence of the gateway.
+    pub(super) heartbeat: Duration,
+    pub(super) doors: Arc<Doors>,
 }
 
 /// A reader with a session, still in the roster.
@@ -72,6 +87,18 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl App {
+    /// Reads the database, on a thread that the runtime is told about. Only so many requests do at a time: when the disk hangs they all
+    /// wait, and what needs no disk must still be answered.
+    pub(super) async fn read<T>(&self, read: impl FnOnce() -> T) -> Result<T, Failure> {
+        let _turn = self.reads.take().await.map_err(|_| {
+            Failure::new(
+                Code::Overloaded,
+                "too many requests read the database, or its disk is slow; send this again in a moment",
+            )
+        })?;
+        Ok(block_in_place(read))
+    }
+
     /// Room for a request body of at most `bytes`, until the returned permit is dropped.
     pub(super) fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
         let permits = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);

@@ -39,6 +39,9 @@ impl Turns {
     /// Waits for a turn.
     pub(super) async fn take(&self) -> Result<Turn<'_>, NoTurn> {
         let room = self.room.try_acquire().map_err(|_| NoTurn::Full)?;
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(Turn { _place: place, _room: room });
+        }
         match timeout(self.patience, self.places.acquire()).await {
             Ok(Ok(place)) => Ok(Turn { _place: place, _room: room }),
             // Nobody closes it.

@@ -9,20 +9,21 @@ mod sealing;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::base::limits::{DRAFT_BYTES, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
+use crate::base::busy::Busy;
+use crate::base::limits::{DRAFT_BYTES, MAX_GATEWAY_SECONDS, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
 use crate::base::threads::Places;
 use crate::event::error::EventError;
 use crate::ledger::{Ledger, LedgerError};
 use crate::seal::sealer::SealError;
 use crate::writer::{BatchPlan, Drafts, Purpose, Writer, WriterError};
-use sealing::Worker;
+use sealing::{Unready, Worker};
 
 /// Why events were not logged.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +64,9 @@ impl From<&WriterError> for IntakeError {
                 SealError::TooManyTags | SealError::RecordTooLarge(_) | SealError::Fields(_),
             ) => IntakeError::Unsealable(e.to_string()),
             WriterError::NoReader(_) => IntakeError::NoReader(e.to_string()),
-            // The cause was reported to the requests of the failed batch; these may simply be sent again.
-            WriterError::Broken => {
+            // The cause was reported to the requests of the failed batch; these may simply be sent again. The search secret of a new
+            // month may find the disk full.
+            WriterError::Broken | WriterError::Search { .. } => {
                 IntakeError::Ledger(LedgerError::NotStored { why: e.to_string(), full: false })
             }
             other => IntakeError::Writer(other.to_string()),
@@ -143,6 +145,14 @@ pub struct Gateway {
     plan: Shown,
     sections: usize,
     drafting: Arc<Places>,
+    ledger: Arc<Ledger>,
+    /// Name of its key.
+    writer: Arc<str>,
+    /// What its thread is at.
+    busy: Arc<Busy>,
+    unready: Unready,
+    /// Gone when its thread is.
+    alive: Weak<()>,
 }
 
 impl Gateway {
@@ -157,9 +167,46 @@ impl Gateway {
         let queued = Arc::new(Queued::default());
         let sections = writer.policy().sections().len();
         let plan = Arc::new(RwLock::new(None));
-        let worker = Worker::new(ledger, writer, queued.clone(), plan.clone(), heartbeat);
-        let thread = std::thread::Builder::new().name("gateway".into()).spawn(move || worker.run(&intake))?;
-        Ok((Gateway { intake: queue, queued, plan, sections, drafting: Arc::default() }, thread))
+        let (name, busy, alive) = (writer.name().into(), Arc::new(Busy::default()), Arc::new(()));
+        let unready = Unready::default();
+        let states = (busy.clone(), unready.clone());
+        let worker = Worker::new(ledger.clone(), writer, queued.clone(), plan.clone(), heartbeat, states);
+        let gateway = Gateway {
+            intake: queue,
+            queued,
+            plan,
+            sections,
+            drafting: Arc::default(),
+            ledger,
+            writer: name,
+            busy,
+            unready,
+            alive: Arc::downgrade(&alive),
+        };
+        let run = move || {
+            // Dropped also by a panic.
+            let _alive = alive;
+            worker.run(&intake);
+        };
+        let thread = std::thread::Builder::new().name("gateway".into()).spawn(run)?;
+        Ok((gateway, thread))
+    }
+
+    /// Name of the key that it signs with.
+    pub fn writer(&self) -> &str {
+        &self.writer
+    }
+
+    /// Why its thread cannot be relied on, if that is so.
+    pub fn trouble(&self) -> Option<String> {
+        if self.alive.strong_count() == 0 {
+            return Some("the thread that seals events has ended; the server's log says why".to_owned());
+        }
+        if self.unready.load(Ordering::Acquire) {
+            return Some("the gateway's search secret cannot be used; the server's log says why".to_owned());
+        }
+        let age = self.busy.age()?.as_secs();
+        (age >= MAX_GATEWAY_SECONDS).then(|| format!("a batch has not been sealed and stored for {age} s"))
     }
 
     /// How applications' events are drafted at the moment; `None` before the first of them.
@@ -205,6 +252,7 @@ impl Gateway {
         if count == 0 {
             return Err(WriterError::Empty.into());
         }
+        self.ledger.moving().map_err(IntakeError::Ledger)?;
         let bytes = self.memory(count, bytes);
         let before = self.queued.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.queued.events.fetch_add(count, Ordering::AcqRel);

@@ -1,13 +1,17 @@
 //! The gateway's thread: takes what is queued, seals it as a batch, hands it to the ledger and answers.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use crate::base::busy::Busy;
 use crate::base::clock::{self, Timestamp};
+use crate::base::limits::PROBE_SECONDS;
+use crate::base::notice::notice;
 use crate::chain::replay::ChainError;
+use crate::chain::roster::RosterReader;
 use crate::ledger::{Ledger, LedgerError, Pending, Receipt, Submission};
 use crate::writer::{BatchPlan, Drafts, OpenBatch, Purpose, Writer, WriterError};
 
@@ -21,6 +25,12 @@ const PIPELINE_EVENTS: usize = 256;
 const BATCH_RECORDS: usize = 2560;
 /// The same in bytes, counted as the queue counts them.
 const BATCH_BYTES: usize = 12 * 1024 * 1024;
+
+/// While nothing can be sealed, how often that is tried.
+const PROBE: Duration = Duration::from_secs(PROBE_SECONDS);
+
+/// Whether nothing can be sealed for want of the search secret.
+pub(super) type Unready = Arc<AtomicBool>;
 
 /// A batch handed to the ledger, with the requests it answers.
 struct InFlight {
@@ -37,6 +47,10 @@ pub(super) struct Worker {
     in_flight: Option<InFlight>,
     /// Opened while the batch before it was being committed.
     next: Option<OpenBatch>,
+    busy: Arc<Busy>,
+    unready: Unready,
+    /// What the ledger has of this writer may be more than could be seen when that was last looked at.
+    doubt: bool,
 }
 
 impl Worker {
@@ -46,13 +60,16 @@ impl Worker {
         queued: Arc<Queued>,
         shown: Shown,
         heartbeat: Duration,
+        (busy, unready): (Arc<Busy>, Unready),
     ) -> Worker {
-        Worker { ledger, writer, queued, shown, heartbeat, in_flight: None, next: None }
+        let (in_flight, next, doubt) = (None, None, false);
+        Worker { ledger, writer, queued, shown, heartbeat, in_flight, next, busy, unready, doubt }
     }
 
     pub(super) fn run(mut self, intake: &Receiver<Intake>) {
         let mut last_statement = clock::monotonic();
         loop {
+            self.busy.begin();
             if self.queued.events.load(Ordering::Acquire) < PIPELINE_EVENTS {
                 self.settle();
             }
@@ -61,8 +78,19 @@ impl Worker {
                 Err(_) => {
                     self.settle();
                     let idle = clock::monotonic().duration_since(last_statement);
-                    match intake.recv_timeout(self.heartbeat.saturating_sub(idle)) {
+                    self.busy.end();
+                    let unready = self.unready.load(Ordering::Acquire);
+                    let patience = self.heartbeat.saturating_sub(idle);
+                    let first = intake.recv_timeout(if unready { patience.min(PROBE) } else { patience });
+                    self.busy.begin();
+                    match first {
                         Ok(first) => first,
+                        Err(RecvTimeoutError::Timeout) if unready && idle + PROBE < self.heartbeat => {
+                            let view = self.ledger.view();
+                            let readers = view.state.roster().map_or(&[][..], |r| &r.readers[..]);
+                            let _ = self.plan(Purpose::Events, readers, Timestamp::now());
+                            continue;
+                        }
                         Err(RecvTimeoutError::Timeout) => {
                             self.beat();
                             last_statement = clock::monotonic();
@@ -108,10 +136,14 @@ impl Worker {
 
     /// Seals one batch of as many waiting requests as fit, and hands it to the ledger.
     fn seal_batch(&mut self, purpose: Purpose, waiting: &mut VecDeque<Intake>) {
+        // A batch may have been stored that could not be shown at the time.
+        if self.doubt && self.in_flight.is_none() {
+            self.resync();
+        }
         let view = self.ledger.view();
         let readers = view.state.roster().map_or(&[][..], |r| &r.readers[..]);
         let now = Timestamp::now();
-        let plan = match self.writer.plan(purpose, readers, now) {
+        let plan = match self.plan(purpose, readers, now) {
             Ok(p) => p,
             Err(e) => return refuse(waiting.drain(..).map(|r| r.answer), &e),
         };
@@ -151,6 +183,24 @@ impl Worker {
         }
     }
 
+    /// How to seal now. Health says so if the search secret cannot be kept: nothing can be sealed then.
+    fn plan(
+        &mut self,
+        purpose: Purpose,
+        readers: &[RosterReader],
+        now: Timestamp,
+    ) -> Result<Arc<BatchPlan>, WriterError> {
+        let plan = self.writer.plan(purpose, readers, now);
+        let unready = matches!(plan, Err(WriterError::Search { .. }));
+        if self.unready.swap(unready, Ordering::AcqRel) != unready {
+            match &plan {
+                Err(e) => notice(format!("no event can be sealed: {e}")),
+                Ok(_) => notice("events can be sealed again"),
+            }
+        }
+        plan
+    }
+
     /// The batch opened beforehand, if it is the right one.
     fn opened(&mut self, plan: &Arc<BatchPlan>) -> Result<OpenBatch, WriterError> {
         match self.next.take() {
@@ -172,6 +222,7 @@ impl Worker {
         let Some(InFlight { pending, requests }) = self.in_flight.take() else { return true };
         let result = pending.wait();
         let fine = result.is_ok();
+        self.doubt = !fine;
         if !fine {
             self.resync();
         }
@@ -185,6 +236,9 @@ impl Worker {
 
     /// Signs a heartbeat, so that silence and suppression differ. A failure shows in the ledger's health.
     fn beat(&mut self) {
+        if self.doubt {
+            self.resync();
+        }
         let Ok(note) = self.writer.heartbeat(Timestamp::now()) else { return };
         let sent = self.ledger.submit(Submission::statement(note)).and_then(Pending::wait);
         if sent.is_err() {
@@ -246,12 +300,18 @@ fn answer_all(requests: Vec<(Answer, u32, u32)>, result: Result<Receipt, LedgerE
                 e,
                 LedgerError::Chain(ChainError::UnknownSigner { .. } | ChainError::OtherKey { .. })
             );
+            let stalled = if let LedgerError::Stalled { seconds } = e { Some(seconds) } else { None };
+            let not_shown = matches!(e, LedgerError::NotShown { .. });
             let why = match &e {
-                LedgerError::NotStored { why, .. } => why.clone(),
+                LedgerError::NotStored { why, .. } | LedgerError::NotShown { why } => why.clone(),
                 other => other.to_string(),
             };
             for (answer, ..) in requests {
-                let error = if refused {
+                let error = if let Some(seconds) = stalled {
+                    IntakeError::Ledger(LedgerError::Stalled { seconds })
+                } else if not_shown {
+                    IntakeError::Ledger(LedgerError::NotShown { why: why.clone() })
+                } else if refused {
                     IntakeError::Writer(why.clone())
                 } else if overloaded {
                     IntakeError::Overloaded

@@ -1,6 +1,9 @@
 //! The server: HTTP in front of a ledger, with the in-process gateway. It holds no reader's identity and
 //! has no code to open a record: the opener may not be named here (`tests/tidy.rs` sees to it).
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod ingest;
 mod metrics;

@@ -1,6 +1,6 @@
 //! Binary messages: a sealed batch on its way in, and the bodies of many blocks on their way out.
 
-use crate::base::limits::{MAX_BATCH_BYTES, MAX_STATEMENT_BYTES};
+use crate::base::limits::{MAX_BATCH_BYTES, MAX_BULK_BLOCKS, MAX_STATEMENT_BYTES};
 use crate::base::wire::{Reader, WireError, WireWrite};
 
 /// `u32(statement length) ‖ statement ‖ body`.
@@ -38,6 +38,10 @@ pub fn decode_bodies(bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, WireError> {
     let mut r = Reader::new(bytes, "bulk download");
     let mut out = Vec::new();
     while !r.remaining().is_empty() {
+        // Empty bodies would take several times their bytes.
+        if out.len() as u64 == MAX_BULK_BLOCKS {
+            return r.invalid("more bodies than are ever sent at once");
+        }
         let height = r.u64()?;
         let n = r.u32()? as usize;
         if n > MAX_BATCH_BYTES {
@@ -46,4 +50,18 @@ pub fn decode_bodies(bytes: &[u8]) -> Result<Vec<(u64, &[u8])>, WireError> {
         out.push((height, r.take(n)?));
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_bodies_than_are_asked_for() {
+        let mut bytes = Vec::new();
+        (0..MAX_BULK_BLOCKS).for_each(|height| put_body(height, b"", &mut bytes));
+        assert_eq!(decode_bodies(&bytes).map(|b| b.len() as u64), Ok(MAX_BULK_BLOCKS));
+        put_body(7, b"", &mut bytes);
+        assert!(decode_bodies(&bytes).is_err());
+    }
 }

@@ -1,11 +1,15 @@
-//! JSON messages.
+//! JSON messages. Lists end where the other side may not go on: what a message takes in memory stays near its own size.
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use super::route;
+use crate::base::bounded::{at_most, lists_at_most, members_at_most};
+use crate::base::limits::*;
 use crate::chain::proof::{RecordId, record_id};
+
+const MAX_EPOCHS: usize = MAX_EPOCHS_PER_REQUEST as usize;
 
 /// One event, logged durably.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +34,7 @@ pub struct EventReceipts {
     /// Index of the first; the others follow without a gap.
     pub first_record: u64,
     /// One receipt an event.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_EVENTS_PER_REQUEST>")]
     pub events: Vec<EventReceipt>,
 }
 
@@ -128,6 +133,7 @@ pub struct GrantMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantList {
     /// The grants.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_GRANTS_LISTED>")]
     pub grants: Vec<GrantMessage>,
 }
 
@@ -175,7 +181,11 @@ pub struct RecordMessage {
     /// The encoded record, base64.
     pub bytes: String,
     /// What was granted of it to the reader who asks, newest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "at_most::<_, _, MAX_RECORD_GRANTS>",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub grants: Vec<GrantMessage>,
     /// If it is erased, the height of the block that ordered it, for finding that: believe the block, with its proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,6 +197,7 @@ pub struct RecordMessage {
 #[serde(deny_unknown_fields)]
 pub struct RecordsRequest {
     /// Indexes, ascending strictly; at most [`MAX_RECORDS_PER_REQUEST`](crate::base::limits::MAX_RECORDS_PER_REQUEST).
+    #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS_PER_REQUEST>")]
     pub records: Vec<u64>,
 }
 
@@ -194,8 +205,10 @@ pub struct RecordsRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordsMessage {
     /// Batch headers by block height, base64.
+    #[serde(deserialize_with = "members_at_most::<_, _, _, MAX_RECORDS_PER_REQUEST>")]
     pub headers: std::collections::BTreeMap<u64, String>,
     /// The records.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_RECORDS_PER_REQUEST>")]
     pub records: Vec<ProvenRecord>,
 }
 
@@ -211,7 +224,11 @@ pub struct ProvenRecord {
     /// The text of its proof file.
     pub proof: String,
     /// What was granted of it to the asking reader, beside the slots it has for it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "at_most::<_, _, MAX_RECORD_GRANTS>",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub grants: Vec<GrantMessage>,
 }
 
@@ -220,6 +237,7 @@ pub struct ProvenRecord {
 #[serde(deny_unknown_fields)]
 pub struct SearchRequest {
     /// The clauses: tags as 16 hexadecimal digits.
+    #[serde(deserialize_with = "lists_at_most::<_, _, MAX_SEARCH_CLAUSES, MAX_SEARCH_TAGS>")]
     pub all: Vec<Vec<String>>,
     /// First record to look at.
     pub from: u64,
@@ -231,6 +249,7 @@ pub struct SearchRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchResult {
     /// Indexes of matching records, ascending.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_SEARCH_HITS>")]
     pub records: Vec<u64>,
     /// Where to search on, if there may be more.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -241,9 +260,14 @@ pub struct SearchResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochsMessage {
     /// The epochs, oldest first.
+    #[serde(deserialize_with = "at_most::<_, _, MAX_EPOCHS>")]
     pub epochs: Vec<EpochMessage>,
     /// With the first of them: epochs that were granted to the reader who asks.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "at_most::<_, _, MAX_GRANTED_EPOCHS>",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub granted: Vec<GrantedEpochMessage>,
     /// Where to ask on, if there are more.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -296,6 +320,32 @@ pub struct HealthMessage {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn lists_end_where_the_interface_says() {
+        let records = |n: usize| format!(r#"{{"records":[{}0]}}"#, "0,".repeat(n - 1));
+        let asked = |n| serde_json::from_str::<RecordsRequest>(&records(n)).map(|r| r.records.len());
+        assert_eq!(asked(MAX_RECORDS_PER_REQUEST).unwrap(), MAX_RECORDS_PER_REQUEST);
+        let refused = asked(MAX_RECORDS_PER_REQUEST + 1).unwrap_err().to_string();
+        assert!(refused.contains("at most 500 elements"), "{refused}");
+        assert!(serde_json::from_str::<SearchResult>(&records(MAX_SEARCH_HITS)).is_ok());
+        assert!(serde_json::from_str::<SearchResult>(&records(MAX_SEARCH_HITS + 1)).is_err());
+        let clauses = |n: usize, of: &str| {
+            let all = vec![of; n].join(",");
+            serde_json::from_str::<SearchRequest>(&format!(r#"{{"all":[{all}],"from":0,"limit":1}}"#)).is_ok()
+        };
+        assert!(clauses(MAX_SEARCH_CLAUSES, "[]") && !clauses(MAX_SEARCH_CLAUSES + 1, "[]"));
+        assert!(!clauses(1, &format!("[{}\"\"]", "\"\",".repeat(MAX_SEARCH_TAGS))));
+        let headers = |n: u64| {
+            let members: Vec<String> = (0..n).map(|h| format!("\"{h}\":\"\"")).collect();
+            serde_json::from_str::<RecordsMessage>(&format!(
+                r#"{{"headers":{{{}}},"records":[]}}"#,
+                members.join(",")
+            ))
+        };
+        assert_eq!(headers(500).unwrap().headers.len(), 500);
+        assert!(headers(501).unwrap_err().to_string().contains("more than 500 members"));
+    }
 
     #[test]
     fn receipts_written_at_once_are_the_same_json() {

@@ -7,7 +7,7 @@
 mod application;
 mod cloud;
 mod fhir;
-mod time;
+pub(super) mod time;
 pub(super) mod tree;
 mod words;
 

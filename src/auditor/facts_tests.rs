@@ -147,6 +147,22 @@ fn what_is_withheld_is_left_out_and_the_rest_is_read() {
 }
 
 #[test]
+fn made_up_numbers_and_indices_do_no_harm() {
+    for time in ["-1e300", "-9223372036854775808", "9223372036854775807", "1e300"] {
+        assert_eq!(of(&format!(r#"{{"actor":{{"user_id":"u"}},"timestamp":{time}}}"#)).time, None, "{time}");
+    }
+    // Of a list some elements can be read: those that cannot stand as null, if a list of that length can have been in the event.
+    let value = |event: &str| tree::Node::parse(event.as_bytes()).unwrap().to_value().to_string();
+    assert_eq!(value("{}\n{\"/a/0\":1,\"/a/2\":{\"b\":2}}"), r#"{"a":[1,null,{"b":2}]}"#);
+    assert_eq!(value("{}\n{\"/a/4096\":1}"), r#"{"a":{"4096":1}}"#);
+    let many = format!("{{}}\n{{\"/a\":[{}0]}}", "{\"4095\":1},".repeat(1000));
+    assert!(value(&many).len() < 64 * 1024);
+    // A writer may have moved thousands of elements, and what comes later counts.
+    assert_eq!(value("{}\n{\"/a\":1}\n{\"/a/b\":2}"), r#"{"a":{"b":2}}"#);
+    assert_eq!(value("{}\n{\"/a/b\":2}\n{\"/a\":1}"), r#"{"a":1}"#);
+}
+
+#[test]
 fn fhir_r4() {
     let f = of(
         r#"{"resourceType":"AuditEvent","type":{"system":"http://dicom.nema.org/resources/ontology/DCM","code":"110106",

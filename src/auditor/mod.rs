@@ -6,6 +6,9 @@ pub mod batch_check;
 pub mod chain_check;
 pub mod evidence;
 pub mod facts;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grant;
 mod grant_check;
 pub mod granted;

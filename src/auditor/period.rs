@@ -220,7 +220,8 @@ fn read_hours(text: &str) -> Option<(u16, u16)> {
     let clock = |t: &str| {
         let (hour, minute) = t.trim().split_once(':')?;
         let (hour, minute): (u16, u16) = (hour.parse().ok()?, minute.parse().ok()?);
-        (minute < 60 && hour * 60 + minute <= 24 * 60 && hour <= 24).then_some(hour * 60 + minute)
+        // The hour first: a number beyond it would not fit when it is multiplied.
+        (hour <= 24 && minute < 60).then(|| hour * 60 + minute).filter(|m| *m <= 24 * 60)
     };
     let (from, to) = text.split_once('-')?;
     let (from, to) = (clock(from)?, clock(to)?);
@@ -339,6 +340,8 @@ mod tests {
             ("07:00-07:00", "all"),
             ("07:00-24:30", "all"),
             ("24:00-07:00", "all"),
+            ("1093:00-07:00", "all"),
+            ("07:00-65535:59", "all"),
             ("07:00-19:00", "weekend"),
         ] {
             assert!(WorkingHours::parse(hours, days).is_err(), "{hours} {days}");

@@ -146,7 +146,7 @@ impl Source for ServerSource<'_> {
 
 /// The texts of a bundle; `None` unless there are exactly `width`. Stops there: a bundle of empty texts would take many times
 /// its size.
-fn split(bytes: &[u8], width: usize) -> Result<Option<Vec<String>>, WireError> {
+pub(super) fn split(bytes: &[u8], width: usize) -> Result<Option<Vec<String>>, WireError> {
     let mut reader = Reader::new(bytes, "entry bundle");
     let mut texts = Vec::with_capacity(width);
     while !reader.remaining().is_empty() {

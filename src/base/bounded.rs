@@ -1,9 +1,10 @@
 //! Lists in JSON files that are refused as soon as they are too long: what a file takes in memory must stay near its own size.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::hash::Hash;
@@ -62,6 +63,51 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N
         }
         deserializer.deserialize_seq(List(PhantomData))
     }
+}
+
+/// For `deserialize_with`: a plain list of at most `N` elements.
+pub fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const N: usize>(
+    d: D,
+) -> Result<Vec<T>, D::Error> {
+    Bounded::<T, N>::deserialize(d).map(|list| list.0)
+}
+
+/// For `deserialize_with`: at most `N` lists of at most `M` elements each.
+pub fn lists_at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const N: usize, const M: usize>(
+    d: D,
+) -> Result<Vec<Vec<T>>, D::Error> {
+    let lists = Bounded::<Bounded<T, M>, N>::deserialize(d)?;
+    Ok(lists.0.into_iter().map(|list| list.0).collect())
+}
+
+/// For `deserialize_with`: an object of at most `N` members.
+pub fn members_at_most<
+    'de,
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+    const N: usize,
+>(
+    d: D,
+) -> Result<BTreeMap<K, V>, D::Error> {
+    struct Members<K, V, const N: usize>(PhantomData<(K, V)>);
+    impl<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, const N: usize> Visitor<'de> for Members<K, V, N> {
+        type Value = BTreeMap<K, V>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an object of at most {N} members")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BTreeMap<K, V>, A::Error> {
+            let mut members = BTreeMap::new();
+            while let Some(name) = map.next_key()? {
+                if members.len() == N {
+                    return Err(A::Error::custom(format_args!("an object has more than {N} members")));
+                }
+                members.insert(name, map.next_value()?);
+            }
+            Ok(members)
+        }
+    }
+    d.deserialize_map(Members::<K, V, N>(PhantomData))
 }
 
 impl<T: Serialize, const N: usize> Serialize for Bounded<T, N> {

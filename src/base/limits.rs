@@ -15,6 +15,9 @@ pub const MAX_EVENT_DEPTH: usize = 64;
 pub const MAX_EVENT_FIELDS: usize = 4096;
 /// Longest JSON Pointer of a field, in bytes.
 pub const MAX_POINTER_BYTES: usize = 4096;
+/// Most bytes of all JSON Pointers of an event together. Each is hashed with its value: without this, an event of a long name and
+/// many small values would cost a thousand times its length.
+pub const MAX_EVENT_POINTERS_BYTES: usize = 2 * 1024 * 1024;
 /// Largest request body of `POST /v1/events`, in bytes.
 pub const MAX_EVENTS_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 /// Most events in one request; a request is never split over two batches.
@@ -52,6 +55,8 @@ pub const MAX_NEW_GRANT_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_RECORD_GRANTS: usize = 8;
 /// Most grants in one answer of the grant list, the newest.
 pub const MAX_GRANTS_LISTED: usize = 4096;
+/// Most granted search epochs a client takes from a server.
+pub const MAX_GRANTED_EPOCHS: usize = 65_536;
 
 /// Smallest padded plaintext of a section, in bytes.
 pub const MIN_PADDED_BYTES: usize = 128;

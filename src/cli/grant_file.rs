@@ -63,14 +63,19 @@ fn unwritable(path: &Path, e: &std::io::Error) -> Failure {
 /// Reads a grant file, grant by grant, each checked against its slots.
 pub struct GrantFileReader {
     path: PathBuf,
-    input: BufReader<File>,
+    input: Box<dyn Read>,
 }
 
 impl GrantFileReader {
     /// Opens the file.
     pub fn open(path: &Path) -> Result<GrantFileReader, Failure> {
         let file = File::open(path).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?;
-        let mut reader = GrantFileReader { path: path.to_owned(), input: BufReader::new(file) };
+        GrantFileReader::of(path, Box::new(BufReader::new(file)))
+    }
+
+    /// Reads what the file at `path` holds.
+    pub(super) fn of(path: &Path, input: Box<dyn Read>) -> Result<GrantFileReader, Failure> {
+        let mut reader = GrantFileReader { path: path.to_owned(), input };
         let mut magic = [0; MAGIC.len()];
         let read = reader.input.read_exact(&mut magic);
         if read.is_err() || magic != *MAGIC {
@@ -91,8 +96,12 @@ impl GrantFileReader {
         if length > max {
             return Err(self.damaged("it is damaged; ask the auditor to send it again"));
         }
-        let mut bytes = vec![0; length];
-        self.input.read_exact(&mut bytes).map_err(|_| self.damaged(cut))?;
+        // Grown as it is read: a length that is made up takes no memory.
+        let mut bytes = Vec::new();
+        let read = self.input.by_ref().take(length as u64).read_to_end(&mut bytes);
+        if read.is_err() || bytes.len() != length {
+            return Err(self.damaged(cut));
+        }
         Ok(bytes)
     }
 

@@ -155,10 +155,10 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, u64), Failure> {
     Ok((Box::new(file), size))
 }
 
-type Take<'a> = &'a mut dyn FnMut(&mut Vec<Vec<u8>>, usize) -> Outcome;
+pub(super) type Take<'a> = &'a mut dyn FnMut(&mut Vec<Vec<u8>>, usize) -> Outcome;
 
 /// Cuts the input into requests. Memory stays bounded by one request, or by one event line.
-fn for_each_chunk(input: Box<dyn Read>, take: Take<'_>) -> Outcome {
+pub(super) fn for_each_chunk(input: Box<dyn Read>, take: Take<'_>) -> Outcome {
     let io = |e: std::io::Error| Failure::Unavailable(format!("reading the events broke off: {e}"));
     let mut input = BufReader::new(input);
     let mut chunk: Vec<Vec<u8>> = Vec::new();

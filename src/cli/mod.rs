@@ -5,6 +5,9 @@ mod authority;
 mod demo;
 mod erase;
 mod failure;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 mod grant_file;
 mod hold;

@@ -99,7 +99,7 @@ fn policy(path: &Path) -> Result<WitnessPolicy, Failure> {
 }
 
 /// Whether the file says it is evidence. One that says nothing readable is told what a proof file should be.
-fn is_evidence(bytes: &[u8]) -> bool {
+pub(super) fn is_evidence(bytes: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Kind {
         format: String,

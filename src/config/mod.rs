@@ -2,6 +2,9 @@
 //! that use it; here are only names, permissions and bytes.
 
 mod check;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keyfile;
 pub mod settings;
 mod template;

@@ -51,6 +51,11 @@ pub enum Rule {
     /// A JSON Pointer longer than [`MAX_POINTER_BYTES`].
     #[error("the path to a value is longer than {MAX_POINTER_BYTES} bytes; shorten the member names")]
     PointerTooLong,
+    /// JSON Pointers of more than [`MAX_EVENT_POINTERS_BYTES`] together.
+    #[error(
+        "the paths to all values are longer than {MAX_EVENT_POINTERS_BYTES} bytes together; shorten the member names around lists"
+    )]
+    PointersTooLong,
     /// Longer than [`MAX_EVENT_BYTES`].
     #[error("the event is larger than {MAX_EVENT_BYTES} bytes; keep large data elsewhere and send its hash")]
     TooLarge,
@@ -116,6 +121,7 @@ impl EventError {
             Rule::TooDeep
             | Rule::TooManyFields
             | Rule::PointerTooLong
+            | Rule::PointersTooLong
             | Rule::TooLarge
             | Rule::TooManyTags
             | Rule::SectionsTooLarge

@@ -228,6 +228,9 @@ impl Parser {
         let to = self.found.arena.len() as u32;
         self.found.arena.push_str(&self.path);
         let pointer = (to, self.found.arena.len() as u32);
+        if rules.text == Text::Event && self.found.arena.len() > MAX_EVENT_POINTERS_BYTES {
+            return Err(EventError::new(Rule::PointersTooLong, raw.0 as usize));
+        }
         let moves = self.destination(rules);
         if moves != 0 {
             self.found.moved.push(Moved { section: moves, pointer, raw });

@@ -271,6 +271,15 @@ fn each_rule_has_its_error() {
 }
 
 #[test]
+fn pointers_are_bounded_together() {
+    let event = |name: usize| format!(r#"{{"{}":[{}0]}}"#, "n".repeat(name), "0,".repeat(2047));
+    // 2,048 pointers: `/n…/` and 1 to 4 digits, 7,082 digits in all.
+    let fits = (MAX_EVENT_POINTERS_BYTES - 7_082) / 2048 - 2;
+    assert_eq!(Parser::new().parse(event(fits).as_bytes()).map(Iterator::count), Ok(2048));
+    assert_eq!(ours(event(fits + 1).as_bytes()), Err(Rule::PointersTooLong));
+}
+
+#[test]
 fn errors_tell_the_place_and_never_the_content() {
     let event = br#"  {"patient-name":"secret-value","b":"secret\qother"}"#;
     let e = Parser::new().parse(event).err().unwrap();

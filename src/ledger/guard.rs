@@ -127,7 +127,7 @@ impl Guard {
 }
 
 /// The slots that hold a checkpoint of `key`, and what they hold.
-fn slots(bytes: &[u8], key: &VerifierKey) -> impl Iterator<Item = (usize, Checkpoint)> {
+pub(super) fn slots(bytes: &[u8], key: &VerifierKey) -> impl Iterator<Item = (usize, Checkpoint)> {
     let read = |chunk: &[u8]| {
         let text = chunk.split(|b| *b == 0).next().unwrap_or_default();
         let signed = SignedCheckpoint::parse(std::str::from_utf8(text).ok()?, key).ok()?;

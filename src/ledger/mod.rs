@@ -10,6 +10,9 @@ mod commit;
 mod cycle;
 mod erase;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod guard;
 mod prove;

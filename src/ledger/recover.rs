@@ -31,7 +31,7 @@ pub(super) fn seal_state(state: &State, checkpoint: &str, key: &SigningKey) -> V
     out
 }
 
-fn open_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> Option<State> {
+pub(super) fn open_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> Option<State> {
     let (signature, bytes) = stored.split_at_checked(SIGNATURE_LEN)?;
     key.verify_bytes(&state_message(checkpoint, bytes), signature).then(|| State::decode(bytes).ok())?
 }

@@ -111,7 +111,7 @@ fn draft(app: &App, body: &Bytes, pieces: &[Piece<'_>]) -> Result<Events, Failur
 }
 
 /// How the body is laid out, by its content type. `curl -d` calls everything a form without being asked, so that is looked at.
-fn event_format(headers: &HeaderMap) -> Result<Format, Failure> {
+pub(super) fn event_format(headers: &HeaderMap) -> Result<Format, Failure> {
     let value = headers.get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or_default());
     let media =
         value.unwrap_or("application/json").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -138,7 +138,7 @@ fn accepted(receipt: Receipt) -> Response {
     (status, Json(message)).into_response()
 }
 
-fn parse_note(text: &str) -> Result<Note, Failure> {
+pub(super) fn parse_note(text: &str) -> Result<Note, Failure> {
     if text.len() > MAX_STATEMENT_BYTES {
         return Err(Failure::new(
             Code::TooLarge,

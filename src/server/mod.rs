@@ -3,6 +3,9 @@
 
 mod arriving;
 mod doors;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod ingest;
 mod metrics;

@@ -140,7 +140,7 @@ pub(super) async fn search(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(SearchResult { records, next })).into_response())
 }
 
-fn parse_tag(text: &str) -> Option<Tag> {
+pub(super) fn parse_tag(text: &str) -> Option<Tag> {
     let plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     plain.then(|| u64::from_str_radix(text, 16).ok()).flatten().map(u64::to_be_bytes)
 }

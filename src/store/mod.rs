@@ -23,6 +23,9 @@ pub use erase::{ErasedBody, erase_from_body};
 pub use error::StoreError;
 pub use lock::LockFile;
 pub use memory::MemoryStore;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use sqlite::fuzzing;
 pub use sqlite::{IndexShape, SqliteStore};
 pub use tags::body_tags;
 

@@ -36,5 +36,9 @@ pub(in crate::auditor) fn parse(text: &str) -> Option<Timestamp> {
 }
 
 fn from_number(n: i64) -> Option<Timestamp> {
-    Timestamp::from_millis(if n.abs() < FIRST_MILLIS { n.checked_mul(1000)? } else { n })
+    Timestamp::from_millis(if n.unsigned_abs() < FIRST_MILLIS.unsigned_abs() {
+        n.checked_mul(1000)?
+    } else {
+        n
+    })
 }

@@ -2,6 +2,7 @@
 //! stands as `null`, is as good as absent.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -43,33 +44,14 @@ impl<'e> Node<'e> {
             return Some(first);
         }
         // The first section is withheld: every other one stands on a line, as an object of pointers and values.
-        let mut root = Node::Object(Vec::new());
+        let mut root = Grown::default();
         for section in std::iter::once(first).chain(rest) {
             let Node::Object(members) = section else { return None };
             for (pointer, value) in members {
                 root.place(&pointer, value);
             }
         }
-        Some(root)
-    }
-
-    /// Puts a value at a JSON Pointer.
-    fn place(&mut self, pointer: &str, value: Node<'e>) {
-        let mut at = self;
-        for token in pointer.split('/').skip(1) {
-            let name = token.replace("~1", "/").replace("~0", "~");
-            if !matches!(at, Node::Object(_)) {
-                *at = Node::Object(Vec::new());
-            }
-            let Node::Object(members) = at else { return };
-            let position = members.iter().position(|(n, _)| **n == *name).unwrap_or_else(|| {
-                members.push((Cow::Owned(name), Node::Null));
-                members.len() - 1
-            });
-            let Some((_, next)) = members.get_mut(position) else { return };
-            at = next;
-        }
-        *at = value;
+        Some(root.into_node())
     }
 
     /// A member by its exact name. Absent if `null`.
@@ -153,35 +135,75 @@ impl<'e> Node<'e> {
 
     /// The same as JSON. Array elements that cannot be read stand as `null`.
     pub fn to_value(&self) -> Value {
+        self.value(&mut MAX_EVENT_FIELDS.clone())
+    }
+
+    /// An event has no more leaves than `room` and so its arrays have no more elements together. Indices beyond that, which somebody
+    /// made up, would each cost an array as long as they say: such an object stays one.
+    fn value(&self, room: &mut usize) -> Value {
         match self {
             Node::Null => Value::Null,
             Node::Withheld(section) => serde_json::json!({ SEALED: section }),
             Node::Bool(b) => Value::Bool(*b),
             Node::Number(n) => Value::Number(n.clone()),
             Node::Text(t) => Value::String(t.to_string()),
-            Node::List(list) => Value::Array(list.iter().map(Node::to_value).collect()),
-            Node::Object(members) if is_sparse_array(members) => {
-                let mut list = Vec::new();
-                for (name, value) in members {
-                    let index = name.parse().unwrap_or(usize::MAX);
-                    if index < MAX_EVENT_FIELDS && index >= list.len() {
-                        list.resize(index + 1, Value::Null);
+            Node::List(list) => Value::Array(list.iter().map(|n| n.value(room)).collect()),
+            Node::Object(members) => match sparse_array_len(members).filter(|len| len <= room) {
+                Some(len) => {
+                    *room -= len;
+                    let mut list = vec![Value::Null; len];
+                    for (name, value) in members {
+                        if let Some(element) = name.parse().ok().and_then(|n: usize| list.get_mut(n)) {
+                            *element = value.value(room);
+                        }
                     }
-                    if let Some(element) = list.get_mut(index) {
-                        *element = value.to_value();
-                    }
+                    Value::Array(list)
                 }
-                Value::Array(list)
-            }
-            Node::Object(members) => {
-                Value::Object(members.iter().map(|(n, v)| (n.to_string(), v.to_value())).collect())
-            }
+                None => Value::Object(members.iter().map(|(n, v)| (n.to_string(), v.value(room))).collect()),
+            },
         }
     }
 }
 
+/// Length of the array whose readable elements these members are, if that is what they are.
+fn sparse_array_len(members: &[(Cow<'_, str>, Node<'_>)]) -> Option<usize> {
+    let last = || members.iter().map(|(n, _)| n.parse().unwrap_or(usize::MAX)).max();
+    is_sparse_array(members).then(last)?.map(|last: usize| last.saturating_add(1))
+}
+
 fn is_sparse_array(members: &[(Cow<'_, str>, Node<'_>)]) -> bool {
     !members.is_empty() && members.iter().all(|(n, _)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// A tree that grows by pointers. Members are found by name in constant time: a writer may have moved thousands out of one list.
+#[derive(Default)]
+struct Grown<'e> {
+    value: Option<Node<'e>>,
+    members: Vec<(String, Grown<'e>)>,
+    places: HashMap<String, usize>,
+}
+
+impl<'e> Grown<'e> {
+    /// Puts a value at a JSON Pointer. What comes later counts.
+    fn place(&mut self, pointer: &str, value: Node<'e>) {
+        let mut at = self;
+        for token in pointer.split('/').skip(1) {
+            let name = token.replace("~1", "/").replace("~0", "~");
+            at.value = None;
+            let place = *at.places.entry(name).or_insert_with_key(|name| {
+                at.members.push((name.clone(), Grown::default()));
+                at.members.len() - 1
+            });
+            let Some((_, next)) = at.members.get_mut(place) else { return };
+            at = next;
+        }
+        *at = Grown { value: Some(value), ..Grown::default() };
+    }
+
+    fn into_node(self) -> Node<'e> {
+        let members = self.members.into_iter().map(|(name, grown)| (Cow::Owned(name), grown.into_node()));
+        self.value.unwrap_or_else(|| Node::Object(members.collect()))
+    }
 }
 
 /// Whether `name` without `_` and `-` is `wanted`, which is in small letters, but for ASCII capitals.
@@ -236,8 +258,11 @@ impl<'e> Deserialize<'e> for Node<'e> {
                 Ok(Node::List(list))
             }
             fn visit_map<A: MapAccess<'e>>(self, mut map: A) -> Result<Node<'e>, A::Error> {
-                let mut members: Vec<(Cow<'e, str>, Node<'e>)> = Vec::with_capacity(8);
+                let mut members: Vec<(Cow<'e, str>, Node<'e>)> = Vec::new();
                 while let Some((Name(name), node)) = map.next_entry()? {
+                    if members.is_empty() {
+                        members.reserve(8);
+                    }
                     members.push((name, node));
                 }
                 if let [(name, Node::Text(section))] = &members[..]

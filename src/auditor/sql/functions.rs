@@ -173,7 +173,7 @@ fn part(t: &Zoned, unit: &str) -> Option<f64> {
 }
 
 /// An interval as PostgreSQL writes it: numbers with units.
-pub(super) fn interval(text: &str) -> Option<Span> {
+pub(in crate::auditor) fn interval(text: &str) -> Option<Span> {
     let mut span = Span::new();
     let mut words = text.split_ascii_whitespace().peekable();
     words.peek()?;

@@ -5,7 +5,7 @@
 mod entry;
 pub mod functions;
 pub mod output;
-mod rewrite;
+pub(super) mod rewrite;
 mod table;
 pub mod views;
 

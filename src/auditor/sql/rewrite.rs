@@ -39,7 +39,7 @@ struct Token {
 }
 
 /// The statements of a text, rewritten; those with nothing in them are left out.
-pub(super) fn statements(sql: &str) -> Vec<String> {
+pub(in crate::auditor) fn statements(sql: &str) -> Vec<String> {
     let mut all = Vec::new();
     let mut tokens = Vec::new();
     for token in tokenize(sql) {
@@ -50,22 +50,22 @@ pub(super) fn statements(sql: &str) -> Vec<String> {
         }
     }
     all.push(tokens);
-    all.into_iter().filter(|t| t.iter().any(|t| t.kind != Kind::Space)).map(rewrite).collect()
+    all.into_iter().filter(|t| t.iter().any(|t| t.kind != Kind::Space)).map(|t| rewrite(&t)).collect()
 }
 
 /// Whether a text ends with a whole statement, so that there is no need to wait for more lines.
-pub(super) fn is_complete(sql: &str) -> bool {
+pub(in crate::auditor) fn is_complete(sql: &str) -> bool {
     let last = tokenize(sql).into_iter().rfind(|t| t.kind != Kind::Space);
     last.is_none_or(|t| t.kind == Kind::Operator && t.text == ";")
 }
 
 /// Whether some literal of a query contains `what`.
-pub(super) fn mentions(sql: &str, what: &str) -> bool {
+pub(in crate::auditor) fn mentions(sql: &str, what: &str) -> bool {
     tokenize(sql).iter().any(|t| t.kind == Kind::Text && t.text.to_ascii_lowercase().contains(what))
 }
 
 /// The names that a query mentions, in small letters.
-pub(super) fn names(sql: &str) -> Vec<String> {
+pub(in crate::auditor) fn names(sql: &str) -> Vec<String> {
     let plain = |t: &Token| t.text.trim_matches(|c| matches!(c, '"' | '`' | '[' | ']')).to_ascii_lowercase();
     tokenize(sql).iter().filter(|t| matches!(t.kind, Kind::Word | Kind::Name)).map(plain).collect()
 }
@@ -136,20 +136,20 @@ fn quoted(rest: &str, quote: char) -> usize {
 }
 
 /// What is read so far, and what has been written.
-struct Rewriter {
-    tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
+struct Rewriter<'t> {
+    tokens: std::slice::Iter<'t, Token>,
     out: Vec<Token>,
 }
 
-fn rewrite(tokens: Vec<Token>) -> String {
-    let mut r = Rewriter { tokens: tokens.into_iter().peekable(), out: Vec::new() };
+fn rewrite(tokens: &[Token]) -> String {
+    let mut r = Rewriter { tokens: tokens.iter(), out: Vec::new() };
     while let Some(token) = r.tokens.next() {
-        r.take(token);
+        r.take(token.clone());
     }
     r.out.into_iter().map(|t| t.text).collect::<String>().trim().to_owned()
 }
 
-impl Rewriter {
+impl Rewriter<'_> {
     fn take(&mut self, token: Token) {
         let word = match token.kind {
             Kind::Word | Kind::Operator => token.text.to_ascii_uppercase(),
@@ -189,7 +189,7 @@ impl Rewriter {
         let mut ahead = self.tokens.clone();
         let mut found = Vec::new();
         for kind in kinds {
-            found.push(ahead.find(|t| t.kind != Kind::Space).filter(|t| t.kind == *kind)?);
+            found.push(ahead.find(|t| t.kind != Kind::Space).filter(|t| t.kind == *kind)?.clone());
         }
         self.tokens = ahead;
         Some(found)
@@ -219,15 +219,14 @@ impl Rewriter {
     /// Applies an interval to what stands before the sign that was read last.
     fn shift(&mut self, by: &str) -> Option<()> {
         interval(by)?;
-        let mut kept = self.out.clone();
-        let sign = pop_token(&mut kept)?;
-        let sign = match (sign.kind, sign.text.as_str()) {
+        let at = last_token(&self.out)?;
+        let sign = match self.out.get(at).map(|t| (t.kind, t.text.as_str()))? {
             (Kind::Operator, "+") => 1,
             (Kind::Operator, "-") => -1,
             _ => return None,
         };
-        let operand = pop_operand(&mut kept)?;
-        self.out = kept;
+        let (start, operand) = operand(self.out.get(..at)?)?;
+        self.out.truncate(start);
         self.put(Kind::Name, format!("shift_time({operand}, {sign}, '{by}')"))
     }
 
@@ -250,9 +249,8 @@ impl Rewriter {
             }
             return done;
         }
-        let mut kept = self.out.clone();
-        let x = pop_operand(&mut kept)?;
-        self.out = kept;
+        let (start, x) = operand(&self.out)?;
+        self.out.truncate(start);
         self.put(
             Kind::Name,
             match name.as_str() {
@@ -344,15 +342,13 @@ fn inside(token: &Token) -> String {
     text.strip_suffix('\'').unwrap_or(text).replace("''", "'")
 }
 
-/// Takes the last token that is no white space, and the white space behind it.
-fn pop_token(out: &mut Vec<Token>) -> Option<Token> {
-    loop {
-        let token = out.pop()?;
-        if token.kind != Kind::Space {
-            return Some(token);
-        }
-    }
+/// Where the last token stands that is no white space.
+fn last_token(out: &[Token]) -> Option<usize> {
+    out.iter().rposition(|t| t.kind != Kind::Space)
 }
+
+/// Longest operand that is rewritten, in bytes: casts of casts would otherwise copy all that is inside them again and again.
+const MAX_OPERAND: usize = 4 * 1024;
 
 /// Words that are no operand and, before a parenthesis, call nothing.
 const NOT_CALLED: [&str; 17] = [
@@ -360,37 +356,44 @@ const NOT_CALLED: [&str; 17] = [
     "CASE", "FROM", "AS", "END",
 ];
 
-/// Takes the operand that `out` ends with: a name, a literal, a parameter, a call, or something in parentheses.
-fn pop_operand(out: &mut Vec<Token>) -> Option<String> {
-    let last = pop_token(out)?;
-    let mut text = last.text;
-    if last.kind == Kind::Word && NOT_CALLED.contains(&&*text.to_ascii_uppercase()) {
+/// The operand that `out` ends with, and where it begins: a name, a literal, a parameter, a call, or something in parentheses.
+fn operand(out: &[Token]) -> Option<(usize, String)> {
+    let end = last_token(out)?;
+    let mut start = end;
+    let last = out.get(end)?;
+    let called = |t: &Token| t.kind == Kind::Word && !NOT_CALLED.contains(&&*t.text.to_ascii_uppercase());
+    if last.kind == Kind::Word && !called(last) {
         return None;
     }
     if last.kind == Kind::Operator {
-        if text != ")" {
+        if last.text != ")" {
             return None;
         }
         let mut depth = 1;
+        let mut bytes = 0;
         while depth > 0 {
-            let token = out.pop()?;
+            start = start.checked_sub(1)?;
+            let token = out.get(start)?;
+            bytes += token.text.len();
+            if bytes > MAX_OPERAND {
+                return None;
+            }
             match (token.kind, token.text.as_str()) {
                 (Kind::Operator, ")") => depth += 1,
                 (Kind::Operator, "(") => depth -= 1,
                 _ => {}
             }
-            text.insert_str(0, &token.text);
         }
-        let called = |t: &Token| t.kind == Kind::Word && !NOT_CALLED.contains(&&*t.text.to_ascii_uppercase());
-        if out.last().is_some_and(called) {
-            text.insert_str(0, &out.pop()?.text);
+        if start.checked_sub(1).and_then(|before| out.get(before)).is_some_and(called) {
+            start -= 1;
         }
     }
-    while out.last().is_some_and(|t| t.kind == Kind::Operator && t.text == ".") {
-        text.insert_str(0, &out.pop()?.text);
-        text.insert_str(0, &out.pop()?.text);
+    let is_dot = |t: &Token| t.kind == Kind::Operator && t.text == ".";
+    while start.checked_sub(1).and_then(|before| out.get(before)).is_some_and(is_dot) {
+        start = start.checked_sub(2)?;
     }
-    Some(text)
+    let text: String = out.get(start..=end)?.iter().map(|t| t.text.as_str()).collect();
+    (text.len() <= MAX_OPERAND).then_some((start, text))
 }
 
 #[cfg(test)]

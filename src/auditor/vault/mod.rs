@@ -5,7 +5,7 @@
 
 mod download;
 mod material;
-mod opened;
+pub(super) mod opened;
 mod scan;
 mod sync;
 

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::base::hash::Hash;
+use crate::base::limits::MAX_BATCH_RECORDS;
 use crate::base::secret::SecretBytes;
 use crate::base::wire::{Reader, WireError, WireWrite};
 use crate::seal::at_rest;
@@ -123,11 +124,22 @@ const NOT_FOR_YOU: u8 = 2;
 const UNREADABLE: u8 = 3;
 const ERASED: u8 = 4;
 
+/// As much of a reason as is kept.
+fn kept_why(why: &str) -> &str {
+    why.char_indices().nth(1000).map_or(why, |(end, _)| why.get(..end).unwrap_or_default())
+}
+
 /// u32(records) ‖ for each: kind ‖ what belongs to it.
-fn encode(records: &[Content]) -> SecretBytes {
-    let events: usize = records.iter().filter_map(Content::event).map(<[u8]>::len).sum();
-    // Enough, so that growing leaves no copy behind that is not wiped.
-    let mut out = Vec::with_capacity(events + records.len() * 2048);
+pub(in crate::auditor) fn encode(records: &[Content]) -> SecretBytes {
+    let length = |content: &Content| match content {
+        Content::Opened { event, withheld } => {
+            1 + 4 + event.len() + 1 + withheld.iter().map(|name| 2 + name.len()).sum::<usize>()
+        }
+        Content::Unreadable { why } => 1 + 2 + kept_why(why).len(),
+        Content::NotForYou | Content::Erased { .. } => 1,
+    };
+    // All of it, so that growing leaves no copy behind that is not wiped.
+    let mut out = Vec::with_capacity(4 + records.iter().map(length).sum::<usize>());
     out.put_u32(records.len() as u32);
     for content in records {
         match content {
@@ -141,8 +153,7 @@ fn encode(records: &[Content]) -> SecretBytes {
             Content::NotForYou => out.push(NOT_FOR_YOU),
             Content::Unreadable { why } => {
                 out.push(UNREADABLE);
-                let why: String = why.chars().take(1000).collect();
-                out.put_bytes16(why.as_bytes());
+                out.put_bytes16(kept_why(why).as_bytes());
             }
             // By which order the vault knows.
             Content::Erased { .. } => out.push(ERASED),
@@ -151,9 +162,12 @@ fn encode(records: &[Content]) -> SecretBytes {
     SecretBytes::new(out)
 }
 
-fn decode(bytes: &[u8]) -> Result<Vec<Content>, WireError> {
+pub(in crate::auditor) fn decode(bytes: &[u8]) -> Result<Vec<Content>, WireError> {
     let mut r = Reader::new(bytes, "kept events");
     let count = r.u32()?;
+    if count as usize > MAX_BATCH_RECORDS {
+        return r.invalid("number of records");
+    }
     let mut out = Vec::new();
     for _ in 0..count {
         out.push(match r.u8()? {

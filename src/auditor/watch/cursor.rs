@@ -156,27 +156,32 @@ impl Cursor {
         if self.position.as_ref() == Some(&position) {
             return Ok(());
         }
-        let writer = |(name, w): (&String, &LastWord)| WriterOnDisk {
-            name: name.clone(),
-            block: w.block,
-            committed: w.committed.to_string(),
-            joined: w.joined,
-            told: w.told.iter().cloned().collect(),
-        };
-        let text = serde_json::to_string_pretty(&OnDisk {
-            format: FORMAT.to_owned(),
-            ledger: self.ledger.clone(),
-            next_block: position.next_block,
-            next_record: position.next_record,
-            last_hash: position.last_hash.hex(),
-            began: position.began,
-            writers: position.writers.iter().map(writer).collect(),
-        })
-        .map_err(|e| failed("write", &self.path)(io::Error::other(e)))?;
+        let text =
+            text(&position, &self.ledger).map_err(|e| failed("write", &self.path)(io::Error::other(e)))?;
         replace(&self.path, text.as_bytes())?;
         self.position = Some(position);
         Ok(())
     }
+}
+
+/// What is on disk for a position.
+pub(in crate::auditor) fn text(position: &Position, ledger: &str) -> Result<String, serde_json::Error> {
+    let writer = |(name, w): (&String, &LastWord)| WriterOnDisk {
+        name: name.clone(),
+        block: w.block,
+        committed: w.committed.to_string(),
+        joined: w.joined,
+        told: w.told.iter().cloned().collect(),
+    };
+    serde_json::to_string_pretty(&OnDisk {
+        format: FORMAT.to_owned(),
+        ledger: ledger.to_owned(),
+        next_block: position.next_block,
+        next_record: position.next_record,
+        last_hash: position.last_hash.hex(),
+        began: position.began,
+        writers: position.writers.iter().map(writer).collect(),
+    })
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -210,7 +215,7 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, CursorError> {
     Ok(Some(text))
 }
 
-fn parse(text: &str, path: &Path, ledger: &str) -> Result<Position, CursorError> {
+pub(in crate::auditor) fn parse(text: &str, path: &Path, ledger: &str) -> Result<Position, CursorError> {
     let malformed = |why: &str| CursorError::Malformed { path: path.to_owned(), why: why.to_owned() };
     let disk: OnDisk = serde_json::from_str(text).map_err(|e| malformed(&e.to_string()))?;
     if disk.format != FORMAT {

@@ -10,6 +10,9 @@ mod blocks;
 mod chunks;
 mod erase;
 mod fault;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod index;
 mod log;

@@ -1,0 +1,5 @@
+//! The fuzz targets as a library; see `docs/FUZZING.md`.
+
+#![forbid(unsafe_code)]
+
+pub mod targets;

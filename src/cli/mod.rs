@@ -14,6 +14,7 @@ mod keygen;
 mod log;
 mod officer;
 mod operator;
+mod passphrase;
 mod progress;
 mod prove;
 mod retain;
@@ -46,6 +47,9 @@ struct Args {
     /// The ledger's settings file, for the commands of its operator
     #[arg(long, global = true, default_value = "sealtrail.toml", value_name = "FILE")]
     settings: PathBuf,
+    /// Where the passphrases of protected keys are, one a line, instead of asking; may be a pipe such as /dev/fd/3
+    #[arg(long, global = true, env = "SEALTRAIL_PASSPHRASE_FILE", value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -58,6 +62,8 @@ enum Command {
     Init(init::Args),
     /// Make a key: reader (X25519, as age-keygen does), writer, officer or admin (Ed25519 signed-note key)
     Keygen(keygen::Args),
+    /// Protect a key file with a passphrase, change the passphrase, or take it away
+    Passphrase(passphrase::Args),
     /// Add, remove or list the readers new records are sealed to
     #[command(subcommand)]
     Reader(roster::ReaderCommand),
@@ -94,11 +100,13 @@ enum Command {
 pub fn main() -> ExitCode {
     no_core_dumps();
     quiet_on_closed_pipe();
-    let Args { settings, command } = Args::parse();
+    let Args { settings, passphrase_file, command } = Args::parse();
+    crate::config::passphrase::hold(passphrase_file);
     let outcome = match command {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(&settings, args),
         Command::Keygen(args) => keygen::run(args),
+        Command::Passphrase(args) => passphrase::run(args),
         Command::Reader(command) => roster::reader(&settings, command),
         Command::Writer(command) => roster::writer(&settings, command),
         Command::Grant(command) => grant::run(&settings, command),
@@ -112,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Audit(command) => audit::run(*command),
     };
+    crate::config::passphrase::forget();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -123,8 +132,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A core dump would hold keys. Where the system has no such limit there is nothing to do.
+/// A core dump would hold keys. Where the system has no such limit there is nothing to do. The limit alone is not enough on Linux, where
+/// a dump that goes to a program does not heed it; a process that is not dumpable leaves none at all, and other processes of the same
+/// user cannot read its memory either.
 fn no_core_dumps() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     #[cfg(unix)]
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Core,

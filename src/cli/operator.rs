@@ -80,7 +80,7 @@ pub fn signing_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
 
 /// Reads a signing key from a file.
 pub fn signing_key_file(path: &Path) -> Result<SigningKey, Failure> {
-    let text = keyfile::read_secret(path).map_err(Failure::usage)?;
+    let text = keyfile::read_key(path).map_err(Failure::usage)?;
     SigningKey::parse(text.trim()).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
 }
 

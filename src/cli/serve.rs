@@ -59,6 +59,8 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         ingest_tokens: vec![token_hash(&settings.keys.join(TOKEN_FILE))?],
         heartbeat: Duration::from_secs(u64::from(settings.gateway.heartbeat_minutes) * 60),
     };
+    // Every key that was protected is open: the server needs no passphrase again.
+    crate::config::passphrase::forget();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unavailable)?;
     let gateway = runtime.block_on(async {

@@ -3,6 +3,7 @@
 
 mod check;
 pub mod keyfile;
+pub mod passphrase;
 pub mod settings;
 mod template;
 pub mod writer_settings;

@@ -98,6 +98,8 @@ pub const MAX_EVIDENCE_NOTES: usize = 100;
 pub const MAX_POLICY_BYTES: usize = 64 * 1024;
 /// Most logs, most witnesses and most groups of a witness policy (C2SP tlog-policy asks for at least 32).
 pub const MAX_POLICY_ENTRIES: usize = 64;
+/// Most keys a ledger has in its time, one after the other (`docs/FORMAT.md` §7).
+pub const MAX_LEDGER_KEYS: usize = 256;
 /// Largest key file, in bytes.
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
 /// scrypt work factor of key files that are protected here, as the power of two: what `age -p` takes. About a second, and 256 MiB.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api::bulk::{decode_batch, encode_batch};
 use crate::api::message::{EventReceipts, StatementReceipt};
+use crate::auditor::follow::present_key;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::chain::block::Block;
@@ -67,7 +68,7 @@ impl RemoteWriter {
         }
         let key = signing_key_file(&settings.key)?;
         let own_key = key.verifier();
-        let ledger_key = super::trust::verifier_key(&settings.ledger_key)?;
+        let ledger_key = present_key(&client, &super::trust::verifier_key(&settings.ledger_key)?)?;
         let state = settings.key.with_extension(STATE_ENDING);
         let pending = settings.key.with_extension(PENDING_ENDING);
         let name = key.name().to_owned();

@@ -7,6 +7,8 @@ use super::super::testing::*;
 use super::*;
 use crate::base::hash::Hash;
 use crate::base::secret::Secret;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use serde::{Deserialize, Serialize};
 
 /// Another key of the ledger.
 fn ledger_key(seed: &str) -> SigningKey {
@@ -133,4 +135,137 @@ fn who_holds_an_old_key_follows_signed_rosters_and_no_others() {
     let other = Note::sign(&other, &second);
     let heartbeat = Note::sign(&heartbeat(l.state().authority()).to_text(), &second);
     assert_eq!(reached(&second, &[&by_admin, &altered, &other, &heartbeat]), second.verifier());
+}
+
+/// What another implementation of `docs/FORMAT.md` §7 must find in one chain: tests/vectors/chain/key_change.json.
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct Vectors {
+    about: String,
+    blocks: Vec<String>,
+    keys: Vec<VectorKey>,
+    checkpoints: Vec<VectorCheckpoint>,
+    follow: Vec<VectorFollow>,
+    refused: Vec<VectorRoster>,
+    accepted: Vec<VectorRoster>,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct VectorKey {
+    since: u64,
+    key: String,
+    handed_over: bool,
+}
+
+/// A checkpoint, and whether a verifier that has all blocks takes it.
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct VectorCheckpoint {
+    text: String,
+    good: bool,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct VectorFollow {
+    given: String,
+    rosters: Vec<String>,
+    reaches: String,
+}
+
+/// A roster that comes after the last block, or may not.
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+struct VectorRoster {
+    why: String,
+    note: String,
+}
+
+fn vectors() -> Vectors {
+    let (admin, first, second, third) = (key(ADMIN), key(ORIGIN), ledger_key("second"), ledger_key("third"));
+    let mut l = Ledger::sample();
+    let mut checkpoints = Vec::new();
+    let mut show = |l: &Ledger, by: &SigningKey, good: bool| {
+        let checkpoint = Checkpoint { origin: ORIGIN.into(), size: l.log.size(), root: l.log.root() };
+        checkpoints.push(VectorCheckpoint { text: checkpoint.sign(by).note().to_string(), good });
+    };
+    show(&l, &first, true);
+    show(&l, &second, false);
+    l.push(change(&l, &second, &[&admin, &first]));
+    show(&l, &second, true);
+    show(&l, &first, false);
+    l.push_batch(2);
+    l.push(change(&l, &third, &[&admin]));
+    show(&l, &third, true);
+    show(&l, &second, false);
+    show(&l, &first, false);
+    let next = ledger_key("next");
+    let roster = |why: &str, note: Note| VectorRoster { why: why.into(), note: note.to_string() };
+    let notes: Vec<Note> = [4, 6].iter().map(|at| l.blocks[*at].statement.clone()).collect();
+    let follow = |given: &SigningKey, rosters: &[&Note], reaches: &SigningKey| VectorFollow {
+        given: given.verifier().to_string(),
+        rosters: rosters.iter().map(|n| n.to_string()).collect(),
+        reaches: reaches.verifier().to_string(),
+    };
+    let twice = change(&l, &next, &[&admin, &third, &third]);
+    let mut altered = change(&l, &next, &[&admin, &third]);
+    altered.signatures[1].bytes[7] ^= 1;
+    Vectors {
+        about: "A chain whose ledger key changes twice (docs/FORMAT.md §7), first handed over by the key before, then by an admin alone".into(),
+        blocks: l.blocks.iter().map(|b| b.to_string()).collect(),
+        keys: l.state().ledger_keys().all().iter().map(|k| VectorKey {
+            since: k.since,
+            key: k.key.to_string(),
+            handed_over: k.handed_over,
+        }).collect(),
+        checkpoints,
+        follow: vec![
+            follow(&first, &[&notes[0], &notes[1]], &second),
+            follow(&second, &[&notes[0], &notes[1]], &second),
+            follow(&first, &[&notes[1]], &first),
+            follow(&third, &[&notes[0]], &third),
+        ],
+        refused: vec![
+            roster("signed by the ledger's key alone", change(&l, &next, &[&third])),
+            roster("signed by the new key beside an admin", change(&l, &next, &[&admin, &next])),
+            roster("signed by a key that was given up beside an admin", change(&l, &next, &[&admin, &second])),
+            roster("the ledger's key signs twice", twice),
+            roster("the ledger's key signed something else", altered),
+            roster("a key that was given up comes back", change(&l, &first, &[&admin, &third])),
+            roster("the ledger's key signs a roster that keeps it", change(&l, &third, &[&admin, &third])),
+        ],
+        accepted: vec![
+            roster("signed by an admin and the key before", change(&l, &next, &[&admin, &third])),
+            roster("in the other order", change(&l, &next, &[&third, &admin])),
+            roster("signed by an admin alone", change(&l, &next, &[&admin])),
+        ],
+    }
+}
+
+/// `SEALTRAIL_WRITE_VECTORS=1 cargo test --lib the_vectors_of_a_key_change` writes the file anew.
+#[test]
+fn the_vectors_of_a_key_change() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/chain/key_change.json");
+    let made = vectors();
+    if std::env::var_os("SEALTRAIL_WRITE_VECTORS").is_some() {
+        std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+    }
+    let v: Vectors = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(v, made);
+    // And what they say is what this program does.
+    let mut state = State::new(ORIGIN);
+    for block in &v.blocks {
+        state.apply(&crate::chain::block::Block::parse(block).unwrap()).unwrap();
+    }
+    for c in &v.checkpoints {
+        let size = SignedCheckpoint::unverified(&c.text).unwrap().size;
+        let signer = state.ledger_keys().at(size).unwrap();
+        assert_eq!(SignedCheckpoint::parse(&c.text, signer).is_ok(), c.good);
+    }
+    for f in &v.follow {
+        let notes: Vec<Note> = f.rosters.iter().map(|n| Note::parse(n).unwrap()).collect();
+        assert_eq!(follow(&f.given.parse().unwrap(), &notes).to_string(), f.reaches);
+    }
+    for r in &v.refused {
+        assert!(state.check_statement(&Note::parse(&r.note).unwrap()).is_err(), "{}", r.why);
+    }
+    for r in &v.accepted {
+        assert!(state.check_statement(&Note::parse(&r.note).unwrap()).is_ok(), "{}", r.why);
+    }
 }

@@ -118,7 +118,12 @@ fn holds(r: &mut Reader<'_>) -> Result<BTreeMap<String, Hold>, WireError> {
 fn ledger_keys(r: &mut Reader<'_>) -> Result<Vec<LedgerKey>, WireError> {
     let mut keys = Vec::new();
     for _ in 0..r.u32()? {
-        let (since, handed_over) = (r.u64()?, r.u8()? != 0);
+        let since = r.u64()?;
+        let handed_over = match r.u8()? {
+            0 => false,
+            1 => true,
+            _ => return r.invalid("it says neither that a ledger key was handed over nor that it was not"),
+        };
         let Ok(key) = VerifierKey::parse(r.str16()?) else { return r.invalid("a ledger key in it is none") };
         keys.push(LedgerKey { since, key, handed_over });
     }

@@ -18,6 +18,8 @@ mod passphrase;
 mod progress;
 mod prove;
 mod retain;
+mod next_key;
+mod rotate;
 mod roster;
 mod seal;
 
@@ -70,6 +72,9 @@ enum Command {
     /// Add, remove or list the writers that may sign batches
     #[command(subcommand)]
     Writer(roster::WriterCommand),
+    /// Put a new key in the place of the ledger's, a writer's or the admin's: after a theft, a loss, or from time to time
+    #[command(subcommand)]
+    Rotate(rotate::RotateCommand),
     /// Let a later reader open old records: check and sign what an auditor re-wrapped with `audit grant`
     #[command(subcommand)]
     Grant(grant::GrantCommand),
@@ -109,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Passphrase(args) => passphrase::run(args),
         Command::Reader(command) => roster::reader(&settings, command),
         Command::Writer(command) => roster::writer(&settings, command),
+        Command::Rotate(command) => rotate::run(&settings, command),
         Command::Grant(command) => grant::run(&settings, command),
         Command::Officer(command) => officer::run(&settings, command),
         Command::Erase(args) => erase::run(&settings, args),

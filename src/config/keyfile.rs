@@ -87,6 +87,26 @@ pub fn create_key(path: &Path, content: &str, passphrase: Option<&Passphrase>) -
     create_secret(path, &passphrase::protect(content, passphrase).map_err(failed)?)
 }
 
+/// Whether a key file is protected by a passphrase.
+pub fn is_protected(path: &Path) -> Result<bool, KeyFileError> {
+    read(path, Audience::Owner).map(|bytes| passphrase::is_protected(&bytes))
+}
+
+/// Moves the key file `next` to the place of `key`, in one step; what was there is kept as `retired`. A second time does no harm.
+pub fn take_place(next: &Path, key: &Path, retired: &Path) -> Result<(), KeyFileError> {
+    match fs::hard_link(key, retired) {
+        Ok(()) => {}
+        Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+        // A file system without links.
+        Err(_) => {
+            fs::copy(key, retired).map_err(io_error("cannot copy a key file to", retired))?;
+        }
+    }
+    sync_folder(key)?;
+    fs::rename(next, key).map_err(io_error("cannot rename a file to", key))?;
+    sync_folder(key)
+}
+
 /// Reads a secret file; refuses one that others can read or write. A symbolic link is followed, and the
 /// file it leads to is the one that is checked.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {

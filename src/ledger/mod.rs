@@ -217,18 +217,19 @@ impl Ledger {
         Ledger::start(store, options, None)
     }
 
-    /// Opens a ledger whose key is `before`, and changes it: commits `roster`, which names the key of `options`, and signs the
+    /// Opens a ledger whose key is `before`, and changes it: commits the roster that `next` makes, if it makes one, which must name the key of `options`, and signs the
     /// checkpoint over it with that one. Either both are durable when this returns, or neither has left this function; after a
     /// crash the stored checkpoint tells which, and the ledger opens with the key that signed it. `before` signs nothing here.
     pub fn change_key(
         store: Arc<dyn Store>,
         options: Options,
         before: &VerifierKey,
-        roster: Note,
+        next: impl FnOnce(&State) -> Option<Note>,
     ) -> Result<Ledger, LedgerError> {
         let recovered = recover::recover(&*store, before)?.ok_or(LedgerError::Empty)?;
         let (mut guard, signed) = Guard::open_for(&options.guard, before, recovered.state.ledger_keys())?;
         recover::check_guard(&*store, &recovered, signed.as_ref(), options.accept_database_head)?;
+        let roster = next(&recovered.state).ok_or(LedgerError::KeyChange)?;
         let Statement::Roster(next) = recovered.state.check_statement(&roster)? else {
             return Err(LedgerError::KeyChange);
         };
@@ -343,6 +344,11 @@ impl Ledger {
             }
         })?;
         Ok(Pending(pending))
+    }
+
+    /// Whether exactly this statement, with these signatures, is in the chain already.
+    pub fn is_committed(&self, note: &Note) -> Result<bool, LedgerError> {
+        Ok(cycle::committed(&*self.store, note)?.is_some())
     }
 
     /// What a submission says about how long its records must be kept. Finding it out reads every block they are in, and

@@ -10,8 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use age::secrecy::SecretString;
 use age::scrypt;
+use age::secrecy::SecretString;
 use support::{Ledger, Server, program};
 
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -134,12 +134,17 @@ fn every_command_that_reads_a_key_takes_a_protected_one() {
         let wrong = p.run("wrong", Some(&server), &args);
         assert_eq!(wrong.status.code(), Some(2), "{args}: {}", said(&wrong));
         for word in [".key: ", ".identity: "].iter().filter(|w| said(&wrong).contains(**w)) {
-            assert!(said(&wrong).contains(&format!("{word}none of the passphrases in ")), "{args}: {}", said(&wrong));
+            assert!(
+                said(&wrong).contains(&format!("{word}none of the passphrases in ")),
+                "{args}: {}",
+                said(&wrong)
+            );
         }
         assert!(said(&wrong).contains("none of the passphrases in "), "{args}: {}", said(&wrong));
         // Nobody is there to be asked.
         let mut none = p.command(&args);
-        let none = none.env("SEALTRAIL_SERVER", &server.url).env("SEALTRAIL_KEY", p.0.path("keys/ledger.vkey"));
+        let none =
+            none.env("SEALTRAIL_SERVER", &server.url).env("SEALTRAIL_KEY", p.0.path("keys/ledger.vkey"));
         let none = none.output().unwrap();
         assert_eq!(none.status.code(), Some(2), "{args}: {}", said(&none));
         assert!(said(&none).contains("--passphrase-file"), "{args}: {}", said(&none));
@@ -209,31 +214,48 @@ fn keys_are_made_protected_changed_and_unprotected() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     // Changed: the old one fits no more.
     ok("passphrase keys/alice.identity --passphrase-file first --new-passphrase-file second");
-    let refused = ledger.fails(2, &["passphrase", "keys/alice.identity", "--remove", "--passphrase-file", "first"]);
+    let refused =
+        ledger.fails(2, &["passphrase", "keys/alice.identity", "--remove", "--passphrase-file", "first"]);
     assert!(refused.contains("none of the passphrases"), "{refused}");
     let python = python(&["second_reader/open_protected.py"], &[&file, &second]);
     ok("passphrase keys/alice.identity --remove --passphrase-file second");
     let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.contains(&format!("# public key: {}", recipient.trim())) && text.contains("AGE-SECRET-KEY-1"));
+    assert!(
+        text.contains(&format!("# public key: {}", recipient.trim())) && text.contains("AGE-SECRET-KEY-1")
+    );
     if let Some(read) = python {
         assert!(read.status.success(), "{}", said(&read));
-        assert_eq!(String::from_utf8(read.stdout).unwrap(), text, "a second implementation reads another key");
+        assert_eq!(
+            String::from_utf8(read.stdout).unwrap(),
+            text,
+            "a second implementation reads another key"
+        );
     }
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let names: Vec<_> = std::fs::read_dir(ledger.path("keys")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(ledger.path("keys")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "nothing else is left behind: {names:?}");
-    assert!(ledger.fails(2, &["passphrase", "keys/alice.identity", "--remove"]).contains("has no passphrase"));
+    assert!(
+        ledger.fails(2, &["passphrase", "keys/alice.identity", "--remove"]).contains("has no passphrase")
+    );
     // What is no key is not locked away.
-    assert!(ledger.fails(2, &["passphrase", "first", "--new-passphrase-file", "second"]).contains("holds no key"));
+    assert!(
+        ledger.fails(2, &["passphrase", "first", "--new-passphrase-file", "second"]).contains("holds no key")
+    );
     assert_eq!(std::fs::read_to_string(&first).unwrap(), "the first one\n");
     // A whole ledger, and a server started from it.
-    let init = format!("init test.example/audit --reader alice={} --passphrase --passphrase-file first", recipient.trim());
+    let init = format!(
+        "init test.example/audit --reader alice={} --passphrase --passphrase-file first",
+        recipient.trim()
+    );
     ok(&init);
     for key in ["ledger", "admin", "gateway"] {
         assert!(is_armored(&ledger.path(&format!("keys/{key}.key"))), "{key}");
     }
     let mut serve = program();
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--passphrase-file", "first"]).current_dir(ledger.dir.path());
+    serve
+        .args(["serve", "--listen", "127.0.0.1:0", "--passphrase-file", "first"])
+        .current_dir(ledger.dir.path());
     let server = Server::start(&mut serve);
     std::fs::write(ledger.path("e.ndjson"), EVENT).unwrap();
     ledger.ok(&["log", "e.ndjson", "--server", &server.url]);
@@ -246,7 +268,10 @@ fn python(program: &[&str], args: &[&Path]) -> Option<Output> {
         Ok(output) => Some(output),
         Err(error) => {
             let required = std::env::var("SEALTRAIL_REQUIRE_ALL").is_ok_and(|v| v == "1");
-            assert!(!required, "python3 cannot be run ({error}), and SEALTRAIL_REQUIRE_ALL=1 asks for every test");
+            assert!(
+                !required,
+                "python3 cannot be run ({error}), and SEALTRAIL_REQUIRE_ALL=1 asks for every test"
+            );
             let loud = format!("\n!!! NOT TESTED: {}; python3 cannot be run ({error})\n", program[0]);
             std::io::stderr().write_all(loud.as_bytes()).unwrap();
             None
@@ -288,9 +313,11 @@ fn at_a_terminal_passphrases_are_asked_for_without_echo() {
     let (code, screen) = type_at(&answers, &change).unwrap();
     assert!(code == 0 && screen.contains("is wrong; try again"), "{screen}");
     // Three wrong ones are enough.
-    let (code, screen) = type_at(&["a-planted", "b-planted", "first-planted", "second-planted"], &change).unwrap();
+    let (code, screen) =
+        type_at(&["a-planted", "b-planted", "first-planted", "second-planted"], &change).unwrap();
     assert!(code == 2 && screen.contains("the passphrase is wrong"), "{screen}");
-    let (code, screen) = type_at(&["second-planted"], &["passphrase", "keys/alice.identity", "--remove"]).unwrap();
+    let (code, screen) =
+        type_at(&["second-planted"], &["passphrase", "keys/alice.identity", "--remove"]).unwrap();
     assert_eq!(code, 0, "{screen}");
     assert!(std::fs::read_to_string(&file).unwrap().contains("AGE-SECRET-KEY-1"));
 }

@@ -125,7 +125,8 @@ fn a_new_ledger_key_takes_over_and_everything_before_still_verifies() {
     let told = w.ok("rotate ledger");
     let new = w.vkey("ledger");
     assert!(told.contains(&new.to_string()) && old != new && old.name() == new.name(), "{told}");
-    let (old_vkey, handover) = (text(&w.key_file("ledger.", ".vkey")), text(&w.key_file("ledger.", ".handover")));
+    let (old_vkey, handover) =
+        (text(&w.key_file("ledger.", ".vkey")), text(&w.key_file("ledger.", ".handover")));
     assert_eq!(w.vkey(Path::new(&old_vkey).file_stem().unwrap().to_str().unwrap()), old);
     assert!(!w.ledger.path("keys/ledger.next.key").exists());
     w.key_file("ledger.", ".retired.key");
@@ -141,7 +142,10 @@ fn a_new_ledger_key_takes_over_and_everything_before_still_verifies() {
         w.ok(&format!("verify {file} --key {old_vkey}"));
         w.ok(&format!("verify {file} --key {old_vkey} --handover {handover}"));
         let refused = w.fails(1, &format!("verify {file} --key keys/ledger.vkey"));
-        assert!(refused.contains("sealtrail prove") && refused.contains(&format!("{:08x}", old.key_id())), "{refused}");
+        assert!(
+            refused.contains("sealtrail prove") && refused.contains(&format!("{:08x}", old.key_id())),
+            "{refused}"
+        );
     }
     // The same record now, with the new key; or with the old one and the way from it.
     w.ok("prove 0 --out after.json");
@@ -149,13 +153,25 @@ fn a_new_ledger_key_takes_over_and_everything_before_still_verifies() {
     let refused = w.fails(1, &format!("verify after.json --key {old_vkey}"));
     assert!(refused.contains("--handover"), "{refused}");
     w.ok(&format!("verify after.json --key {old_vkey} --handover {handover}"));
-    assert!(w.fails(2, &format!("verify after.json --key {old_vkey} --handover before.json")).contains("no signed roster"));
+    assert!(
+        w.fails(2, &format!("verify after.json --key {old_vkey} --handover before.json"))
+            .contains("no signed roster")
+    );
     // Everybody who has the old key is led on: with a checkpoint seen, a vault, neither.
     w.ok(&format!("audit verify --key {old_vkey} --checkpoint seen"));
     w.ok("audit verify --key keys/ledger.vkey --checkpoint seen");
+    // What is remembered counts by the ledger's keys, too, whichever of them is named.
+    let seen = std::fs::read_to_string(w.ledger.path("seen")).unwrap();
+    let (note, line) = seen.trim_end().rsplit_once(' ').unwrap();
+    let changed = line.replace(&line[10..12], if &line[10..12] == "AA" { "BB" } else { "AA" });
+    std::fs::write(w.ledger.path("changed"), format!("{note} {changed}\n")).unwrap();
+    let refused = w.fails(2, &format!("audit verify --key {old_vkey} --checkpoint changed"));
+    assert!(refused.contains("is not signed by a key this ledger had"), "{refused}");
     w.ok(&format!("audit open 0 --remote --key {old_vkey} --identity keys/alice.identity"));
     w.ok(&format!("audit search --remote --patient PAT-1 --key {old_vkey} --admin keys/admin.vkey --identity keys/alice.identity"));
-    w.ok(&format!("audit export --remote --records 0 --key {old_vkey} --identity keys/alice.identity --out remote.json"));
+    w.ok(&format!(
+        "audit export --remote --records 0 --key {old_vkey} --identity keys/alice.identity --out remote.json"
+    ));
     w.ok("verify remote.json --key keys/ledger.vkey");
     w.ok("audit sync");
     for args in [
@@ -187,11 +203,14 @@ fn a_stolen_old_key_deceives_nobody_who_has_seen_the_change() {
     w.ok("log e.ndjson");
     w.ok("audit verify --key keys/ledger.vkey --checkpoint before");
     w.ok("audit sync --key keys/ledger.vkey --identity keys/alice.identity");
+    w.ok("audit sync --vault v2 --key keys/ledger.vkey --identity keys/alice.identity");
     w.stop();
     let thief = w.copy();
     w.ok("rotate ledger");
     w.start();
     w.ok("audit sync");
+    // This one goes on believing by the key it began with.
+    w.ok("audit search --vault v2 --patient PAT-1");
     let old_vkey = text(&w.key_file("ledger.", ".vkey"));
     std::fs::copy(w.ledger.path("before"), w.ledger.path("seen")).unwrap();
     w.ok(&format!("audit verify --key {old_vkey} --checkpoint seen"));
@@ -206,11 +225,16 @@ fn a_stolen_old_key_deceives_nobody_who_has_seen_the_change() {
     w.ok(&format!("audit verify --key {old_vkey} --checkpoint before"));
     // Who has: a checkpoint, a vault, the new key.
     let refused = w.fails(1, &format!("audit verify --key {old_vkey} --checkpoint seen"));
-    assert!(refused.contains("two histories") || refused.contains("not the one of the checkpoint seen"), "{refused}");
+    assert!(
+        refused.contains("two histories") || refused.contains("not the one of the checkpoint seen"),
+        "{refused}"
+    );
     w.fails(1, "audit verify --key keys/ledger.vkey");
     w.fails(1, "audit open 0 --remote --key keys/ledger.vkey --identity keys/alice.identity");
     let refused = w.fails(1, "audit sync");
-    assert!(refused.contains("block 2 replaced") || refused.contains("is not signed by"), "{refused}");
+    assert!(refused.contains("is not signed by"), "{refused}");
+    let refused = w.fails(1, "audit search --vault v2 --patient PAT-1");
+    assert!(refused.contains("taken out of use"), "{refused}");
     w.ok("audit open 0 --offline");
     // Also when the vault's owner names the old key.
     w.fails(1, &format!("audit sync --key {old_vkey}"));
@@ -243,12 +267,15 @@ fn a_lost_ledger_key_is_replaced_by_the_admin_alone() {
     // The old key alone does not lead there: anybody could have named a new one.
     let refused = w.fails(1, &format!("audit verify --key {old_vkey}"));
     assert!(refused.contains("without a signature of the key before it"), "{refused}");
-    let refused = w.fails(2, &format!("audit open 0 --remote --key {old_vkey} --identity keys/alice.identity"));
+    let refused =
+        w.fails(2, &format!("audit open 0 --remote --key {old_vkey} --identity keys/alice.identity"));
     assert!(refused.contains("ask the operator"), "{refused}");
     w.fails(1, &format!("audit sync --vault v1 --key {old_vkey} --identity keys/alice.identity"));
     // With the admin's, or the new one.
     w.ok(&format!("audit verify --key {old_vkey} --admin keys/admin.vkey"));
-    w.ok(&format!("audit sync --vault v2 --key {old_vkey} --admin keys/admin.vkey --identity keys/alice.identity"));
+    w.ok(&format!(
+        "audit sync --vault v2 --key {old_vkey} --admin keys/admin.vkey --identity keys/alice.identity"
+    ));
     w.ok("audit verify --key keys/ledger.vkey");
     w.ok("audit open 0 --remote --key keys/ledger.vkey --identity keys/alice.identity");
 }
@@ -261,7 +288,8 @@ fn a_change_that_breaks_off_is_finished_by_the_next_start() {
     w.stop();
     let before = w.copy();
     // The new key is made, and nothing else has happened.
-    let rename = |w: &World, from: &Path, to: &str| std::fs::rename(from, w.ledger.path("keys").join(to)).unwrap();
+    let rename =
+        |w: &World, from: &Path, to: &str| std::fs::rename(from, w.ledger.path("keys").join(to)).unwrap();
     w.ok(&format!("keygen writer {LEDGER} --file next"));
     let (next, next_key) = (w.vkey("next"), w.ledger.path("keys/next.key"));
     rename(&w, &next_key, "ledger.next.key");
@@ -376,11 +404,15 @@ fn a_remote_writer_changes_over_when_the_roster_says_so() {
     let pending = w.ledger.path("keys/ehr.pending");
     let address = w.server.as_ref().unwrap().url.clone();
     without_answer(&w, &pending, false);
-    let next = SigningKey::parse(std::fs::read_to_string(w.ledger.path("keys/ehr.next.key")).unwrap().trim()).unwrap();
+    let next = SigningKey::parse(std::fs::read_to_string(w.ledger.path("keys/ehr.next.key")).unwrap().trim())
+        .unwrap();
     w.ok(&format!("writer replace {}", next.verifier()));
     assert!(w.fails(2, &format!("writer replace {}", next.verifier())).contains("already"));
     let told = w.ok(&format!("log e.ndjson --seal writer.toml --server {address}"));
-    assert!(told.contains("new key from now on") && told.contains("a batch left by an earlier run"), "{told}");
+    assert!(
+        told.contains("new key from now on") && told.contains("a batch left by an earlier run"),
+        "{told}"
+    );
     assert_eq!((w.vkey("ehr"), pending.exists()), (next.verifier(), false));
     w.ok("audit verify --key keys/ledger.vkey --identity keys/alice.identity");
     // The same again, with a batch that was stored and whose receipt did not come: it is not stored twice.
@@ -389,7 +421,8 @@ fn a_remote_writer_changes_over_when_the_roster_says_so() {
     let before = records();
     without_answer(&w, &pending, true);
     assert_eq!(records(), before + 1);
-    let next = SigningKey::parse(std::fs::read_to_string(w.ledger.path("keys/ehr.next.key")).unwrap().trim()).unwrap();
+    let next = SigningKey::parse(std::fs::read_to_string(w.ledger.path("keys/ehr.next.key")).unwrap().trim())
+        .unwrap();
     w.ok(&format!("writer replace {}", next.verifier()));
     let told = w.ok("log e.ndjson --seal writer.toml");
     assert!(told.contains("a batch left by an earlier run"), "{told}");

@@ -38,7 +38,9 @@ pub enum ChainError {
         signer: String,
     },
     /// A roster that names a ledger key which was given up before.
-    #[error("the roster names the ledger key {given_up}, which was given up before and may be a thief's by now: make a new one")]
+    #[error(
+        "the roster names the ledger key {given_up}, which was given up before and may be a thief's by now: make a new one"
+    )]
     LedgerKey {
         /// The key.
         given_up: String,

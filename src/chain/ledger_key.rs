@@ -24,7 +24,9 @@ pub struct LedgerKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyChangeError {
     /// The ledger never had it.
-    #[error("the key given is none of this ledger's keys: check that it is the one the ledger's operator publishes")]
+    #[error(
+        "the key given is none of this ledger's keys: check that it is the one the ledger's operator publishes"
+    )]
     Unknown,
     /// A change that only admins signed.
     #[error(
@@ -52,7 +54,8 @@ pub struct LedgerKeys(Arc<Vec<LedgerKey>>);
 impl LedgerKeys {
     /// From keys whose `since` ascend, the first with 0; `None` for others, or if one comes twice.
     pub(super) fn restore(keys: Vec<LedgerKey>) -> Option<LedgerKeys> {
-        let ordered = keys.first().is_some_and(|k| k.since == 0) && keys.is_sorted_by(|a, b| a.since < b.since);
+        let ordered =
+            keys.first().is_some_and(|k| k.since == 0) && keys.is_sorted_by(|a, b| a.since < b.since);
         let mut public: Vec<_> = keys.iter().map(|k| k.key.public_bytes()).collect();
         public.sort_unstable();
         let good = ordered && public.is_sorted_by(|a, b| a < b) && keys.len() <= MAX_LEDGER_KEYS;

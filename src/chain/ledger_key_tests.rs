@@ -131,7 +131,8 @@ fn who_holds_an_old_key_follows_signed_rosters_and_no_others() {
     let mut altered = change(&l, &thief, &[&admin, &second]);
     altered.text = altered.text.replace("required 2", "required 3");
     let other = Roster { ledger_key: thief.verifier(), ..roster(l.state().authority()) };
-    let other = Statement::Roster(other).to_text().replace(&format!("ledger {ORIGIN}\n"), "ledger other.example\n");
+    let other =
+        Statement::Roster(other).to_text().replace(&format!("ledger {ORIGIN}\n"), "ledger other.example\n");
     let other = Note::sign(&other, &second);
     let heartbeat = Note::sign(&heartbeat(l.state().authority()).to_text(), &second);
     assert_eq!(reached(&second, &[&by_admin, &altered, &other, &heartbeat]), second.verifier());

@@ -192,9 +192,8 @@ impl State {
                 }
             }
             (Statement::Erasure(erasure), Some(roster)) => {
-                let signers = check_signers(note, &roster.officers, None, |signer| ChainError::UnknownSigner {
-                    signer,
-                    role: "officer",
+                let signers = check_signers(note, &roster.officers, None, |signer| {
+                    ChainError::UnknownSigner { signer, role: "officer" }
                 })?;
                 let needed = roster.officers_required.max(1);
                 if signers < needed {

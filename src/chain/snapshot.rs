@@ -90,7 +90,8 @@ impl State {
         }
         state.writers = writers;
         state.holds = Arc::new(holds(&mut r)?);
-        let keys = LedgerKeys::restore(ledger_keys(&mut r)?).filter(|k| k.current() == Some(&roster.ledger_key));
+        let keys =
+            LedgerKeys::restore(ledger_keys(&mut r)?).filter(|k| k.current() == Some(&roster.ledger_key));
         let Some(keys) = keys else { return Ok(r.invalid("its ledger keys contradict each other")?) };
         (state.ledger_keys, state.roster) = (keys, Some(Arc::new(roster)));
         r.finish()?;

@@ -12,15 +12,15 @@ mod init;
 mod journal;
 mod keygen;
 mod log;
+mod next_key;
 mod officer;
 mod operator;
 mod passphrase;
 mod progress;
 mod prove;
 mod retain;
-mod next_key;
-mod rotate;
 mod roster;
+mod rotate;
 mod seal;
 
 mod serve;
@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::base::secret::without_keys;
 use crate::event::view::printable;
 pub use failure::{Failure, Outcome};
 
@@ -105,7 +106,18 @@ enum Command {
 pub fn main() -> ExitCode {
     no_core_dumps();
     quiet_on_closed_pipe();
-    let Args { settings, passphrase_file, command } = Args::parse();
+    let Args { settings, passphrase_file, command } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let said = e.render().to_string();
+            let shown = without_keys(&said);
+            if shown == said {
+                e.exit();
+            }
+            eprint!("{shown}");
+            return ExitCode::from(2);
+        }
+    };
     crate::config::passphrase::hold(passphrase_file);
     let outcome = match command {
         Command::Demo(args) => demo::run(args),
@@ -131,7 +143,8 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // A message may carry words of a server: what could move the cursor is escaped.
-            let message: Vec<String> = failure.message().lines().map(printable).collect();
+            // Or of the command line, where somebody may have put a secret key by mistake.
+            let message: Vec<String> = without_keys(failure.message()).lines().map(printable).collect();
             eprintln!("sealtrail: {}", message.join("\n"));
             failure.into()
         }

@@ -32,7 +32,11 @@ pub fn next_key(key: &Path, name: &str, passphrase: bool) -> Result<SigningKey, 
     if path.exists() {
         let next = signing_key_file(&path)?;
         if next.name() != name {
-            return Err(Failure::Usage(format!("{} is a key of {}, not of {name}", path.display(), next.name())));
+            return Err(Failure::Usage(format!(
+                "{} is a key of {}, not of {name}",
+                path.display(),
+                next.name()
+            )));
         }
         return Ok(next);
     }
@@ -68,7 +72,10 @@ pub fn ledger_key(settings: &Settings, store: &Arc<dyn Store>) -> Result<Signing
         let next = signing_key_file(&next_path(&path))?;
         if signs_head(&**store, &next.verifier())? {
             let (retired, _) = finish_ledger(settings, store, next)?;
-            eprintln!("sealtrail: the change of the ledger's key is finished; the old one is in {}", retired.display());
+            eprintln!(
+                "sealtrail: the change of the ledger's key is finished; the old one is in {}",
+                retired.display()
+            );
         }
     }
     signing_key_file(&path)

@@ -33,7 +33,9 @@ pub enum OfficerCommand {
         required: Option<u64>,
     },
     /// Put a new key in the place of the one this officer has
-    #[command(after_help = "Example:\n  sealtrail keygen officer hospital.example/officers/dpo --file dpo2\n  sealtrail officer replace keys/dpo2.vkey")]
+    #[command(
+        after_help = "Example:\n  sealtrail keygen officer hospital.example/officers/dpo --file dpo2\n  sealtrail officer replace keys/dpo2.vkey"
+    )]
     Replace {
         /// The new verifier key, of the same name, or a .vkey file
         vkey: String,

@@ -7,11 +7,13 @@ use crate::config::keyfile;
 use super::{Failure, Outcome};
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  sealtrail passphrase keys/admin.key             protect it, or change its passphrase\n  \
+#[command(
+    after_help = "Examples:\n  sealtrail passphrase keys/admin.key             protect it, or change its passphrase\n  \
         sealtrail passphrase keys/admin.key --remove\n  \
         sealtrail passphrase keys/ledger.key --new-passphrase-file /run/secrets/ledger\n\
         The file is then what `age -p` writes, and `age -d keys/admin.key` shows the key. Passphrases are asked for on the terminal, or \
-        come from files (--passphrase-file for the present one), which may be pipes such as /dev/fd/3.")]
+        come from files (--passphrase-file for the present one), which may be pipes such as /dev/fd/3."
+)]
 pub struct Args {
     /// Key files: *.key or *.identity; several get the same passphrase
     #[arg(required = true, value_name = "FILE")]
@@ -67,6 +69,8 @@ pub fn run(args: Args) -> Outcome {
         let done = if *protected { "has another passphrase" } else { "is protected by a passphrase" };
         println!("{} {done} now", file.display());
     }
-    eprintln!("Without the passphrase the key is lost. Copies made before, in backups too, are as they were.");
+    eprintln!(
+        "Without the passphrase the key is lost. Copies made before, in backups too, are as they were."
+    );
     Ok(())
 }

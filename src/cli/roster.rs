@@ -10,8 +10,8 @@ use crate::event::view::printable;
 
 use super::authority::Authority;
 use super::init::roster_reader;
-use super::rotate::replace_key;
 use super::operator::{ADMIN_KEY, settings as load_settings, signing_key};
+use super::rotate::replace_key;
 use super::{Failure, Outcome, print_json};
 
 #[derive(clap::Subcommand)]
@@ -54,7 +54,9 @@ pub enum WriterCommand {
         name: String,
     },
     /// Put a new key in the place of the one this writer has: batches signed with the old one are refused from now on
-    #[command(after_help = "Example: sealtrail writer replace 'hospital.example/writers/ehr+…'   (what `rotate writer` printed)")]
+    #[command(
+        after_help = "Example: sealtrail writer replace 'hospital.example/writers/ehr+…'   (what `rotate writer` printed)"
+    )]
     Replace {
         /// The new verifier key, of the same name, or a .vkey file
         vkey: String,
@@ -144,7 +146,10 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
             let key: VerifierKey = super::trust::verifier_key(&vkey)?;
             edit(settings, |roster| {
                 replace_key(&mut roster.writers, &key, "writer")?;
-                Ok(format!("writer {} has another key: what it signs with the old one is refused from now on", key.name()))
+                Ok(format!(
+                    "writer {} has another key: what it signs with the old one is refused from now on",
+                    key.name()
+                ))
             })
         }
         WriterCommand::Remove { name } => {

@@ -15,7 +15,9 @@ use crate::store::{LockFile, SqliteStore, Store, StoreError};
 
 use super::authority::Authority;
 use super::next_key::{finish_ledger, next_key, next_path, signs_head, take_place};
-use super::operator::{ADMIN_KEY, GATEWAY_KEY, LEDGER_KEY, SEARCH_FILE, guard_path, settings as load_settings};
+use super::operator::{
+    ADMIN_KEY, GATEWAY_KEY, LEDGER_KEY, SEARCH_FILE, guard_path, settings as load_settings,
+};
 use super::operator::{signing_key, signing_key_file};
 use super::trust::verifier_key;
 use super::{Failure, Outcome};
@@ -23,12 +25,14 @@ use super::{Failure, Outcome};
 #[derive(clap::Subcommand)]
 pub enum RotateCommand {
     /// Give the ledger a new key: checkpoints, receipts and proofs are signed with it from now on. The server must be stopped
-    #[command(after_help = "Example:\n  (stop the server)\n  sealtrail rotate ledger\n  (start the server)\n\n\
+    #[command(
+        after_help = "Example:\n  (stop the server)\n  sealtrail rotate ledger\n  (start the server)\n\n\
             Then publish keys/ledger.vkey and keys/ledger.ID.handover. Who has the old key is led to the new one by the server, and offline \
             by the handover file (verify --handover FILE). Receipts and proofs made before are checked with the key of their time, \
             keys/ledger.ID.vkey, or fetched again (sealtrail prove) and checked with the new one. keys/ledger.ID.retired.key is needed by \
             nothing any more: destroy it, and its backups. After a theft tell everybody who verifies at once: who has not seen the \
-            change yet cannot tell the thief's checkpoints from the ledger's.")]
+            change yet cannot tell the thief's checkpoints from the ledger's."
+    )]
     Ledger {
         /// The old key is lost. Then only an admin signs, and everybody needs the new ledger.vkey or the admin's key to verify
         #[arg(long)]
@@ -38,9 +42,11 @@ pub enum RotateCommand {
         passphrase: bool,
     },
     /// Give the server's own writer a new key, under the same name. The server must be stopped
-    #[command(after_help = "Example:\n  (stop the server)\n  sealtrail rotate gateway\n  (start the server)\n\n\
+    #[command(
+        after_help = "Example:\n  (stop the server)\n  sealtrail rotate gateway\n  (start the server)\n\n\
             The writer's sequence goes on where it was; batches signed with the old key are refused from now on, and those signed before stay \
-            valid (verify --writer with keys/gateway.ID.vkey). After a theft add --new-search-secret.")]
+            valid (verify --writer with keys/gateway.ID.vkey). After a theft add --new-search-secret."
+    )]
     Gateway {
         /// Begin a new search period too: who had the old search secret can test no guesses against new tags
         #[arg(long)]
@@ -50,9 +56,11 @@ pub enum RotateCommand {
         passphrase: bool,
     },
     /// Make the next key of a remote writer, on its machine; `log --seal` changes over once an admin has put it into the roster
-    #[command(after_help = "Example:\n  sealtrail rotate writer writer.toml                  (on the writer's machine)\n  \
+    #[command(
+        after_help = "Example:\n  sealtrail rotate writer writer.toml                  (on the writer's machine)\n  \
             sealtrail writer replace 'hospital.example/writers/ehr+…'   (the admin)\n  \
-            sealtrail log events.ndjson --seal writer.toml       (signs with the new key from now on)")]
+            sealtrail log events.ndjson --seal writer.toml       (signs with the new key from now on)"
+    )]
     Writer {
         /// The remote writer's settings file
         writer_settings: PathBuf,
@@ -61,8 +69,10 @@ pub enum RotateCommand {
         passphrase: bool,
     },
     /// Give the admin a new key, under the same name; the server may run
-    #[command(after_help = "Example: sealtrail rotate admin\n\nAuditors go on giving --admin the key that signed the first roster \
-            (keys/admin.ID.vkey): the chain leads from it to the new one. `audit search` on a server wants the present one.")]
+    #[command(
+        after_help = "Example: sealtrail rotate admin\n\nAuditors go on giving --admin the key that signed the first roster \
+            (keys/admin.ID.vkey): the chain leads from it to the new one. `audit search` on a server wants the present one."
+    )]
     Admin {
         /// Protect the new key with a passphrase, also if the old one is not
         #[arg(long)]
@@ -106,7 +116,8 @@ fn ledger(settings: &Settings, lost: bool, passphrase: bool) -> Outcome {
         let admin = signing_key(&settings.keys, ADMIN_KEY)?;
         let next = next_key(&path, &settings.ledger, passphrase)?;
         let new = next.verifier();
-        let options = Options { key: next, guard: guard_path(&settings.database), accept_database_head: false };
+        let options =
+            Options { key: next, guard: guard_path(&settings.database), accept_database_head: false };
         let changed = Ledger::change_key(store.clone(), options, &old_public, |state| {
             let head = state.authority();
             let roster = Roster {
@@ -126,13 +137,17 @@ fn ledger(settings: &Settings, lost: bool, passphrase: bool) -> Outcome {
     }
     let (retired, handover) = finish_ledger(settings, &store, signing_key_file(&next_path(&path))?)?;
     println!("{}", signing_key_file(&path)?.verifier());
-    eprintln!("The ledger signs with a new key from now on: the line above, and keys/ledger.vkey. Give it to everyone who verifies.");
+    eprintln!(
+        "The ledger signs with a new key from now on: the line above, and keys/ledger.vkey. Give it to everyone who verifies."
+    );
     match handover {
         Some(file) => eprintln!(
             "  {} leads from the old key to it: publish it too, for those who verify offline",
             file.display()
         ),
-        None => eprintln!("  The old key did not sign the change: who has it needs the new one from you, or the admin's key"),
+        None => eprintln!(
+            "  The old key did not sign the change: who has it needs the new one from you, or the admin's key"
+        ),
     }
     if retired.exists() {
         eprintln!("  {} is needed no more: destroy it", retired.display());
@@ -145,7 +160,9 @@ pub fn replace_key(keys: &mut [VerifierKey], new: &VerifierKey, role: &str) -> R
     let name = new.name();
     let known = keys.iter_mut().find(|k| k.name() == name);
     let known = known.ok_or_else(|| {
-        Failure::Usage(format!("there is no {role} {name} to replace; `sealtrail {role} add` lets a new one in"))
+        Failure::Usage(format!(
+            "there is no {role} {name} to replace; `sealtrail {role} add` lets a new one in"
+        ))
     })?;
     if known == new {
         return Err(Failure::Usage(format!("this is the key the roster has for {name} already")));
@@ -200,7 +217,10 @@ fn admin(settings: &Settings, passphrase: bool) -> Outcome {
     }
     let retired = take_place(&path, &next, &present)?;
     println!("{next}");
-    eprintln!("Rosters, grants and holds are signed with a new key from now on. {} is refused: destroy it", retired.display());
+    eprintln!(
+        "Rosters, grants and holds are signed with a new key from now on. {} is refused: destroy it",
+        retired.display()
+    );
     Ok(())
 }
 

@@ -81,8 +81,7 @@ impl RemoteWriter {
             search: search_keeper(settings.search),
         };
         let writer = Writer::new(options, Head::default()).map_err(Failure::usage)?;
-        let mut remote =
-            RemoteWriter { writer, readers, client, state, pending, ledger_key, _lock: lock };
+        let mut remote = RemoteWriter { writer, readers, client, state, pending, ledger_key, _lock: lock };
         let head = remote.place(&name, adopt)?;
         remote.writer.resume(head);
         if remote.pending.exists() {
@@ -235,7 +234,8 @@ fn change_over(path: &Path, client: &Client) -> Result<(), Failure> {
         && let Ok((statement, body)) = decode_batch(&upload)
         && let Ok(note) = Note::parse(statement)
     {
-        let stored = Hash::from_base64(&client.writer(next.name())?.previous) == Some(statement_hash(&note.text));
+        let stored =
+            Hash::from_base64(&client.writer(next.name())?.previous) == Some(statement_hash(&note.text));
         // One that is in the ledger already is answered as it is.
         if !stored {
             replace(&pending, &encode_batch(&Note::sign(&note.text, &next).to_string(), body))?;

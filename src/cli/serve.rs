@@ -11,8 +11,8 @@ use crate::config::settings::Settings;
 use crate::server::{Options, Server};
 use crate::writer::{Writer, WriterOptions};
 
-use super::operator::*;
 use super::next_key::{next_path, take_place};
+use super::operator::*;
 use super::{Failure, Outcome};
 
 #[derive(clap::Args)]

@@ -118,7 +118,9 @@ fn signer(bytes: &[u8], key: &VerifierKey) -> Option<u32> {
 fn handover(path: &Path) -> Result<Note, Failure> {
     let text = String::from_utf8(read(path, MAX_STATEMENT_BYTES)?).unwrap_or_default();
     let note = Note::parse(&text).ok().filter(|note| note.text.starts_with(ROSTER_KIND));
-    note.ok_or_else(|| Failure::Usage(format!("{} is no signed roster, as `rotate ledger` writes it", path.display())))
+    note.ok_or_else(|| {
+        Failure::Usage(format!("{} is no signed roster, as `rotate ledger` writes it", path.display()))
+    })
 }
 
 /// A file of at most `max` bytes.

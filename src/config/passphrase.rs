@@ -8,7 +8,7 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::iter;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use age::armor::{ArmoredReader, ArmoredWriter, Format};
 use age::secrecy::SecretString;
@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::base::hash::Hash;
 use crate::base::limits::{
-    MAX_KEY_FILE_BYTES, MAX_PASSPHRASE_BYTES, MAX_PASSPHRASE_WORK_FACTOR, MAX_PASSPHRASES, PASSPHRASE_ATTEMPTS,
-    PASSPHRASE_WORK_FACTOR,
+    MAX_KEY_FILE_BYTES, MAX_PASSPHRASE_BYTES, MAX_PASSPHRASE_WORK_FACTOR, MAX_PASSPHRASES,
+    PASSPHRASE_ATTEMPTS, PASSPHRASE_WORK_FACTOR,
 };
 
 /// The variable that may hold a passphrase.
@@ -28,8 +28,18 @@ const BINARY: &[u8] = b"age-encryption.org/";
 /// What an armored one starts with, after white space.
 const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 
-/// A passphrase, erased when dropped. No `Debug`.
-pub type Passphrase = Zeroizing<String>;
+/// A passphrase, erased when dropped. No `Debug`, no `Clone`.
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    fn new(text: String) -> Passphrase {
+        Passphrase(Zeroizing::new(text))
+    }
+
+    fn secret(&self) -> SecretString {
+        SecretString::from(self.0.as_str())
+    }
+}
 
 /// Why a protected key cannot be used. Never holds any part of a passphrase or key.
 #[derive(Debug, thiserror::Error)]
@@ -65,10 +75,14 @@ pub enum PassphraseError {
     )]
     Work(u8),
     /// An age file for recipients.
-    #[error("the file is encrypted to age keys, not with a passphrase: decrypt it with `age -d -i`, then protect it with `sealtrail passphrase`")]
+    #[error(
+        "the file is encrypted to age keys, not with a passphrase: decrypt it with `age -d -i`, then protect it with `sealtrail passphrase`"
+    )]
     NotPassphrase,
     /// Not a whole age file.
-    #[error("the file is encrypted with age and damaged, or was made by a newer version of age: take it from a backup")]
+    #[error(
+        "the file is encrypted with age and damaged, or was made by a newer version of age: take it from a backup"
+    )]
     Damaged,
     /// The file with the passphrase.
     #[error("the passphrase file {}: {why}", .path.display())]
@@ -84,7 +98,7 @@ pub enum PassphraseError {
 struct Held {
     file: Option<PathBuf>,
     /// Right ones that were asked for.
-    asked: Vec<Passphrase>,
+    asked: Vec<Arc<Passphrase>>,
     /// Key files that were opened: hash of the protected bytes, and the text.
     opened: Vec<(Hash, Zeroizing<String>)>,
 }
@@ -124,9 +138,9 @@ pub fn open(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, PassphraseEr
     };
     let text = match given(file.as_deref())? {
         Some((passphrases, place)) => {
-            first_that_fits(bytes, &passphrases)?.ok_or(PassphraseError::WrongGiven(place))?
+            first_that_fits(bytes, passphrases.iter())?.ok_or(PassphraseError::WrongGiven(place))?
         }
-        None => match first_that_fits(bytes, &known)? {
+        None => match first_that_fits(bytes, known.iter().map(|p| &**p))? {
             Some(text) => text,
             None => ask_until_it_fits(path, bytes)?,
         },
@@ -135,7 +149,10 @@ pub fn open(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, PassphraseEr
     Ok(text)
 }
 
-fn first_that_fits(bytes: &[u8], passphrases: &[Passphrase]) -> Result<Option<Zeroizing<String>>, PassphraseError> {
+fn first_that_fits<'p>(
+    bytes: &[u8],
+    passphrases: impl Iterator<Item = &'p Passphrase>,
+) -> Result<Option<Zeroizing<String>>, PassphraseError> {
     for passphrase in passphrases {
         match decrypt(bytes, passphrase) {
             Err(PassphraseError::Wrong) => {}
@@ -151,7 +168,7 @@ fn ask_until_it_fits(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Pas
         let passphrase = ask(&format!("Passphrase for {}: ", path.display()))?;
         match decrypt(bytes, &passphrase) {
             Ok(text) => {
-                held().asked.push(passphrase);
+                held().asked.push(Arc::new(passphrase));
                 return Ok(text);
             }
             Err(PassphraseError::Wrong) if attempts + 1 < PASSPHRASE_ATTEMPTS => {
@@ -180,12 +197,12 @@ pub fn new_from(file: Option<&Path>, what: &str) -> Result<Passphrase, Passphras
 /// A new passphrase from the terminal, asked for twice.
 pub fn ask_new(what: &str) -> Result<Passphrase, PassphraseError> {
     let first = ask(&format!("New passphrase for {what}: "))?;
-    if first.is_empty() {
+    if first.0.is_empty() {
         return Err(PassphraseError::Empty);
     }
     let second = ask("The same again: ")?;
     // Both were typed by the same person at this terminal: nobody could learn anything from the time this takes.
-    if *first != *second {
+    if first.0 != second.0 {
         return Err(PassphraseError::Differ);
     }
     Ok(first)
@@ -221,11 +238,11 @@ fn lines_of(path: &Path) -> Result<Vec<Passphrase>, PassphraseError> {
 fn split(bytes: &[u8]) -> Result<Vec<Passphrase>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not text in UTF-8".to_owned())?;
     let lines = text.lines().filter(|line| !line.is_empty());
-    let found: Vec<_> = lines.map(|line| Zeroizing::new(line.to_owned())).collect();
+    let found: Vec<_> = lines.map(|line| Passphrase::new(line.to_owned())).collect();
     match found.len() {
         0 => Err("holds no passphrase; write one into its first line".into()),
         n if n > MAX_PASSPHRASES => Err(format!("holds more than {MAX_PASSPHRASES} passphrases")),
-        _ if found.iter().any(|p| p.len() > MAX_PASSPHRASE_BYTES) => {
+        _ if found.iter().any(|p| p.0.len() > MAX_PASSPHRASE_BYTES) => {
             Err(format!("holds a passphrase of more than {MAX_PASSPHRASE_BYTES} bytes"))
         }
         _ => Ok(found),
@@ -254,8 +271,9 @@ fn ask(question: &str) -> Result<Passphrase, PassphraseError> {
     if !std::io::stdin().is_terminal() && !std::io::stderr().is_terminal() {
         return Err(PassphraseError::NoTerminal);
     }
-    let answer = rpassword::prompt_password(question).map(Zeroizing::new).map_err(PassphraseError::Terminal)?;
-    if answer.len() > MAX_PASSPHRASE_BYTES { Err(PassphraseError::TooLong) } else { Ok(answer) }
+    let answer =
+        rpassword::prompt_password(question).map(Passphrase::new).map_err(PassphraseError::Terminal)?;
+    if answer.0.len() > MAX_PASSPHRASE_BYTES { Err(PassphraseError::TooLong) } else { Ok(answer) }
 }
 
 /// The age file, armored, that holds `text` under `passphrase`.
@@ -264,7 +282,7 @@ pub fn protect(text: &str, passphrase: &Passphrase) -> Result<String, Passphrase
 }
 
 fn protect_with(text: &str, passphrase: &Passphrase, work: u8) -> Result<String, PassphraseError> {
-    let mut recipient = scrypt::Recipient::new(SecretString::from(passphrase.as_str()));
+    let mut recipient = scrypt::Recipient::new(passphrase.secret());
     recipient.set_work_factor(work);
     // Nothing of this depends on what is outside; writing to memory does not fail either.
     let encryptor = Encryptor::with_recipients(iter::once(&recipient as &dyn age::Recipient))
@@ -292,12 +310,15 @@ fn decrypt(bytes: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<String>, P
     if !decryptor.is_scrypt() {
         return Err(PassphraseError::NotPassphrase);
     }
-    let mut identity = scrypt::Identity::new(SecretString::from(passphrase.as_str()));
+    let mut identity = scrypt::Identity::new(passphrase.secret());
     identity.set_max_work_factor(MAX_PASSPHRASE_WORK_FACTOR);
     let reader = decryptor.decrypt(iter::once(&identity as &dyn age::Identity)).map_err(damaged)?;
     // Room for all of it at once: a buffer that grew would leave copies behind.
     let mut plain = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_BYTES + 1));
-    reader.take(MAX_KEY_FILE_BYTES as u64 + 1).read_to_end(&mut plain).map_err(|_| PassphraseError::Damaged)?;
+    reader
+        .take(MAX_KEY_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut plain)
+        .map_err(|_| PassphraseError::Damaged)?;
     if plain.len() > MAX_KEY_FILE_BYTES || is_protected(&plain) || std::str::from_utf8(&plain).is_err() {
         return Err(PassphraseError::Damaged);
     }

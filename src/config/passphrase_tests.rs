@@ -9,7 +9,7 @@ const WORK: u8 = 4;
 const KEY: &str = "# a comment\nPRIVATE+KEY+a.example+00000000+AAAA\n";
 
 fn phrase(text: &str) -> Passphrase {
-    Zeroizing::new(text.to_owned())
+    Passphrase::new(text.to_owned())
 }
 
 /// What another program writes: binary, with this work factor.
@@ -48,7 +48,10 @@ fn what_is_written_takes_the_work_that_age_takes() {
         let decryptor = Decryptor::new(ArmoredReader::new(file.as_bytes())).unwrap();
         decryptor.decrypt(iter::once(&identity(max) as &dyn age::Identity)).err()
     };
-    assert!(matches!(open(PASSPHRASE_WORK_FACTOR - 1), Some(DecryptError::ExcessiveWork { required: 18, .. })));
+    assert!(matches!(
+        open(PASSPHRASE_WORK_FACTOR - 1),
+        Some(DecryptError::ExcessiveWork { required: 18, .. })
+    ));
 }
 
 #[test]
@@ -98,7 +101,8 @@ fn a_damaged_file_gives_no_key() {
 
 #[test]
 fn a_passphrase_file_has_one_a_line() {
-    let read = |bytes: &[u8]| split(bytes).map(|found| found.iter().map(|p| p.to_string()).collect::<Vec<_>>());
+    let read =
+        |bytes: &[u8]| split(bytes).map(|found| found.iter().map(|p| p.0.to_string()).collect::<Vec<_>>());
     assert_eq!(read(b"one\n").unwrap(), ["one"]);
     assert_eq!(read(b"one\r\n\n two \nthree").unwrap(), ["one", " two ", "three"]);
     let many = "p\n".repeat(MAX_PASSPHRASES);
@@ -117,9 +121,15 @@ fn a_passphrase_file_that_everybody_can_read_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("passphrase");
     std::fs::write(&path, "one\n").unwrap();
-    for (mode, good) in
-        [(0o400, true), (0o600, true), (0o440, true), (0o640, true), (0o644, false), (0o620, false), (0o602, false)]
-    {
+    for (mode, good) in [
+        (0o400, true),
+        (0o600, true),
+        (0o440, true),
+        (0o640, true),
+        (0o644, false),
+        (0o620, false),
+        (0o602, false),
+    ] {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(lines_of(&path).is_ok(), good, "{mode:o}");
     }

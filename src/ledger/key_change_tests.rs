@@ -31,7 +31,9 @@ impl Bench {
         drop(self.ledger.take());
         let options = Options { key: copy(next), guard: self.guard_path(), accept_database_head: false };
         let (admin, old) = (&self.admin, self.key());
-        Ledger::change_key(self.store.clone(), options, &old.verifier(), |s| Some(roster(s, next, admin, &old)))
+        Ledger::change_key(self.store.clone(), options, &old.verifier(), |s| {
+            Some(roster(s, next, admin, &old))
+        })
     }
 
     fn opens_with(&self, key: &SigningKey) -> Result<Ledger, LedgerError> {
@@ -64,7 +66,11 @@ fn whatever_the_store_does_one_of_the_keys_goes_on() {
         b.key_text = right.to_text().to_string();
         let view = b.ledger().view();
         assert!(SignedCheckpoint::parse(&view.checkpoint, &right.verifier()).is_ok());
-        assert_eq!((view.state.next_record(), view.state.height()), (3, if committed { 3 } else { 2 }), "{fault:?}");
+        assert_eq!(
+            (view.state.next_record(), view.state.height()),
+            (3, if committed { 3 } else { 2 }),
+            "{fault:?}"
+        );
         drop(view);
         // It goes on, and once more over a restart.
         let batch = b.batch(2);
@@ -94,11 +100,14 @@ fn what_does_not_fit_changes_nothing() {
     drop(b.ledger.take());
     let (old, next, third) = (b.key(), other_key(), other_key());
     let admin = SigningKey::parse(&b.admin.to_text()).unwrap();
-    let options = |key: &SigningKey| Options { key: copy(key), guard: b.guard_path(), accept_database_head: false };
+    let options =
+        |key: &SigningKey| Options { key: copy(key), guard: b.guard_path(), accept_database_head: false };
     let change = |key: &SigningKey, before: &SigningKey, named: &SigningKey, by: &SigningKey| {
-        Ledger::change_key(b.store.clone(), options(key), &before.verifier(), |s| Some(roster(s, named, by, &old)))
-            .err()
-            .unwrap()
+        Ledger::change_key(b.store.clone(), options(key), &before.verifier(), |s| {
+            Some(roster(s, named, by, &old))
+        })
+        .err()
+        .unwrap()
     };
     assert!(matches!(change(&next, &old, &third, &admin), LedgerError::WrongKey { .. }));
     assert!(matches!(change(&next, &third, &next, &admin), LedgerError::WrongKey { .. }));

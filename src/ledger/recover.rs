@@ -5,9 +5,9 @@ use crate::base::limits::MAX_BATCH_BYTES;
 use crate::chain::block::Block;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::{SigningKey, VerifierKey};
-use crate::chain::note::{Note, Signature};
 use crate::chain::log::{Log, TileReader};
 use crate::chain::merkle;
+use crate::chain::note::{Note, Signature};
 use crate::chain::replay::State;
 use crate::chain::tile::TileId;
 use crate::store::Store;
@@ -105,7 +105,10 @@ fn other_key(checkpoint: &str, key: &VerifierKey) -> Option<String> {
     let note = Note::parse(checkpoint).ok()?;
     let by = |s: &&Signature| s.name == key.name() && s.key_id != key.key_id();
     let signature = note.signatures.iter().find(by)?;
-    Some(format!("{} with the key ID {:08x}, which signed its newest checkpoint", signature.name, signature.key_id))
+    Some(format!(
+        "{} with the key ID {:08x}, which signed its newest checkpoint",
+        signature.name, signature.key_id
+    ))
 }
 
 /// The log of the first `size` blocks, from stored tiles and the texts after the last full one.

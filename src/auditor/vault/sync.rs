@@ -288,7 +288,8 @@ impl Vault {
                         Ok(Statement::Roster(roster)) => {
                             // The first one is the second pass's to check, with all that is not about keys.
                             if let Some(before) = &checked.roster {
-                                check_roster(&block.statement, before, &roster).map_err(|e| wrong(height, e))?;
+                                check_roster(&block.statement, before, &roster)
+                                    .map_err(|e| wrong(height, e))?;
                             }
                             keys.take(height, &roster.ledger_key, &block.statement);
                             checked.roster = Some(roster);

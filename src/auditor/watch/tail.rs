@@ -108,11 +108,7 @@ impl VaultTail {
 }
 
 /// How many records are new since `known` blocks, as the server says; nothing depends on it but when they are read.
-fn new_records(
-    source: &mut dyn Source,
-    checkpoint: &str,
-    known: u64,
-) -> Result<Option<u64>, TailError> {
+fn new_records(source: &mut dyn Source, checkpoint: &str, known: u64) -> Result<Option<u64>, TailError> {
     let Ok(shown) = SignedCheckpoint::unverified(checkpoint) else { return Ok(None) };
     let (mut height, size) = (known, shown.size);
     let mut records = 0;

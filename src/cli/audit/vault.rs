@@ -17,10 +17,10 @@ use crate::client::Client;
 use crate::config::keyfile;
 use crate::seal::reader_key::Identity;
 
-use super::super::{Failure, Outcome};
 use super::super::progress::{Bar, Watched};
 use super::super::source::FileSource;
 use super::super::trust::{DEFAULT_SERVER, any_session, identities, verifier_key};
+use super::super::{Failure, Outcome};
 
 /// What the vault remembers of its first sync: no secret.
 const SETTINGS: &str = "vault.toml";

@@ -136,5 +136,5 @@ fn a_passphrase_file_that_everybody_can_read_is_refused() {
     assert!(matches!(lines_of(&dir.path().join("none")), Err(PassphraseError::File { .. })));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(&path, vec![b'x'; 1 << 20]).unwrap();
-    assert!(lines_of(&path).unwrap_err().to_string().contains("too large"));
+    assert!(lines_of(&path).err().unwrap().to_string().contains("too large"));
 }

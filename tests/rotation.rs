@@ -473,7 +473,7 @@ mod proxy {
         let text = String::from_utf8_lossy(&request).replacen("\r\n", "\r\nConnection: close\r\n", 1);
         let mut upstream = TcpStream::connect(server).unwrap();
         let headers = text.find("\r\n\r\n").unwrap() + 4;
-        upstream.write_all(text[..headers].as_bytes()).unwrap();
+        upstream.write_all(&text.as_bytes()[..headers]).unwrap();
         // The rest of a body is not text.
         let sent = request.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
         upstream.write_all(&request[sent..]).unwrap();

@@ -108,7 +108,7 @@ fn a_passphrase_file_has_one_a_line() {
     let many = "p\n".repeat(MAX_PASSPHRASES);
     assert_eq!(read(many.as_bytes()).unwrap().len(), MAX_PASSPHRASES);
     let long = "x".repeat(MAX_PASSPHRASE_BYTES);
-    assert_eq!(read(long.as_bytes()).unwrap(), [long.clone()]);
+    assert_eq!(read(long.as_bytes()).unwrap(), std::slice::from_ref(&long));
     let too_many = format!("{many}p");
     let too_long = format!("{long}x");
     for bad in [&b""[..], b"\n\n", b"\xff", too_many.as_bytes(), too_long.as_bytes()] {

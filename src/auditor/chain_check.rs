@@ -83,6 +83,11 @@ fn not_signed(key: &VerifierKey, e: &dyn std::fmt::Display) -> ChainFault {
 }
 
 impl Shown {
+    /// Whether the key given signed it.
+    pub fn by_given(&self) -> bool {
+        self.other_key.is_none()
+    }
+
     /// What is wrong if no key known signed it.
     pub fn not_signed(&self, given: &VerifierKey) -> ChainFault {
         not_signed(given, &"it is by another key")

@@ -6,7 +6,8 @@ use crate::base::clock::Timestamp;
 use crate::base::random;
 use crate::chain::key::SigningKey;
 use crate::config::keyfile;
-use crate::config::passphrase::{self, Passphrase};
+use crate::config::passphrase;
+use crate::seal::protected::Passphrase;
 use crate::seal::reader_key::{Identity, identity_file_text};
 
 use super::{Failure, Outcome};

@@ -18,6 +18,7 @@ mod operator;
 mod passphrase;
 mod progress;
 mod prove;
+mod redact;
 mod retain;
 mod roster;
 mod rotate;
@@ -33,9 +34,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::base::secret::without_keys;
 use crate::event::view::printable;
 pub use failure::{Failure, Outcome};
+use redact::without_keys;
 
 /// An audit store whose records anyone can prove and only the named auditors can read.
 #[derive(Parser)]

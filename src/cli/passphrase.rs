@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::keyfile;
+use crate::seal::protected::protect;
 
 use super::{Failure, Outcome};
 
@@ -64,7 +65,7 @@ pub fn run(args: Args) -> Outcome {
     };
     let new = new.map_err(Failure::usage)?;
     for (file, text, protected) in &keys {
-        keyfile::replace_secret(file, &passphrase::protect(text, &new).map_err(Failure::usage)?)
+        keyfile::replace_secret(file, &protect(text, &new).map_err(Failure::usage)?)
             .map_err(Failure::usage)?;
         let done = if *protected { "has another passphrase" } else { "is protected by a passphrase" };
         println!("{} {done} now", file.display());

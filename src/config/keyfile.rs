@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use zeroize::Zeroizing;
 
-use super::passphrase::{self, Passphrase, PassphraseError};
+use super::passphrase::{self, PassphraseError};
 use crate::base::limits::MAX_KEY_FILE_BYTES;
+use crate::seal::protected::{self, Passphrase};
 
 /// Why a key file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +73,7 @@ pub fn read_key(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
 /// [`read_key`], and whether the file is protected by a passphrase.
 pub fn read_key_and_protection(path: &Path) -> Result<(Zeroizing<String>, bool), KeyFileError> {
     let bytes = read(path, Audience::Owner)?;
-    if !passphrase::is_protected(&bytes) {
+    if !protected::is_protected(&bytes) {
         return Ok((text(path, bytes)?, false));
     }
     let opened = passphrase::open(path, &bytes);
@@ -84,12 +85,12 @@ pub fn read_key_and_protection(path: &Path) -> Result<(Zeroizing<String>, bool),
 pub fn create_key(path: &Path, content: &str, passphrase: Option<&Passphrase>) -> Result<(), KeyFileError> {
     let Some(passphrase) = passphrase else { return create_secret(path, content) };
     let failed = |source| KeyFileError::Passphrase { path: path.to_owned(), source };
-    create_secret(path, &passphrase::protect(content, passphrase).map_err(failed)?)
+    create_secret(path, &protected::protect(content, passphrase).map_err(|e| failed(e.into()))?)
 }
 
 /// Whether a key file is protected by a passphrase.
 pub fn is_protected(path: &Path) -> Result<bool, KeyFileError> {
-    read(path, Audience::Owner).map(|bytes| passphrase::is_protected(&bytes))
+    read(path, Audience::Owner).map(|bytes| protected::is_protected(&bytes))
 }
 
 /// Moves the key file `next` to the place of `key`, in one step; what was there is kept as `retired`. A second time does no harm.

@@ -5,48 +5,25 @@
 //! never from the command line, which every user of the machine can read. One process has one source, and what it was told once it
 //! does not ask for again: [`hold`] sets the source, [`forget`] erases what is remembered.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::iter;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use age::armor::{ArmoredReader, ArmoredWriter, Format};
-use age::secrecy::SecretString;
-use age::{DecryptError, Decryptor, Encryptor, scrypt};
 use zeroize::Zeroizing;
 
 use crate::base::hash::Hash;
-use crate::base::limits::{
-    MAX_KEY_FILE_BYTES, MAX_PASSPHRASE_BYTES, MAX_PASSPHRASE_WORK_FACTOR, MAX_PASSPHRASES,
-    PASSPHRASE_ATTEMPTS, PASSPHRASE_WORK_FACTOR,
-};
+use crate::base::limits::{MAX_PASSPHRASE_BYTES, MAX_PASSPHRASES, PASSPHRASE_ATTEMPTS};
+use crate::seal::protected::{self, Passphrase, ProtectedError};
 
 /// The variable that may hold a passphrase.
 pub const VARIABLE: &str = "SEALTRAIL_PASSPHRASE";
-/// What a binary age file starts with.
-const BINARY: &[u8] = b"age-encryption.org/";
-/// What an armored one starts with, after white space.
-const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
-
-/// A passphrase, erased when dropped. No `Debug`, no `Clone`.
-pub struct Passphrase(Zeroizing<String>);
-
-impl Passphrase {
-    fn new(text: String) -> Passphrase {
-        Passphrase(Zeroizing::new(text))
-    }
-
-    fn secret(&self) -> SecretString {
-        SecretString::from(self.0.as_str())
-    }
-}
 
 /// Why a protected key cannot be used. Never holds any part of a passphrase or key.
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
-    /// No passphrase fits.
-    #[error("the passphrase is wrong")]
-    Wrong,
+    /// The file does not open with it.
+    #[error(transparent)]
+    Protected(#[from] ProtectedError),
     /// None of those in the file or variable fits.
     #[error("none of the passphrases in {0} is the right one")]
     WrongGiven(String),
@@ -68,22 +45,6 @@ pub enum PassphraseError {
     /// Longer than [`MAX_PASSPHRASE_BYTES`].
     #[error("a passphrase has at most {MAX_PASSPHRASE_BYTES} bytes")]
     TooLong,
-    /// The work factor is above [`MAX_PASSPHRASE_WORK_FACTOR`].
-    #[error(
-        "the file asks for a scrypt work factor of {0}, and this program takes at most {MAX_PASSPHRASE_WORK_FACTOR} (1 GiB of \
-         memory): decrypt it with `age -d` and protect it again with `sealtrail passphrase`"
-    )]
-    Work(u8),
-    /// An age file for recipients.
-    #[error(
-        "the file is encrypted to age keys, not with a passphrase: decrypt it with `age -d -i`, then protect it with `sealtrail passphrase`"
-    )]
-    NotPassphrase,
-    /// Not a whole age file.
-    #[error(
-        "the file is encrypted with age and damaged, or was made by a newer version of age: take it from a backup"
-    )]
-    Damaged,
     /// The file with the passphrase.
     #[error("the passphrase file {}: {why}", .path.display())]
     File {
@@ -121,11 +82,6 @@ pub fn forget() {
     held.opened.clear();
 }
 
-/// Whether these bytes of a key file are an age file.
-pub fn is_protected(bytes: &[u8]) -> bool {
-    bytes.starts_with(BINARY) || bytes.trim_ascii_start().starts_with(ARMORED)
-}
-
 /// The text inside a protected key file. `path` is for the question.
 pub fn open(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, PassphraseError> {
     let hash = Hash::of(&[bytes]);
@@ -154,9 +110,9 @@ fn first_that_fits<'p>(
     passphrases: impl Iterator<Item = &'p Passphrase>,
 ) -> Result<Option<Zeroizing<String>>, PassphraseError> {
     for passphrase in passphrases {
-        match decrypt(bytes, passphrase) {
-            Err(PassphraseError::Wrong) => {}
-            other => return other.map(Some),
+        match protected::open(bytes, passphrase) {
+            Err(ProtectedError::Wrong) => {}
+            other => return Ok(Some(other?)),
         }
     }
     Ok(None)
@@ -166,16 +122,16 @@ fn ask_until_it_fits(path: &Path, bytes: &[u8]) -> Result<Zeroizing<String>, Pas
     let mut attempts = 0;
     loop {
         let passphrase = ask(&format!("Passphrase for {}: ", path.display()))?;
-        match decrypt(bytes, &passphrase) {
+        match protected::open(bytes, &passphrase) {
             Ok(text) => {
                 held().asked.push(Arc::new(passphrase));
                 return Ok(text);
             }
-            Err(PassphraseError::Wrong) if attempts + 1 < PASSPHRASE_ATTEMPTS => {
+            Err(ProtectedError::Wrong) if attempts + 1 < PASSPHRASE_ATTEMPTS => {
                 eprintln!("sealtrail: that passphrase is wrong; try again");
                 attempts += 1;
             }
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         }
     }
 }
@@ -197,12 +153,11 @@ pub fn new_from(file: Option<&Path>, what: &str) -> Result<Passphrase, Passphras
 /// A new passphrase from the terminal, asked for twice.
 pub fn ask_new(what: &str) -> Result<Passphrase, PassphraseError> {
     let first = ask(&format!("New passphrase for {what}: "))?;
-    if first.0.is_empty() {
+    if first.is_empty() {
         return Err(PassphraseError::Empty);
     }
     let second = ask("The same again: ")?;
-    // Both were typed by the same person at this terminal: nobody could learn anything from the time this takes.
-    if first.0 != second.0 {
+    if !first.same(&second) {
         return Err(PassphraseError::Differ);
     }
     Ok(first)
@@ -242,7 +197,7 @@ fn split(bytes: &[u8]) -> Result<Vec<Passphrase>, String> {
     match found.len() {
         0 => Err("holds no passphrase; write one into its first line".into()),
         n if n > MAX_PASSPHRASES => Err(format!("holds more than {MAX_PASSPHRASES} passphrases")),
-        _ if found.iter().any(|p| p.0.len() > MAX_PASSPHRASE_BYTES) => {
+        _ if found.iter().any(|p| p.len() > MAX_PASSPHRASE_BYTES) => {
             Err(format!("holds a passphrase of more than {MAX_PASSPHRASE_BYTES} bytes"))
         }
         _ => Ok(found),
@@ -273,57 +228,7 @@ fn ask(question: &str) -> Result<Passphrase, PassphraseError> {
     }
     let answer =
         rpassword::prompt_password(question).map(Passphrase::new).map_err(PassphraseError::Terminal)?;
-    if answer.0.len() > MAX_PASSPHRASE_BYTES { Err(PassphraseError::TooLong) } else { Ok(answer) }
-}
-
-/// The age file, armored, that holds `text` under `passphrase`.
-pub fn protect(text: &str, passphrase: &Passphrase) -> Result<String, PassphraseError> {
-    protect_with(text, passphrase, PASSPHRASE_WORK_FACTOR)
-}
-
-fn protect_with(text: &str, passphrase: &Passphrase, work: u8) -> Result<String, PassphraseError> {
-    let mut recipient = scrypt::Recipient::new(passphrase.secret());
-    recipient.set_work_factor(work);
-    // Nothing of this depends on what is outside; writing to memory does not fail either.
-    let encryptor = Encryptor::with_recipients(iter::once(&recipient as &dyn age::Recipient))
-        .map_err(|_| PassphraseError::Damaged)?;
-    let armor = |out| -> std::io::Result<Vec<u8>> {
-        let armored = ArmoredWriter::wrap_output(out, Format::AsciiArmor)?;
-        let mut writer = encryptor.wrap_output(armored)?;
-        writer.write_all(text.as_bytes())?;
-        writer.finish()?.finish()
-    };
-    let bytes = armor(Vec::new()).map_err(|_| PassphraseError::Damaged)?;
-    String::from_utf8(bytes).map_err(|_| PassphraseError::Damaged)
-}
-
-/// Opens an age file with a passphrase.
-fn decrypt(bytes: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<String>, PassphraseError> {
-    let damaged = |e: DecryptError| match e {
-        DecryptError::ExcessiveWork { required, .. } => PassphraseError::Work(required),
-        // The AEAD over the file key fails: only a wrong passphrase, or a changed salt, does that.
-        DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed => PassphraseError::Wrong,
-        DecryptError::NoMatchingKeys => PassphraseError::NotPassphrase,
-        _ => PassphraseError::Damaged,
-    };
-    let decryptor = Decryptor::new(ArmoredReader::new(bytes)).map_err(damaged)?;
-    if !decryptor.is_scrypt() {
-        return Err(PassphraseError::NotPassphrase);
-    }
-    let mut identity = scrypt::Identity::new(passphrase.secret());
-    identity.set_max_work_factor(MAX_PASSPHRASE_WORK_FACTOR);
-    let reader = decryptor.decrypt(iter::once(&identity as &dyn age::Identity)).map_err(damaged)?;
-    // Room for all of it at once: a buffer that grew would leave copies behind.
-    let mut plain = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_BYTES + 1));
-    reader
-        .take(MAX_KEY_FILE_BYTES as u64 + 1)
-        .read_to_end(&mut plain)
-        .map_err(|_| PassphraseError::Damaged)?;
-    if plain.len() > MAX_KEY_FILE_BYTES || is_protected(&plain) || std::str::from_utf8(&plain).is_err() {
-        return Err(PassphraseError::Damaged);
-    }
-    let text = String::from_utf8(std::mem::take(&mut *plain));
-    text.map(Zeroizing::new).map_err(|_| PassphraseError::Damaged)
+    if answer.len() > MAX_PASSPHRASE_BYTES { Err(PassphraseError::TooLong) } else { Ok(answer) }
 }
 
 #[cfg(test)]

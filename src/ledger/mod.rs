@@ -217,8 +217,8 @@ impl Ledger {
         Ledger::start(store, options, None)
     }
 
-    /// Opens a ledger whose key is `before`, and changes it: commits the roster that `next` makes, if it makes one, which must name the key of `options`, and signs the
-    /// checkpoint over it with that one. Either both are durable when this returns, or neither has left this function; after a
+    /// Opens a ledger whose key is `before`, and changes it: commits the roster that `next` makes, if it makes one, which must name the
+    /// key of `options`, and signs the checkpoint over it with that one. Either both are durable when this returns, or neither has left this function; after a
     /// crash the stored checkpoint tells which, and the ledger opens with the key that signed it. `before` signs nothing here.
     pub fn change_key(
         store: Arc<dyn Store>,

@@ -173,7 +173,9 @@ impl Vault {
         let shown = signed_checkpoint(&text, &self.key)?;
         let (had_state, vouched) = (self.state()?, admin.is_some() || self.whole()?.is_some());
         let target = &shown.checkpoint;
-        if target.size <= had_state.height() {
+        // A key that is known to be out of use signs nothing any more; of blocks that are here the signer is known, too.
+        let replaced = had_state.ledger_keys().replaced(&self.key).is_some();
+        if target.size <= had_state.height() || (replaced && shown.by_given()) {
             shown.check(&self.key, had_state.ledger_keys(), vouched)?;
         }
         if let Some((known, known_text)) = &known
@@ -303,9 +305,13 @@ impl Vault {
             }
             progress(Progress { checking: true, done: log.size(), blocks: target.size });
         }
-        // Before anything is said about what the ledger signed.
-        shown.check(&self.key, &keys, vouched)?;
-        checked.signer = keys.at(target.size).cloned();
+        // Before anything is said about what the ledger signed. But what blocks say of its keys is worth nothing if they are not those
+        // that were signed.
+        let signed = shown.check(&self.key, &keys, vouched);
+        if log.root() == target.root || !shown.by_given() {
+            signed?;
+            checked.signer = keys.at(target.size).cloned();
+        }
         if log.root() != target.root {
             // That they have another root stands, whether or not the older ones can be read to say more.
             if let Some(known) = known

@@ -239,11 +239,9 @@ impl Ledger {
         }
         let recover::Recovered { state, log, .. } = recovered;
         let checkpoint = commit::change_key(&*store, &options.key, state, log, roster)?;
-        // Both slots: what the key before signed is then no longer what this file remembers.
-        for _ in 0..2 {
-            guard.write(&checkpoint)?;
-            guard.sync()?;
-        }
+        // One slot here and the other by the opening: what the key before signed is then no longer what this file remembers.
+        guard.write(&checkpoint)?;
+        guard.sync()?;
         drop(guard);
         Ledger::open(store, options)
     }

@@ -43,6 +43,9 @@ impl Shell {
             .env("SEALTRAIL_KEY", path("keys/ledger.vkey"))
             .env("SEALTRAIL_IDENTITY", path("keys/both.identity"))
             .env("SEALTRAIL_VAULT", path("vault"))
+            // No key here is protected: neither is looked at.
+            .env("SEALTRAIL_PASSPHRASE_FILE", path("no such file"))
+            .env("SEALTRAIL_PASSPHRASE", "nothing that fits")
             .output()
             .unwrap()
     }

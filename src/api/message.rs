@@ -102,6 +102,9 @@ pub struct LedgerInfo {
     /// Where the sequence of rosters, grants and erasures stands; older servers do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<SequenceMessage>,
+    /// Heights of the rosters that gave the ledger another key, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_changes: Vec<u64>,
 }
 
 /// Where a sequence of statements stands.

@@ -3,9 +3,11 @@
 
 use crate::base::hash::Hash;
 use crate::chain::block::Block;
-use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
+use crate::chain::ledger_key::{KeyChangeError, LedgerKeys};
 use crate::chain::log::{Log, TileId};
+use crate::chain::note::NoteError;
 use crate::chain::replay::{ChainError, State};
 use crate::chain::retention::Retention;
 use crate::chain::statement::Statement;
@@ -27,10 +29,6 @@ pub struct ChainFault {
 impl ChainFault {
     fn new(block: impl Into<Option<u64>>, what: impl ToString) -> ChainFault {
         ChainFault { block: block.into(), what: what.to_string(), history: false }
-    }
-
-    fn history(block: impl Into<Option<u64>>, what: impl ToString) -> ChainFault {
-        ChainFault { history: true, ..ChainFault::new(block, what) }
     }
 }
 
@@ -56,11 +54,69 @@ pub fn block_texts(source: &mut dyn Source, height: u64, size: u64) -> Result<Ve
     Ok(texts)
 }
 
-/// Reads a checkpoint that must be signed by `key`.
-pub fn signed_checkpoint(text: &str, key: &VerifierKey) -> Result<Checkpoint, ChainFault> {
-    SignedCheckpoint::parse(text, key)
-        .map(|signed| signed.checkpoint().clone())
-        .map_err(|e| ChainFault::new(None, format!("the checkpoint is not signed by {}: {e}", key.name())))
+/// A checkpoint that a ledger shows, with what is known of its signature before the chain is walked.
+pub struct Shown {
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// The signed text.
+    pub text: String,
+    /// Why it is not signed by the key given, if it is not: then the chain must lead from that key to the one that signed it.
+    other_key: Option<CheckpointError>,
+}
+
+/// Reads a checkpoint that must be signed by `key`, or by one that the ledger's rosters put in its place.
+pub fn signed_checkpoint(text: &str, key: &VerifierKey) -> Result<Shown, ChainFault> {
+    match SignedCheckpoint::parse(text, key) {
+        Ok(signed) => {
+            Ok(Shown { checkpoint: signed.checkpoint().clone(), text: text.to_owned(), other_key: None })
+        }
+        Err(e @ CheckpointError::Note(NoteError::NoKnownSigner { .. })) => {
+            let checkpoint = SignedCheckpoint::unverified(text).map_err(|e| not_signed(key, &e))?;
+            Ok(Shown { checkpoint, text: text.to_owned(), other_key: Some(e) })
+        }
+        Err(e) => Err(not_signed(key, &e)),
+    }
+}
+
+fn not_signed(key: &VerifierKey, e: &dyn std::fmt::Display) -> ChainFault {
+    ChainFault::new(None, format!("the checkpoint is not signed by {}: {e}", key.name()))
+}
+
+impl Shown {
+    /// Whether the key given signed it.
+    pub fn by_given(&self) -> bool {
+        self.other_key.is_none()
+    }
+
+    /// What is wrong if no key known signed it.
+    pub fn not_signed(&self, given: &VerifierKey) -> ChainFault {
+        not_signed(given, &"it is by another key")
+    }
+
+    /// Whether the key given signed it, or the one that `keys` have for its size.
+    fn is_signed(&self, keys: &LedgerKeys) -> bool {
+        let by = |key| SignedCheckpoint::parse(&self.text, key).is_ok();
+        self.other_key.is_none() || keys.at(self.checkpoint.size).is_some_and(by)
+    }
+
+    /// Checks the signature: it must be by the key that `keys`, those of the whole chain, have for this size, and the key `given`
+    /// must lead there, by signatures of the keys themselves or because the chain's admins are `vouched` for.
+    pub fn check(&self, given: &VerifierKey, keys: &LedgerKeys, vouched: bool) -> Result<(), ChainFault> {
+        let at = |e: &KeyChangeError| ChainFault::new(None, format!("the checkpoint: {e}"));
+        match (keys.at(self.checkpoint.size), &self.other_key) {
+            (Some(key), None) if key == given => Ok(()),
+            (_, None) => match keys.replaced(given) {
+                Some(block) => Err(at(&KeyChangeError::Replaced { block })),
+                None => Err(at(&KeyChangeError::Unknown)),
+            },
+            (None, Some(e)) => Err(not_signed(given, e)),
+            (Some(key), Some(e)) if key == given => Err(not_signed(given, e)),
+            (Some(key), Some(_)) => {
+                SignedCheckpoint::parse(&self.text, key).map_err(|e| not_signed(key, &e))?;
+                keys.follow_from(given, vouched).map_err(|e| at(&e))
+            }
+        }
+    }
 }
 
 /// A walk from some block to the one before the checkpoint's size.
@@ -68,7 +124,9 @@ pub struct ChainCheck<'a> {
     key: &'a VerifierKey,
     admin: Option<&'a VerifierKey>,
     known: &'a [Checkpoint],
-    target: &'a Checkpoint,
+    target: &'a Shown,
+    /// The admins of the chain are known, or those of the part of it that was verified before.
+    vouched: bool,
     state: State,
     log: Log,
     /// Kept only from the first block on.
@@ -81,27 +139,31 @@ impl<'a> ChainCheck<'a> {
         key: &'a VerifierKey,
         admin: Option<&'a VerifierKey>,
         known: &'a [Checkpoint],
-        target: &'a Checkpoint,
+        target: &'a Shown,
     ) -> Result<ChainCheck<'a>, ChainFault> {
-        if let Some(known) = known.iter().max_by_key(|k| k.size).filter(|k| k.size > target.size) {
+        if let Some(known) = known.iter().max_by_key(|k| k.size).filter(|k| k.size > target.checkpoint.size) {
             let what = format!(
                 "it ends at {} blocks, but a signed checkpoint of {} blocks has been seen: it was cut off or rolled back",
-                target.size, known.size
+                target.checkpoint.size, known.size
             );
-            return Err(ChainFault::history(None, what));
+            let history = target.is_signed(&LedgerKeys::default());
+            return Err(ChainFault { history, ..ChainFault::new(None, what) });
         }
         let (state, log) = (State::new(key.name()), Log::new());
-        Ok(ChainCheck { key, admin, known, target, state, log, retention: Some(Retention::new()) })
+        let vouched = admin.is_some();
+        Ok(ChainCheck { key, admin, known, target, vouched, state, log, retention: Some(Retention::new()) })
     }
 
-    /// Goes on where a verified copy ends. Retention is then for whoever has the blocks before.
+    /// Goes on where a verified copy ends; `vouched` if its admins are known to be right, as those of a copy that was whole are.
+    /// Retention is then for whoever has the blocks before.
     pub fn resume(
         key: &'a VerifierKey,
         admin: Option<&'a VerifierKey>,
-        target: &'a Checkpoint,
+        target: &'a Shown,
+        vouched: bool,
         (state, log): (State, Log),
     ) -> ChainCheck<'a> {
-        ChainCheck { key, admin, known: &[], target, state, log, retention: None }
+        ChainCheck { key, admin, known: &[], target, vouched, state, log, retention: None }
     }
 
     /// Number of blocks walked, and height of the next one.
@@ -111,7 +173,7 @@ impl<'a> ChainCheck<'a> {
 
     /// Blocks in all.
     pub fn size(&self) -> u64 {
-        self.target.size
+        self.target.checkpoint.size
     }
 
     /// Root of the log over the blocks so far.
@@ -152,22 +214,19 @@ impl<'a> ChainCheck<'a> {
         if self.known.iter().any(|k| k.size == height + 1 && k.root != self.log.root()) {
             let what = "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. \
                         Keep both checkpoints as evidence";
-            return Err(ChainFault::history(height, what));
+            let history = self.target.is_signed(self.state.ledger_keys());
+            return Err(ChainFault { history, ..ChainFault::new(height, what) });
         }
         Ok(Link { statement, hash, tiles })
     }
 
-    /// After the last block: all of them have the root the checkpoint signs, by the key the roster names.
+    /// After the last block: all of them have the root the checkpoint signs, by the key the rosters name for that size.
     pub fn finish(&self) -> Result<(), ChainFault> {
-        if self.log.root() != self.target.root {
+        if self.log.root() != self.target.checkpoint.root {
             let what = "the blocks do not have the root that the checkpoint signs: a block was changed, removed or added";
             return Err(ChainFault::new(None, what));
         }
-        if self.state.roster().is_none_or(|r| r.ledger_key != *self.key) {
-            let what = "the roster in force names another ledger key than the one given";
-            return Err(ChainFault::new(None, what));
-        }
-        Ok(())
+        self.target.check(self.key, self.state.ledger_keys(), self.vouched)
     }
 }
 

@@ -6,6 +6,7 @@ pub mod batch_check;
 pub mod chain_check;
 pub mod evidence;
 pub mod facts;
+pub mod follow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

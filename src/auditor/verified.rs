@@ -8,6 +8,7 @@ use crate::base::hash::Hash;
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::block::Block;
 use crate::chain::grant;
+use crate::chain::ledger_key::{LedgerKey, LedgerKeys};
 use crate::chain::statement::GrantStatement;
 
 use super::chain_check::ChainCheck;
@@ -51,11 +52,33 @@ pub struct Report {
     pub admin_checked: bool,
     /// Recipients that batches were sealed to although the roster did not have them, with the first such block.
     pub readers_outside_roster: Vec<(String, u64)>,
+    /// Changes of the ledger's key, oldest first.
+    pub key_changes: Vec<KeyChangeReport>,
+    /// The keys the ledger has had.
+    #[serde(skip)]
+    pub ledger_keys: LedgerKeys,
     /// The signed checkpoint, to remember.
     #[serde(skip)]
     pub checkpoint: String,
     /// When the last block was committed.
     pub last_committed: Option<String>,
+}
+
+/// A roster that gave the ledger another key.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct KeyChangeReport {
+    /// Height of its block.
+    pub block: u64,
+    /// The new key.
+    pub key: String,
+    /// Whether the key before signed it too.
+    pub handed_over: bool,
+}
+
+impl KeyChangeReport {
+    fn of(key: &LedgerKey) -> KeyChangeReport {
+        KeyChangeReport { block: key.since, key: key.key.to_string(), handed_over: key.handed_over }
+    }
 }
 
 /// An erasure order of the ledger.
@@ -232,6 +255,8 @@ impl Findings {
             genesis: self.genesis,
             admin_checked: trust.admin.is_some(),
             readers_outside_roster: self.outsiders.into_iter().collect(),
+            key_changes: state.ledger_keys().all().iter().skip(1).map(KeyChangeReport::of).collect(),
+            ledger_keys: state.ledger_keys().clone(),
             checkpoint,
             last_committed: state.last_committed().map(|t| t.to_string()),
         })

@@ -103,8 +103,21 @@ pub const MAX_EVIDENCE_NOTES: usize = 100;
 pub const MAX_POLICY_BYTES: usize = 64 * 1024;
 /// Most logs, most witnesses and most groups of a witness policy (C2SP tlog-policy asks for at least 32).
 pub const MAX_POLICY_ENTRIES: usize = 64;
+/// Most keys a ledger has in its time, one after the other (`docs/FORMAT.md` §7).
+pub const MAX_LEDGER_KEYS: usize = 256;
 /// Largest key file, in bytes.
 pub const MAX_KEY_FILE_BYTES: usize = 64 * 1024;
+/// scrypt work factor of key files that are protected here, as the power of two: what `age -p` takes. About a second, and 256 MiB.
+pub const PASSPHRASE_WORK_FACTOR: u8 = 18;
+/// Largest scrypt work factor of a key file that is read: 1 GiB of memory, some seconds. A file that asks for more is refused before
+/// anything is computed.
+pub const MAX_PASSPHRASE_WORK_FACTOR: u8 = 20;
+/// Longest passphrase, in bytes.
+pub const MAX_PASSPHRASE_BYTES: usize = 1024;
+/// Most passphrases of a passphrase file, one a line: each is tried, and each attempt takes a second.
+pub const MAX_PASSPHRASES: usize = 8;
+/// How often a passphrase is asked for before the command gives up.
+pub const PASSPHRASE_ATTEMPTS: usize = 3;
 /// Largest settings file, in bytes.
 pub const MAX_SETTINGS_BYTES: usize = 1024 * 1024;
 

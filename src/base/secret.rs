@@ -58,8 +58,17 @@ impl<const N: usize> std::fmt::Debug for Secret<N> {
 }
 
 /// Secret bytes of any number, such as a decrypted payload. They never grow, so that no copy of them is left behind.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct SecretBytes(Vec<u8>);
+
+/// In constant time, for two of one length.
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        ct_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SecretBytes {}
 
 impl SecretBytes {
     /// Takes bytes over, and erases them when dropped.

@@ -99,6 +99,14 @@ impl SignedCheckpoint {
         Ok(SignedCheckpoint { checkpoint, note })
     }
 
+    /// What the text of a signed checkpoint says, without a look at its signatures: to find out which key must have made them.
+    pub fn unverified(text: &str) -> Result<Checkpoint, CheckpointError> {
+        if text.len() > MAX_CHECKPOINT_BYTES {
+            return Err(TextError::TooLarge { what: WHAT, max: MAX_CHECKPOINT_BYTES }.into());
+        }
+        Ok(Checkpoint::parse_text(&Note::parse(text)?.text)?)
+    }
+
     /// What is signed.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint

@@ -3,7 +3,7 @@
 use super::text::TextError;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
-use crate::base::limits::{MAX_HOLD_RANGES, MAX_HOLDS};
+use crate::base::limits::{MAX_HOLD_RANGES, MAX_HOLDS, MAX_LEDGER_KEYS};
 use crate::base::wire::WireError;
 
 /// Why a statement or block is refused. `chain` is a writer's name or `authority`.
@@ -37,14 +37,17 @@ pub enum ChainError {
         /// Name on the signature line.
         signer: String,
     },
-    /// A roster that names another ledger key than the one in force.
+    /// A roster that names a ledger key which was given up before.
     #[error(
-        "a roster must name the ledger key in force, {expected}; another one would leave the ledger without a key that opens it"
+        "the roster names the ledger key {given_up}, which was given up before and may be a thief's by now: make a new one"
     )]
     LedgerKey {
-        /// The key in force.
-        expected: String,
+        /// The key.
+        given_up: String,
     },
+    /// A roster that changes the ledger's key once more than can be.
+    #[error("a ledger has at most {MAX_LEDGER_KEYS} keys in its time")]
+    TooManyLedgerKeys,
     /// The name is known, the key ID is another key's.
     #[error("{signer} signed with another key than the roster in force has for that name")]
     OtherKey {

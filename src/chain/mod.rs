@@ -13,6 +13,7 @@ pub mod block;
 pub mod checkpoint;
 pub mod grant;
 pub mod key;
+pub mod ledger_key;
 pub mod log;
 pub mod merkle;
 pub mod note;

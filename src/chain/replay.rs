@@ -9,7 +9,8 @@ use super::authority::{ErasureStatement, HoldAction, HoldStatement, RecordRange}
 use super::block::Block;
 pub use super::error::ChainError;
 use super::key::VerifierKey;
-use super::note::Note;
+use super::ledger_key::LedgerKeys;
+use super::note::{Note, Signature};
 use super::roster::Roster;
 use super::statement::{Statement, statement_hash};
 use super::text::TextError;
@@ -51,6 +52,7 @@ pub struct State {
     pub(super) roster: Option<Arc<Roster>>,
     pub(super) roster_height: u64,
     pub(super) authority: Head,
+    pub(super) ledger_keys: LedgerKeys,
     /// By writer name. A head outlives the roster that drops its writer: a writer that comes back goes on
     /// where it stopped.
     pub(super) writers: BTreeMap<String, Head>,
@@ -85,6 +87,7 @@ impl State {
             roster: None,
             roster_height: 0,
             authority: Head::default(),
+            ledger_keys: LedgerKeys::default(),
             writers: BTreeMap::new(),
             holds: Arc::default(),
         }
@@ -130,6 +133,11 @@ impl State {
         self.roster_height
     }
 
+    /// The keys the ledger has had.
+    pub fn ledger_keys(&self) -> &LedgerKeys {
+        &self.ledger_keys
+    }
+
     /// Where the authority sequence stands.
     pub fn authority(&self) -> Head {
         self.authority
@@ -162,17 +170,16 @@ impl State {
                 let [signature] = &note.signatures[..] else {
                     return Err(ChainError::SignatureCount { found: note.signatures.len() });
                 };
-                check_signers(note, &roster.writers, |signer| ChainError::UnknownSigner {
+                check_signers(note, &roster.writers, None, |signer| ChainError::UnknownSigner {
                     signer,
                     role: "writer",
                 })?;
                 check_head(&signature.name, self.writer(&signature.name), &statement, note)?;
             }
             (Statement::Roster(next), Some(roster)) => {
-                self.check_authority(note, &statement, &roster.admins)?;
-                if next.ledger_key != roster.ledger_key {
-                    return Err(ChainError::LedgerKey { expected: roster.ledger_key.to_string() });
-                }
+                check_roster(note, roster, next)?;
+                check_head(AUTHORITY, self.authority, &statement, note)?;
+                self.ledger_keys.check_next(&next.ledger_key)?;
             }
             (Statement::Grant(grant), Some(roster)) => {
                 self.check_authority(note, &statement, &roster.admins)?;
@@ -185,9 +192,8 @@ impl State {
                 }
             }
             (Statement::Erasure(erasure), Some(roster)) => {
-                let signers = check_signers(note, &roster.officers, |signer| ChainError::UnknownSigner {
-                    signer,
-                    role: "officer",
+                let signers = check_signers(note, &roster.officers, None, |signer| {
+                    ChainError::UnknownSigner { signer, role: "officer" }
                 })?;
                 let needed = roster.officers_required.max(1);
                 if signers < needed {
@@ -199,7 +205,7 @@ impl State {
             }
             (Statement::Hold(hold), Some(roster)) => {
                 let may: Vec<_> = roster.admins.iter().chain(&roster.officers).cloned().collect();
-                check_signers(note, &may, |signer| ChainError::UnknownSigner {
+                check_signers(note, &may, None, |signer| ChainError::UnknownSigner {
                     signer,
                     role: "admin or officer",
                 })?;
@@ -224,7 +230,7 @@ impl State {
         statement: &Statement,
         admins: &[VerifierKey],
     ) -> Result<(), ChainError> {
-        check_signers(note, admins, |signer| ChainError::NotByAdmin { signer })?;
+        check_signers(note, admins, None, |signer| ChainError::NotByAdmin { signer })?;
         check_head(AUTHORITY, self.authority, statement, note)
     }
 
@@ -332,6 +338,7 @@ impl State {
             }
             Statement::Roster(roster) => {
                 self.authority = head;
+                self.ledger_keys.take(block.height, &roster.ledger_key, &block.statement);
                 self.roster = Some(Arc::new(roster.clone()));
                 self.roster_height = block.height;
             }
@@ -382,15 +389,36 @@ fn at(block: &Block, source: ChainError) -> ChainError {
     ChainError::AtBlock { height: block.height, source: Box::new(source) }
 }
 
+/// Whether a roster is signed as one after `before` must be: by its admins. With a new ledger key, the one before it may sign too;
+/// nothing else has a line of it.
+pub fn check_roster(note: &Note, before: &Roster, next: &Roster) -> Result<(), ChainError> {
+    let key_before = (next.ledger_key != before.ledger_key).then_some(&before.ledger_key);
+    check_signers(note, &before.admins, key_before, |signer| ChainError::NotByAdmin { signer })?;
+    Ok(())
+}
+
 /// Every signature line must be by one of `keys`, verify, and be the only one of its key. Returns how many
-/// there are, at least one.
+/// there are, at least one. `beside` may sign too, once, and counts for nothing.
 fn check_signers(
     note: &Note,
     keys: &[VerifierKey],
+    beside: Option<&VerifierKey>,
     unknown: impl Fn(String) -> ChainError,
 ) -> Result<u64, ChainError> {
+    let beside = beside.filter(|key| !keys.contains(key));
+    let is_beside = |s: &Signature| beside.is_some_and(|key| s.is_by(key));
+    let mut count = 0;
     for (i, signature) in note.signatures.iter().enumerate() {
         let signer = || signature.name.clone();
+        let bad = |_| ChainError::BadSignature { signer: signer() };
+        let mut before = note.signatures.iter().take(i);
+        if let Some(key) = beside.filter(|_| is_beside(signature)) {
+            if before.any(is_beside) {
+                return Err(ChainError::RepeatedSigner { signer: signer() });
+            }
+            note.verify_signature(signature, key).map_err(bad)?;
+            continue;
+        }
         if !keys.iter().any(|k| k.name() == signature.name) {
             return Err(unknown(signer()));
         }
@@ -398,14 +426,16 @@ fn check_signers(
         let Some(key) = keys.iter().find(|k| signature.is_by(k)) else {
             return Err(ChainError::OtherKey { signer: signer() });
         };
-        if note.signatures.iter().take(i).any(|s| s.name == signature.name) {
+        if before.any(|s| s.name == signature.name && !is_beside(s)) {
             return Err(ChainError::RepeatedSigner { signer: signer() });
         }
-        note.verify_signature(signature, key).map_err(|_| ChainError::BadSignature { signer: signer() })?;
+        note.verify_signature(signature, key).map_err(bad)?;
+        count += 1;
     }
-    match note.signatures.len() {
-        0 => Err(ChainError::SignatureCount { found: 0 }),
-        n => Ok(n as u64),
+    match (count, note.signatures.first()) {
+        (0, None) => Err(ChainError::SignatureCount { found: 0 }),
+        (0, Some(only)) => Err(unknown(only.name.clone())),
+        _ => Ok(count),
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::authority::RecordRange;
+use super::key::VerifierKey;
+use super::ledger_key::{LedgerKey, LedgerKeys};
 use super::replay::{ChainError, Head, Hold, State};
 use super::roster::Roster;
 use super::statement::Statement;
@@ -12,12 +14,12 @@ use crate::base::clock::Timestamp;
 use crate::base::wire::{Reader, WireError, WireWrite};
 
 /// Changes whenever the layout does; an older snapshot is then replayed from the blocks.
-const SNAPSHOT_VERSION: u8 = 2;
+const SNAPSHOT_VERSION: u8 = 3;
 
 impl State {
     /// version ‖ origin ‖ height ‖ block hash ‖ committed ‖ next record ‖ roster height ‖ authority head
     /// ‖ roster text ‖ number of writers ‖ (name ‖ head)… ‖ number of holds ‖ (name ‖ block ‖ reason ‖ number of ranges ‖
-    /// (first ‖ last)…)…; before the first block only version and origin.
+    /// (first ‖ last)…)… ‖ number of ledger keys ‖ (since ‖ handed over ‖ key)…; before the first block only version and origin.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![SNAPSHOT_VERSION];
         out.put_bytes16(self.origin.as_bytes());
@@ -46,6 +48,12 @@ impl State {
                 out.put_u64(range.last);
             }
         }
+        out.put_u32(self.ledger_keys.all().len() as u32);
+        for key in self.ledger_keys.all() {
+            out.put_u64(key.since);
+            out.push(u8::from(key.handed_over));
+            out.put_bytes16(key.key.as_str().as_bytes());
+        }
         out
     }
 
@@ -72,7 +80,6 @@ impl State {
         if !heights || state.last_committed.is_none() || roster.ledger != state.origin {
             return Ok(r.invalid("its parts contradict each other")?);
         }
-        state.roster = Some(Arc::new(roster));
         let mut writers = BTreeMap::new();
         for _ in 0..r.u32()? {
             let name = r.str16()?;
@@ -83,6 +90,10 @@ impl State {
         }
         state.writers = writers;
         state.holds = Arc::new(holds(&mut r)?);
+        let keys =
+            LedgerKeys::restore(ledger_keys(&mut r)?).filter(|k| k.current() == Some(&roster.ledger_key));
+        let Some(keys) = keys else { return Ok(r.invalid("its ledger keys contradict each other")?) };
+        (state.ledger_keys, state.roster) = (keys, Some(Arc::new(roster)));
         r.finish()?;
         Ok(state)
     }
@@ -103,6 +114,21 @@ fn holds(r: &mut Reader<'_>) -> Result<BTreeMap<String, Hold>, WireError> {
         holds.insert(name, Hold { block, records, reason });
     }
     Ok(holds)
+}
+
+fn ledger_keys(r: &mut Reader<'_>) -> Result<Vec<LedgerKey>, WireError> {
+    let mut keys = Vec::new();
+    for _ in 0..r.u32()? {
+        let since = r.u64()?;
+        let handed_over = match r.u8()? {
+            0 => false,
+            1 => true,
+            _ => return r.invalid("it says neither that a ledger key was handed over nor that it was not"),
+        };
+        let Ok(key) = VerifierKey::parse(r.str16()?) else { return r.invalid("a ledger key in it is none") };
+        keys.push(LedgerKey { since, key, handed_over });
+    }
+    Ok(keys)
 }
 
 fn put_head(out: &mut Vec<u8>, head: &Head) {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::api::message::LedgerInfo;
 use crate::auditor::source::{ServerSource, Source};
+use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::chain::block::Block;
+use crate::chain::key::SigningKey;
 use crate::chain::note::Note;
 use crate::chain::replay::Head;
 use crate::chain::roster::Roster;
@@ -114,6 +116,21 @@ impl Authority {
             Via::Here(open, _) => Ok(open.ledger.submit(Submission::statement(note))?.wait()?.block),
             Via::Server(client) => Ok(client.send_statement(&note.to_string())?.block),
         }
+    }
+
+    /// Signs the next roster, changed so, and commits it; returns the height of its block.
+    pub fn change(
+        &self,
+        admin: &SigningKey,
+        change: impl FnOnce(&mut Roster) -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        let mut roster = self.roster.clone();
+        change(&mut roster)?;
+        roster.sort();
+        roster.sequence = self.head.next_sequence;
+        roster.previous = self.head.previous;
+        roster.issued = Timestamp::now();
+        self.submit(Statement::Roster(roster).sign(admin).map_err(Failure::usage)?)
     }
 
     /// Waits until every erasure that was ordered is carried out. False if it takes long, or fails for now.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::auditor::follow::FollowError;
 use crate::auditor::grant::MakeGrantError;
 use crate::auditor::open::OpenRecordError;
 use crate::auditor::session::SessionError;
@@ -85,6 +86,15 @@ impl From<SessionError> for Failure {
     }
 }
 
+impl From<FollowError> for Failure {
+    fn from(e: FollowError) -> Failure {
+        match e {
+            FollowError::Client(e) => e.into(),
+            FollowError::Lost { .. } => Failure::usage(e),
+        }
+    }
+}
+
 impl From<OpenRecordError> for Failure {
     fn from(e: OpenRecordError) -> Failure {
         match e {
@@ -156,7 +166,8 @@ impl From<LedgerError> for Failure {
             | LedgerError::Empty
             | LedgerError::NotFound { .. }
             | LedgerError::UnknownCiphertext
-            | LedgerError::WrongKey { .. } => Failure::usage(e),
+            | LedgerError::WrongKey { .. }
+            | LedgerError::KeyChange => Failure::usage(e),
         }
     }
 }

@@ -31,11 +31,15 @@ pub struct Args {
     /// A reader that records are sealed to: NAME=age1…; may be given again
     #[arg(long = "reader", value_name = "NAME=age1…")]
     readers: Vec<String>,
+    /// Protect the ledger's, the gateway's and the admin's key with a passphrase. `serve` then needs it at every start: see
+    /// --passphrase-file
+    #[arg(long)]
+    passphrase: bool,
 }
 
 pub fn run(settings: &Path, args: Args) -> Outcome {
     let readers = args.readers.iter().map(|r| parse_reader(r)).collect::<Result<Vec<_>, _>>()?;
-    let made = create(settings, &args.ledger, readers)?;
+    let made = create(settings, &args.ledger, readers, args.passphrase)?;
     println!("{}", made.vkey);
     eprintln!("Ledger {} created.", args.ledger);
     eprintln!("  settings   {}", settings.display());
@@ -81,7 +85,12 @@ pub struct Created {
 }
 
 /// Creates everything; refuses to overwrite anything.
-pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) -> Result<Created, Failure> {
+pub fn create(
+    settings_path: &Path,
+    ledger: &str,
+    readers: Vec<RosterReader>,
+    protected: bool,
+) -> Result<Created, Failure> {
     if !is_key_name(ledger) {
         return Err(Failure::Usage(format!(
             "{ledger:?} cannot be a ledger's origin: 1 to 255 bytes, no spaces, no +, such as hospital.example/phi-audit"
@@ -106,10 +115,12 @@ pub fn create(settings_path: &Path, ledger: &str, readers: Vec<RosterReader>) ->
             settings.database.display()
         )));
     }
+    let passphrase = keygen::new_passphrase(protected, "the keys of the ledger")?;
+    let passphrase = passphrase.as_ref();
     let dir = &settings.keys;
-    let (_, ledger_key) = keygen::signer(dir, LEDGER_KEY, ledger)?;
-    let (_, admin_key) = keygen::signer(dir, ADMIN_KEY, &format!("{ledger}/admin"))?;
-    let (_, gateway_key) = keygen::signer(dir, GATEWAY_KEY, &settings.gateway.writer)?;
+    let (_, ledger_key) = keygen::signer(dir, LEDGER_KEY, ledger, passphrase)?;
+    let (_, admin_key) = keygen::signer(dir, ADMIN_KEY, &format!("{ledger}/admin"), passphrase)?;
+    let (_, gateway_key) = keygen::signer(dir, GATEWAY_KEY, &settings.gateway.writer, passphrase)?;
     let token = random::secret::<TOKEN_BYTES>().map_err(Failure::unavailable)?;
     let token = zeroize::Zeroizing::new(format!("{}\n", to_hex(token.expose())));
     keyfile::create_secret(&dir.join(TOKEN_FILE), &token).map_err(Failure::usage)?;

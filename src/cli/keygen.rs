@@ -6,6 +6,8 @@ use crate::base::clock::Timestamp;
 use crate::base::random;
 use crate::chain::key::SigningKey;
 use crate::config::keyfile;
+use crate::config::passphrase;
+use crate::seal::protected::Passphrase;
 use crate::seal::reader_key::{Identity, identity_file_text};
 
 use super::{Failure, Outcome};
@@ -26,7 +28,8 @@ pub enum Kind {
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  sealtrail keygen reader alice                                   keys/alice.identity, keys/alice.recipient\n  \
-                  sealtrail keygen writer hospital.example/writers/ehr --file ehr   keys/ehr.key, keys/ehr.vkey"
+                  sealtrail keygen writer hospital.example/writers/ehr --file ehr   keys/ehr.key, keys/ehr.vkey\n  \
+                  sealtrail keygen officer hospital.example/officers/dpo --passphrase"
 )]
 pub struct Args {
     /// Kind of key
@@ -39,6 +42,9 @@ pub struct Args {
     /// Folder
     #[arg(long, default_value = "keys", value_name = "DIR")]
     out: PathBuf,
+    /// Protect the secret file with a passphrase, as `age -p` does; asked for twice, or the first line of --passphrase-file
+    #[arg(long)]
+    passphrase: bool,
 }
 
 pub fn run(args: Args) -> Outcome {
@@ -47,9 +53,11 @@ pub fn run(args: Args) -> Outcome {
     if stem.is_empty() || stem.contains(['/', '\\']) || stem.starts_with('.') {
         return Err(Failure::Usage(format!("{stem:?} cannot be a file name; give one with --file")));
     }
+    let passphrase = new_passphrase(args.passphrase, "the new key")?;
+    let passphrase = passphrase.as_ref();
     match args.kind {
         Kind::Reader => {
-            let (file, recipient) = reader(&args.out, stem)?;
+            let (file, recipient) = reader(&args.out, stem, passphrase)?;
             println!("{recipient}");
             eprintln!(
                 "Secret identity in {}: it opens records, keep it where the auditor works.",
@@ -57,7 +65,7 @@ pub fn run(args: Args) -> Outcome {
             );
         }
         Kind::Writer | Kind::Officer | Kind::Admin => {
-            let (file, key) = signer(&args.out, stem, &args.name)?;
+            let (file, key) = signer(&args.out, stem, &args.name, passphrase)?;
             println!("{}", key.verifier());
             eprintln!("Secret key in {}.", file.display());
         }
@@ -65,25 +73,35 @@ pub fn run(args: Args) -> Outcome {
     Ok(())
 }
 
+/// Asks for a new passphrase if one is wanted.
+pub fn new_passphrase(wanted: bool, what: &str) -> Result<Option<Passphrase>, Failure> {
+    wanted.then(|| passphrase::new_for(what)).transpose().map_err(Failure::usage)
+}
+
 /// Makes `STEM.identity` and `STEM.recipient`; returns the secret's path and the recipient.
-pub fn reader(dir: &Path, stem: &str) -> Result<(PathBuf, String), Failure> {
+pub fn reader(dir: &Path, stem: &str, passphrase: Option<&Passphrase>) -> Result<(PathBuf, String), Failure> {
     let identity = Identity::generate(&mut random::csprng().map_err(Failure::unavailable)?);
     let recipient = identity.recipient().to_string();
     let file = dir.join(format!("{stem}.identity"));
     let text = identity_file_text(&identity, Timestamp::now());
-    keyfile::create_secret(&file, &text).map_err(Failure::usage)?;
+    keyfile::create_key(&file, &text, passphrase).map_err(Failure::usage)?;
     let public = dir.join(format!("{stem}.recipient"));
     keyfile::create_public(&public, &format!("{recipient}\n")).map_err(Failure::usage)?;
     Ok((file, recipient))
 }
 
 /// Makes `STEM.key` and `STEM.vkey`; returns the secret's path and the key.
-pub fn signer(dir: &Path, stem: &str, name: &str) -> Result<(PathBuf, SigningKey), Failure> {
+pub fn signer(
+    dir: &Path,
+    stem: &str,
+    name: &str,
+    passphrase: Option<&Passphrase>,
+) -> Result<(PathBuf, SigningKey), Failure> {
     let mut rng = random::csprng().map_err(Failure::unavailable)?;
     let key = SigningKey::generate(name, &mut rng).map_err(Failure::usage)?;
     let file = dir.join(format!("{stem}.key"));
     let text = zeroize::Zeroizing::new(format!("{}\n", key.to_text().as_str()));
-    keyfile::create_secret(&file, &text).map_err(Failure::usage)?;
+    keyfile::create_key(&file, &text, passphrase).map_err(Failure::usage)?;
     let public = dir.join(format!("{stem}.vkey"));
     keyfile::create_public(&public, &format!("{}\n", key.verifier())).map_err(Failure::usage)?;
     Ok((file, key))

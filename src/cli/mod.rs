@@ -15,12 +15,16 @@ mod init;
 mod journal;
 mod keygen;
 mod log;
+mod next_key;
 mod officer;
 mod operator;
+mod passphrase;
 mod progress;
 mod prove;
+mod redact;
 mod retain;
 mod roster;
+mod rotate;
 mod seal;
 
 mod serve;
@@ -35,6 +39,7 @@ use clap::{Parser, Subcommand};
 
 use crate::event::view::printable;
 pub use failure::{Failure, Outcome};
+use redact::without_keys;
 
 /// An audit store whose records anyone can prove and only the named auditors can read.
 #[derive(Parser)]
@@ -49,6 +54,9 @@ struct Args {
     /// The ledger's settings file, for the commands of its operator
     #[arg(long, global = true, default_value = "sealtrail.toml", value_name = "FILE")]
     settings: PathBuf,
+    /// Where the passphrases of protected keys are, one a line, instead of asking; may be a pipe such as /dev/fd/3
+    #[arg(long, global = true, env = "SEALTRAIL_PASSPHRASE_FILE", value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -61,12 +69,17 @@ enum Command {
     Init(init::Args),
     /// Make a key: reader (X25519, as age-keygen does), writer, officer or admin (Ed25519 signed-note key)
     Keygen(keygen::Args),
+    /// Protect a key file with a passphrase, change the passphrase, or take it away
+    Passphrase(passphrase::Args),
     /// Add, remove or list the readers new records are sealed to
     #[command(subcommand)]
     Reader(roster::ReaderCommand),
     /// Add, remove or list the writers that may sign batches
     #[command(subcommand)]
     Writer(roster::WriterCommand),
+    /// Put a new key in the place of the ledger's, a writer's or the admin's: after a theft, a loss, or from time to time
+    #[command(subcommand)]
+    Rotate(rotate::RotateCommand),
     /// Let a later reader open old records: check and sign what an auditor re-wrapped with `audit grant`
     #[command(subcommand)]
     Grant(grant::GrantCommand),
@@ -97,13 +110,27 @@ enum Command {
 pub fn main() -> ExitCode {
     no_core_dumps();
     quiet_on_closed_pipe();
-    let Args { settings, command } = Args::parse();
+    let Args { settings, passphrase_file, command } = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let said = e.render().to_string();
+            let shown = without_keys(&said);
+            if shown == said {
+                e.exit();
+            }
+            eprint!("{shown}");
+            return ExitCode::from(2);
+        }
+    };
+    crate::config::passphrase::hold(passphrase_file);
     let outcome = match command {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(&settings, args),
         Command::Keygen(args) => keygen::run(args),
+        Command::Passphrase(args) => passphrase::run(args),
         Command::Reader(command) => roster::reader(&settings, command),
         Command::Writer(command) => roster::writer(&settings, command),
+        Command::Rotate(command) => rotate::run(&settings, command),
         Command::Grant(command) => grant::run(&settings, command),
         Command::Officer(command) => officer::run(&settings, command),
         Command::Erase(args) => erase::run(&settings, args),
@@ -115,19 +142,25 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Audit(command) => audit::run(*command),
     };
+    crate::config::passphrase::forget();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // A message may carry words of a server: what could move the cursor is escaped.
-            let message: Vec<String> = failure.message().lines().map(printable).collect();
+            // Or of the command line, where somebody may have put a secret key by mistake.
+            let message: Vec<String> = without_keys(failure.message()).lines().map(printable).collect();
             eprintln!("sealtrail: {}", message.join("\n"));
             failure.into()
         }
     }
 }
 
-/// A core dump would hold keys. Where the system has no such limit there is nothing to do.
+/// A core dump would hold keys. Where the system has no such limit there is nothing to do. The limit alone is not enough on Linux, where
+/// a dump that goes to a program does not heed it; a process that is not dumpable leaves none at all, and other processes of the same
+/// user cannot read its memory either.
 fn no_core_dumps() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     #[cfg(unix)]
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Core,

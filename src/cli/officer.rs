@@ -7,6 +7,7 @@ use crate::event::view::printable;
 
 use super::operator::settings as load_settings;
 use super::roster::{current, edit};
+use super::rotate::replace_key;
 use super::{Failure, Outcome, print_json};
 
 #[derive(clap::Subcommand)]
@@ -31,6 +32,14 @@ pub enum OfficerCommand {
         #[arg(long, value_name = "N")]
         required: Option<u64>,
     },
+    /// Put a new key in the place of the one this officer has
+    #[command(
+        after_help = "Example:\n  sealtrail keygen officer hospital.example/officers/dpo --file dpo2\n  sealtrail officer replace keys/dpo2.vkey"
+    )]
+    Replace {
+        /// The new verifier key, of the same name, or a .vkey file
+        vkey: String,
+    },
     /// List the officers, and how many of them an erasure needs
     #[command(after_help = "Example: sealtrail officer list")]
     List {
@@ -52,6 +61,13 @@ pub fn run(settings: &Path, command: OfficerCommand) -> Outcome {
                 roster.officers.push(key);
                 require(roster, required.or((roster.officers_required == 0).then_some(1)))?;
                 Ok(format!("officer {name} added: {}", rule(roster)))
+            })
+        }
+        OfficerCommand::Replace { vkey } => {
+            let key = super::trust::verifier_key(&vkey)?;
+            edit(settings, |roster| {
+                replace_key(&mut roster.officers, &key, "officer")?;
+                Ok(format!("officer {} has another key: {}", key.name(), rule(roster)))
             })
         }
         OfficerCommand::Remove { name, required } => edit(settings, |roster| {

@@ -13,6 +13,7 @@ use crate::store::{LockFile, SqliteStore, Store};
 use crate::writer::SearchKeeper;
 
 use super::Failure;
+use super::next_key::ledger_key;
 
 /// File names inside the keys folder. `keys/README.md` explains each.
 pub const LEDGER_KEY: &str = "ledger";
@@ -80,7 +81,7 @@ pub fn signing_key(dir: &Path, name: &str) -> Result<SigningKey, Failure> {
 
 /// Reads a signing key from a file.
 pub fn signing_key_file(path: &Path) -> Result<SigningKey, Failure> {
-    let text = keyfile::read_secret(path).map_err(Failure::usage)?;
+    let text = keyfile::read_key(path).map_err(Failure::usage)?;
     SigningKey::parse(text.trim()).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
 }
 
@@ -105,7 +106,7 @@ pub fn open_ledger(settings: &Settings, accept_database_head: bool) -> Result<Op
     };
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.database, &settings.ledger, false)?);
     let options = Options {
-        key: signing_key(&settings.keys, LEDGER_KEY)?,
+        key: ledger_key(settings, &store)?,
         guard: guard_path(&settings.database),
         accept_database_head,
     };

@@ -3,16 +3,15 @@
 
 use std::path::Path;
 
-use crate::base::clock::Timestamp;
 use crate::chain::key::VerifierKey;
 use crate::chain::roster::Roster;
-use crate::chain::statement::Statement;
 use crate::config::settings::Settings;
 use crate::event::view::printable;
 
 use super::authority::Authority;
 use super::init::roster_reader;
 use super::operator::{ADMIN_KEY, settings as load_settings, signing_key};
+use super::rotate::replace_key;
 use super::{Failure, Outcome, print_json};
 
 #[derive(clap::Subcommand)]
@@ -53,6 +52,14 @@ pub enum WriterCommand {
     Remove {
         /// The key's name
         name: String,
+    },
+    /// Put a new key in the place of the one this writer has: batches signed with the old one are refused from now on
+    #[command(
+        after_help = "Example: sealtrail writer replace 'hospital.example/writers/ehr+…'   (what `rotate writer` printed)"
+    )]
+    Replace {
+        /// The new verifier key, of the same name, or a .vkey file
+        vkey: String,
     },
     /// List the writers
     List {
@@ -135,6 +142,16 @@ pub fn writer(settings: &Path, command: WriterCommand) -> Outcome {
                 Ok(message)
             })
         }
+        WriterCommand::Replace { vkey } => {
+            let key: VerifierKey = super::trust::verifier_key(&vkey)?;
+            edit(settings, |roster| {
+                replace_key(&mut roster.writers, &key, "writer")?;
+                Ok(format!(
+                    "writer {} has another key: what it signs with the old one is refused from now on",
+                    key.name()
+                ))
+            })
+        }
         WriterCommand::Remove { name } => {
             let gateway = load_settings(settings)?.gateway.writer;
             edit(settings, |roster| {
@@ -178,14 +195,11 @@ pub fn edit(path: &Path, change: impl FnOnce(&mut Roster) -> Result<String, Fail
     let settings = load_settings(path)?;
     let admin = signing_key(&settings.keys, ADMIN_KEY)?;
     let authority = Authority::of_settings(&settings)?;
-    let mut roster = authority.roster.clone();
-    let message = change(&mut roster)?;
-    roster.sort();
-    roster.sequence = authority.head.next_sequence;
-    roster.previous = authority.head.previous;
-    roster.issued = Timestamp::now();
-    let note = Statement::Roster(roster).sign(&admin).map_err(Failure::usage)?;
-    let block = authority.submit(note)?;
+    let mut message = String::new();
+    let block = authority.change(&admin, |roster| {
+        message = change(roster)?;
+        Ok(())
+    })?;
     println!("{message} (block {block})");
     Ok(())
 }

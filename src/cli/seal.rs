@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api::bulk::{decode_batch, encode_batch};
 use crate::api::message::{EventReceipts, StatementReceipt};
+use crate::auditor::follow::present_key;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::chain::block::Block;
@@ -25,6 +26,8 @@ use crate::store::LockFile;
 use crate::writer::{Purpose, Writer, WriterOptions};
 
 use super::Failure;
+use super::authority::roster_of;
+use super::next_key::{next_path, take_place};
 use super::operator::{search_keeper, signing_key_file};
 
 /// Ending of the file that keeps the place in the sequence.
@@ -41,7 +44,6 @@ pub struct RemoteWriter {
     pending: PathBuf,
     /// Receipts are believed only with a proof under this key.
     ledger_key: VerifierKey,
-    own_key: VerifierKey,
     _lock: LockFile,
 }
 
@@ -65,9 +67,9 @@ impl RemoteWriter {
                 settings.ledger
             )));
         }
+        change_over(&settings.key, &client)?;
         let key = signing_key_file(&settings.key)?;
-        let own_key = key.verifier();
-        let ledger_key = super::trust::verifier_key(&settings.ledger_key)?;
+        let ledger_key = present_key(&client, &super::trust::verifier_key(&settings.ledger_key)?)?;
         let state = settings.key.with_extension(STATE_ENDING);
         let pending = settings.key.with_extension(PENDING_ENDING);
         let name = key.name().to_owned();
@@ -79,8 +81,7 @@ impl RemoteWriter {
             search: search_keeper(settings.search),
         };
         let writer = Writer::new(options, Head::default()).map_err(Failure::usage)?;
-        let mut remote =
-            RemoteWriter { writer, readers, client, state, pending, ledger_key, own_key, _lock: lock };
+        let mut remote = RemoteWriter { writer, readers, client, state, pending, ledger_key, _lock: lock };
         let head = remote.place(&name, adopt)?;
         remote.writer.resume(head);
         if remote.pending.exists() {
@@ -168,11 +169,11 @@ impl RemoteWriter {
             other => other.into(),
         })?;
         let proof = Proof::parse(&proof).map_err(|e| untrue(e.to_string()))?;
-        let verified =
-            proof.verify(&self.ledger_key, Some(&self.own_key)).map_err(|e| untrue(e.to_string()))?;
+        let verified = proof.verify(&self.ledger_key, None).map_err(|e| untrue(e.to_string()))?;
         let block = Block::parse(&proof.block).map_err(|e| untrue(e.to_string()))?;
         let records = Statement::parse(&note.text).map_or(0, |s| s.record_count());
-        let ours = block.statement.text == note.text
+        // With the very signature this machine made, by the key of that time.
+        let ours = block.statement == *note
             && verified.block_height == receipt.block
             && block.first_record == receipt.first_record
             && records == u64::from(receipt.count);
@@ -214,6 +215,35 @@ impl RemoteWriter {
             .map_err(|e| Failure::Unavailable(format!("{}: {e}", self.pending.display())))?;
         Ok(receipt)
     }
+}
+
+/// Changes over to the writer's next key, if there is one and the ledger's roster has it. A batch that waits is signed anew: its place,
+/// content and statement do not depend on the key. By the server's word about the roster: with a wrong one batches are refused, no more.
+fn change_over(path: &Path, client: &Client) -> Result<(), Failure> {
+    let next_file = next_path(path);
+    if !next_file.exists() {
+        return Ok(());
+    }
+    let (next, present) = (signing_key_file(&next_file)?, signing_key_file(path)?.verifier());
+    let roster = roster_of(&client.block(client.ledger()?.roster_block)?)?;
+    if roster.writer(next.name()) != Some(&next.verifier()) {
+        return Ok(());
+    }
+    let pending = path.with_extension(PENDING_ENDING);
+    if let Ok(upload) = std::fs::read(&pending)
+        && let Ok((statement, body)) = decode_batch(&upload)
+        && let Ok(note) = Note::parse(statement)
+    {
+        let stored =
+            Hash::from_base64(&client.writer(next.name())?.previous) == Some(statement_hash(&note.text));
+        // One that is in the ledger already is answered as it is.
+        if !stored {
+            replace(&pending, &encode_batch(&Note::sign(&note.text, &next).to_string(), body))?;
+        }
+    }
+    let retired = take_place(path, &next.verifier(), &present)?;
+    eprintln!("signing with the new key from now on; {} is refused: destroy it", retired.display());
+    Ok(())
 }
 
 /// Puts `bytes` in place of the file at `path`: after a crash the old content is there or the new.

@@ -4,10 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::chain::key::SigningKey;
+use crate::chain::roster::Roster;
 use crate::config::keyfile;
+use crate::config::settings::Settings;
 use crate::server::{Options, Server};
 use crate::writer::{Writer, WriterOptions};
 
+use super::next_key::{next_path, take_place};
 use super::operator::*;
 use super::{Failure, Outcome};
 
@@ -29,7 +33,7 @@ pub fn run(path: &Path, args: Args) -> Outcome {
     let open = open_ledger(&settings, args.accept_database_head)?.ok_or_else(|| {
         Failure::Usage(format!("another process is using {}; stop it first", settings.database.display()))
     })?;
-    let gateway_key = signing_key(&settings.keys, GATEWAY_KEY)?;
+    let gateway_key = gateway_key(&settings, open.ledger.view().state.roster())?;
     if gateway_key.name() != settings.gateway.writer {
         return Err(Failure::Usage(format!(
             "the settings name the gateway {}, its key file {}",
@@ -59,6 +63,8 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         ingest_tokens: vec![token_hash(&settings.keys.join(TOKEN_FILE))?],
         heartbeat: Duration::from_secs(u64::from(settings.gateway.heartbeat_minutes) * 60),
     };
+    // Every key that was protected is open: the server needs no passphrase again.
+    crate::config::passphrase::forget();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::unavailable)?;
     let gateway = runtime.block_on(async {
@@ -89,6 +95,29 @@ pub fn run(path: &Path, args: Args) -> Outcome {
     drop(open);
     eprintln!("stopped; everything acknowledged is stored");
     Ok(())
+}
+
+/// The gateway's key. If it was being changed when something broke off, and the roster has the new one, that one, moved to its place.
+fn gateway_key(settings: &Settings, roster: Option<&Roster>) -> Result<SigningKey, Failure> {
+    let path = settings.keys.join(format!("{GATEWAY_KEY}.key"));
+    let next = next_path(&path);
+    if next.exists() {
+        let (key, present) = (signing_key_file(&next)?.verifier(), signing_key_file(&path)?.verifier());
+        if roster.and_then(|r| r.writer(key.name())) == Some(&key) {
+            take_place(&path, &key, &present)?;
+            eprintln!("sealtrail: the change of the gateway's key is finished");
+        }
+    }
+    let key = signing_key_file(&path)?;
+    let expected = roster.and_then(|r| r.writer(key.name()));
+    if expected.is_some_and(|e| *e != key.verifier()) {
+        eprintln!(
+            "sealtrail: warning: no event can be logged: {} is not the key that the roster has for {}",
+            path.display(),
+            key.name()
+        );
+    }
+    Ok(key)
 }
 
 /// The address of `--listen`: without TLS only this machine may reach it.

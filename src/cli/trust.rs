@@ -65,6 +65,6 @@ pub fn any_session(client: &mut Client, file: &Path, ledger: &str) -> Result<(),
 
 /// All identities of an identity file.
 pub fn identities(path: &Path) -> Result<Vec<Identity>, Failure> {
-    let text = keyfile::read_secret(path).map_err(Failure::usage)?;
+    let text = keyfile::read_key(path).map_err(Failure::usage)?;
     parse_identity_file(&text).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
 }

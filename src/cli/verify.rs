@@ -9,10 +9,13 @@ use crate::auditor::evidence::report::EvidenceReport;
 use crate::auditor::evidence::verify::{EvidenceError, Trust};
 use crate::auditor::evidence::{format::Evidence, verify as evidence};
 use crate::base::hash::Hash;
-use crate::base::limits::{MAX_EVIDENCE_BYTES, MAX_POLICY_BYTES};
+use crate::base::limits::{MAX_EVIDENCE_BYTES, MAX_POLICY_BYTES, MAX_STATEMENT_BYTES};
 use crate::chain::key::VerifierKey;
+use crate::chain::ledger_key::follow;
+use crate::chain::note::{Note, Signature};
 use crate::chain::policy::{Met, WitnessPolicy};
 use crate::chain::proof::{Proof, Verified, record_id};
+use crate::chain::roster::ROSTER_KIND;
 use crate::event::view::printable;
 
 use super::trust::verifier_key;
@@ -33,6 +36,10 @@ pub struct Args {
     /// The ledger's verifier key, as text or as a .vkey file
     #[arg(long, env = "SEALTRAIL_KEY", value_name = "VKEY")]
     key: String,
+    /// For a key that the ledger has changed since: the signed roster that leads from it to the next one, as the operator publishes it;
+    /// may be given again, the oldest first
+    #[arg(long, value_name = "FILE")]
+    handover: Vec<PathBuf>,
     /// A writer's verifier key, to check that signature too; for evidence of several writers give it several times
     #[arg(long, value_name = "VKEY")]
     writer: Vec<String>,
@@ -59,20 +66,32 @@ struct Trusted {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let trusted = Trusted {
+    let mut trusted = Trusted {
         ledger: verifier_key(&args.key)?,
         writers: args.writer.iter().map(|w| verifier_key(w)).collect::<Result<_, _>>()?,
         signer: args.signer.as_deref().map(verifier_key).transpose()?,
         policy: args.witness_policy.as_deref().map(policy).transpose()?,
     };
     let bytes = read(&args.file, MAX_EVIDENCE_BYTES)?;
+    // The key of the file's time: the one given, unless that did not sign it and leads to another one.
+    let signer = signer(&bytes, &trusted.ledger);
+    if signer.is_some() {
+        let rosters = args.handover.iter().map(|path| handover(path)).collect::<Result<Vec<_>, _>>()?;
+        trusted.ledger = follow(&trusted.ledger, &rosters);
+    }
     let outcome = if is_evidence(&bytes) {
         check_evidence(&args, &trusted, &bytes)
     } else {
         check_proof(&args, &trusted, &bytes)
     };
     match outcome {
-        Err(Failure::Wrong(why)) => {
+        Err(Failure::Wrong(mut why)) => {
+            if let Some(other) = signer.filter(|id| *id != trusted.ledger.key_id()) {
+                why.push_str(&format!(
+                    ". It is signed with another key of that name, ID {other:08x}: if the ledger's key was changed, give the key of the time \
+                     of this file, or a handover file that leads to it (--handover); or fetch a new proof of the record with `sealtrail prove`"
+                ));
+            }
             if args.json {
                 print_json(&serde_json::json!({ "proven": false, "reason": why }))?;
             }
@@ -80,6 +99,28 @@ pub fn run(args: Args) -> Outcome {
         }
         other => other,
     }
+}
+
+/// The ID of the key that signed the file's checkpoint, if it has `key`'s name and is another one.
+fn signer(bytes: &[u8], key: &VerifierKey) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Signed {
+        #[serde(alias = "log_proof")]
+        checkpoint: String,
+    }
+    let signed: Signed = serde_json::from_slice(bytes).ok()?;
+    let lines = signed.checkpoint.lines().filter_map(Signature::parse);
+    let ids: Vec<u32> = lines.filter(|s| s.name == key.name()).map(|s| s.key_id).collect();
+    if ids.contains(&key.key_id()) { None } else { ids.first().copied() }
+}
+
+/// Reads a signed roster.
+fn handover(path: &Path) -> Result<Note, Failure> {
+    let text = String::from_utf8(read(path, MAX_STATEMENT_BYTES)?).unwrap_or_default();
+    let note = Note::parse(&text).ok().filter(|note| note.text.starts_with(ROSTER_KIND));
+    note.ok_or_else(|| {
+        Failure::Usage(format!("{} is no signed roster, as `rotate ledger` writes it", path.display()))
+    })
 }
 
 /// A file of at most `max` bytes.

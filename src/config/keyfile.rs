@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use zeroize::Zeroizing;
 
+use super::passphrase::{self, PassphraseError};
 use crate::base::limits::MAX_KEY_FILE_BYTES;
+use crate::seal::protected::{self, Passphrase};
 
 /// Why a key file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,14 @@ pub enum KeyFileError {
     /// Not UTF-8.
     #[error("{} is not a text file in UTF-8 and so no key file; check the path", .0.display())]
     NotText(PathBuf),
+    /// Protected by a passphrase, and not to be opened.
+    #[error("{}: {source}", .path.display())]
+    Passphrase {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: PassphraseError,
+    },
     /// The operating system said no.
     #[error("{doing} {}: {source}", .path.display())]
     Io {
@@ -55,15 +65,58 @@ enum Audience {
     Everyone,
 }
 
+/// Reads a key file, with the passphrase if it is protected by one; otherwise like [`read_secret`].
+pub fn read_key(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    read_key_and_protection(path).map(|(text, _)| text)
+}
+
+/// [`read_key`], and whether the file is protected by a passphrase.
+pub fn read_key_and_protection(path: &Path) -> Result<(Zeroizing<String>, bool), KeyFileError> {
+    let bytes = read(path, Audience::Owner)?;
+    if !protected::is_protected(&bytes) {
+        return Ok((text(path, bytes)?, false));
+    }
+    let opened = passphrase::open(path, &bytes);
+    let opened = opened.map_err(|source| KeyFileError::Passphrase { path: path.to_owned(), source })?;
+    Ok((opened, true))
+}
+
+/// Writes a new key file like [`create_secret`], protected if a passphrase is given.
+pub fn create_key(path: &Path, content: &str, passphrase: Option<&Passphrase>) -> Result<(), KeyFileError> {
+    let Some(passphrase) = passphrase else { return create_secret(path, content) };
+    let failed = |source| KeyFileError::Passphrase { path: path.to_owned(), source };
+    create_secret(path, &protected::protect(content, passphrase).map_err(|e| failed(e.into()))?)
+}
+
+/// Whether a key file is protected by a passphrase.
+pub fn is_protected(path: &Path) -> Result<bool, KeyFileError> {
+    read(path, Audience::Owner).map(|bytes| protected::is_protected(&bytes))
+}
+
+/// Moves the key file `next` to the place of `key`, in one step; what was there is kept as `retired`. A second time does no harm.
+pub fn take_place(next: &Path, key: &Path, retired: &Path) -> Result<(), KeyFileError> {
+    match fs::hard_link(key, retired) {
+        Ok(()) => {}
+        Err(e) if matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {}
+        // A file system without links.
+        Err(_) => {
+            fs::copy(key, retired).map_err(io_error("cannot copy a key file to", retired))?;
+        }
+    }
+    sync_folder(key)?;
+    fs::rename(next, key).map_err(io_error("cannot rename a file to", key))?;
+    sync_folder(key)
+}
+
 /// Reads a secret file; refuses one that others can read or write. A symbolic link is followed, and the
 /// file it leads to is the one that is checked.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
-    read(path, Audience::Owner)
+    text(path, read(path, Audience::Owner)?)
 }
 
 /// Reads a public file.
 pub fn read_public(path: &Path) -> Result<String, KeyFileError> {
-    Ok(std::mem::take(&mut *read(path, Audience::Everyone)?))
+    Ok(std::mem::take(&mut *text(path, read(path, Audience::Everyone)?)?))
 }
 
 /// Writes a new secret file with mode 0600, and its folder with mode 0700 if there is none. All of it is
@@ -106,7 +159,7 @@ fn io_error<'p>(doing: &'static str, path: &'p Path) -> impl Fn(io::Error) -> Ke
     move |source| KeyFileError::Io { doing, path: path.to_owned(), source }
 }
 
-fn read(path: &Path, audience: Audience) -> Result<Zeroizing<String>, KeyFileError> {
+fn read(path: &Path, audience: Audience) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let opening = |e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
         _ => io_error("cannot open", path)(e),
@@ -134,6 +187,11 @@ fn read(path: &Path, audience: Audience) -> Result<Zeroizing<String>, KeyFileErr
     if bytes.len() > MAX_KEY_FILE_BYTES {
         return Err(too_large());
     }
+    Ok(bytes)
+}
+
+/// The bytes as text, without a copy.
+fn text(path: &Path, mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, KeyFileError> {
     if std::str::from_utf8(&bytes).is_err() {
         return Err(KeyFileError::NotText(path.to_owned()));
     }

@@ -6,6 +6,7 @@ mod check;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod keyfile;
+pub mod passphrase;
 pub mod settings;
 mod template;
 pub mod writer_settings;

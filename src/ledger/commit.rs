@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::base::clock;
+use crate::base::clock::{self, Timestamp};
 use crate::base::hash::Hash;
 use crate::base::limits::{
     COMPLAINT_SECONDS, MAX_CYCLE_BLOCKS, MAX_CYCLE_BYTES, MAX_EPOCHS_AT_HAND, PROBE_SECONDS,
@@ -20,13 +20,14 @@ use crate::base::notice::notice;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::key::SigningKey;
 use crate::chain::log::Log;
+use crate::chain::note::Note;
 use crate::chain::replay::State;
-use crate::store::{Head, Store, StoreError};
+use crate::store::{Head, NewBlock, Store, StoreError};
 
-use super::cycle::Cycle;
+use super::cycle::{Cycle, sequence_of};
 use super::erase::{Erasures, Step, done_value};
 use super::recent::Recent;
-use super::recover::{check_guard, recover, seal_state};
+use super::recover::{check_guard, recover, seal_state, tile_key};
 use super::{Guard, Job, LedgerError, Receipt, Shared, View};
 
 /// How long nothing must come before the store is tidied up: an append that comes meanwhile has to wait.
@@ -40,6 +41,50 @@ const PROBE: Duration = Duration::from_secs(PROBE_SECONDS);
 const COMPLAINT: Duration = Duration::from_secs(COMPLAINT_SECONDS);
 
 pub(super) type Answer = oneshot::Sender<Result<Receipt, LedgerError>>;
+
+/// The one write cycle that is signed with another key than those before: commits a roster that names `key`, with the checkpoint over
+/// it, and gives that. The same steps as [`Committer::make_durable`] up to the guard, which is the caller's.
+pub(super) fn change_key(
+    store: &dyn Store,
+    key: &SigningKey,
+    mut state: State,
+    mut log: Log,
+    roster: Note,
+) -> Result<String, LedgerError> {
+    let size = log.size();
+    let checked = state.check(&roster)?;
+    let (block, text, statement) = state.append(checked, state.committed_at(Timestamp::now()))?;
+    let derived: Vec<_> =
+        log.append(block.hash()).into_iter().map(|(id, tile)| (tile_key(id), tile)).collect();
+    let (signer, sequence) = (sequence_of(&statement, &block.statement), statement.sequence());
+    let block = NewBlock {
+        height: block.height,
+        first_record: block.first_record,
+        records: 0,
+        text: text.into_bytes(),
+        leaf_inputs: Vec::new(),
+        signer,
+        sequence,
+        body: None,
+        tags: Vec::new(),
+    };
+    let (checkpoint, head) = signed_head(store.origin(), key, &state, &log);
+    store.append(size, &[block], &derived, &head)?;
+    Ok(checkpoint)
+}
+
+/// The signed checkpoint of a log, and the head that goes into the store with it.
+fn signed_head(origin: &str, key: &SigningKey, state: &State, log: &Log) -> (String, Head) {
+    let checkpoint = Checkpoint { origin: origin.to_owned(), size: log.size(), root: log.root() };
+    let checkpoint = checkpoint.sign(key).note().to_string();
+    let head = Head {
+        size: log.size(),
+        records: state.next_record(),
+        checkpoint: checkpoint.clone().into_bytes(),
+        state: seal_state(state, &checkpoint, key),
+    };
+    (checkpoint, head)
+}
 
 /// Owner of the write cycle; lives on the commit thread.
 pub(super) struct Committer {
@@ -263,17 +308,7 @@ impl Committer {
     fn make_durable(&mut self, cycle: Cycle, started: std::time::Instant) {
         let Cycle { state, log, blocks, derived, answers, orders, epochs, .. } = cycle;
         // Signed now, shown only after the transaction: a signature that fails to become durable never leaves this function.
-        let checkpoint =
-            Checkpoint { origin: self.store.origin().to_owned(), size: log.size(), root: log.root() }
-                .sign(&self.key)
-                .note()
-                .to_string();
-        let head = Head {
-            size: log.size(),
-            records: state.next_record(),
-            checkpoint: checkpoint.clone().into_bytes(),
-            state: seal_state(&state, &checkpoint, &self.key),
-        };
+        let (checkpoint, head) = signed_head(self.store.origin(), &self.key, &state, &log);
         let result = self.store.append(self.log.size(), &blocks, &derived, &head);
         match result {
             // From here on nobody gets a record that this cycle orders to be erased.

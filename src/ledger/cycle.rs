@@ -85,6 +85,11 @@ impl Cycle {
                 (inputs, Some(bytes), commitment.tags)
             }
             (Statement::Grant(_), Some(Payload::Grant(bytes))) => (Vec::new(), Some(bytes), Vec::new()),
+            (Statement::Roster(roster), None)
+                if self.state.ledger_keys().current().is_some_and(|key| *key != roster.ledger_key) =>
+            {
+                return Err(LedgerError::KeyChange);
+            }
             (Statement::Records(_) | Statement::Grant(_), None) => return Err(LedgerError::BodyMissing),
             (_, Some(_)) => return Err(LedgerError::BodyUnexpected),
             (_, None) => (Vec::new(), None, Vec::new()),

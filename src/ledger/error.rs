@@ -121,8 +121,13 @@ pub enum LedgerError {
     /// No record with that ciphertext.
     #[error("no record of this ledger has that ciphertext hash")]
     UnknownCiphertext,
+    /// A roster that names another ledger key, where the ledger does not have it.
+    #[error(
+        "the ledger's key is changed on its own machine, which needs the new key: stop the server there and run `sealtrail rotate ledger`"
+    )]
+    KeyChange,
     /// The key given is not the one of the roster.
-    #[error("the ledger key {given} is not the one the roster names, {expected}")]
+    #[error("the ledger key {given} is not the one the ledger has now, {expected}")]
     WrongKey {
         /// The key given.
         given: String,

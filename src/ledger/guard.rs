@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::base::clock;
 use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
+use crate::chain::ledger_key::LedgerKeys;
 
 /// Bytes of one slot; a checkpoint without cosignatures is well under it.
 const SLOT_BYTES: usize = 4096;
@@ -68,12 +69,21 @@ pub struct Guard {
 impl Guard {
     /// Opens the guard, creating an empty one, and returns the newest checkpoint in it.
     pub fn open(path: &Path, key: &VerifierKey) -> Result<(Guard, Option<Checkpoint>), GuardError> {
+        Guard::open_for(path, key, &LedgerKeys::default())
+    }
+
+    /// [`Guard::open`] of a ledger that has had these keys, `key` being the present one: what one of them signed in its time counts.
+    pub fn open_for(
+        path: &Path,
+        key: &VerifierKey,
+        keys: &LedgerKeys,
+    ) -> Result<(Guard, Option<Checkpoint>), GuardError> {
         let io = |source| GuardError::Io { path: path.to_owned(), source };
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         let mut bytes = Vec::new();
         (&mut file).take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).map_err(io)?;
-        let newest = slots(&bytes, key).max_by_key(|(_, c)| c.size);
+        let newest = slots(&bytes, |size| keys.at(size).unwrap_or(key)).max_by_key(|(_, c)| c.size);
         // Zeros are what is there before the first checkpoint.
         if newest.is_none() && bytes.iter().any(|b| *b != 0) {
             return Err(GuardError::Foreign { path: path.to_owned(), key: key.name().to_owned() });
@@ -95,7 +105,7 @@ impl Guard {
         if read.is_err() {
             return Vec::new();
         }
-        slots(&bytes, key).map(|(_, c)| c).collect()
+        slots(&bytes, |_| key).map(|(_, c)| c).collect()
     }
 
     /// Remembers `checkpoint`, a signed note, in the older slot.
@@ -126,11 +136,15 @@ impl Guard {
     }
 }
 
-/// The slots that hold a checkpoint of `key`, and what they hold.
-pub(super) fn slots(bytes: &[u8], key: &VerifierKey) -> impl Iterator<Item = (usize, Checkpoint)> {
-    let read = |chunk: &[u8]| {
-        let text = chunk.split(|b| *b == 0).next().unwrap_or_default();
-        let signed = SignedCheckpoint::parse(std::str::from_utf8(text).ok()?, key).ok()?;
+/// The slots that hold a checkpoint signed by the key for its size, and what they hold.
+pub(super) fn slots<'k>(
+    bytes: &[u8],
+    key: impl Fn(u64) -> &'k VerifierKey,
+) -> impl Iterator<Item = (usize, Checkpoint)> {
+    let read = move |chunk: &[u8]| {
+        let text = std::str::from_utf8(chunk.split(|b| *b == 0).next().unwrap_or_default()).ok()?;
+        let size = SignedCheckpoint::unverified(text).ok()?.size;
+        let signed = SignedCheckpoint::parse(text, key(size)).ok()?;
         Some(signed.checkpoint().clone())
     };
     let slots = bytes.chunks(SLOT_BYTES).enumerate();

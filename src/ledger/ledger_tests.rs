@@ -580,3 +580,6 @@ fn after_an_uncertain_append_the_gateway_finds_its_way_again() {
 
 #[path = "erase_tests.rs"]
 mod erase_tests;
+
+#[path = "key_change_tests.rs"]
+mod key_change_tests;

@@ -35,7 +35,7 @@ use crate::base::clock;
 use crate::base::limits::{MAX_CYCLE_SECONDS, MAX_QUEUED_BYTES, MAX_QUEUED_SUBMISSIONS};
 use crate::chain::authority::RecordRange;
 use crate::chain::batch::HashedBody;
-use crate::chain::key::SigningKey;
+use crate::chain::key::{SigningKey, VerifierKey};
 use crate::chain::log::Log;
 use crate::chain::note::Note;
 use crate::chain::replay::State;
@@ -235,10 +235,40 @@ impl Ledger {
         Ledger::start(store, options, None)
     }
 
+    /// Opens a ledger whose key is `before`, and changes it: commits the roster that `next` makes, if it makes one, which must name the
+    /// key of `options`, and signs the checkpoint over it with that one. Either both are durable when this returns, or neither has left this function; after a
+    /// crash the stored checkpoint tells which, and the ledger opens with the key that signed it. `before` signs nothing here.
+    pub fn change_key(
+        store: Arc<dyn Store>,
+        options: Options,
+        before: &VerifierKey,
+        next: impl FnOnce(&State) -> Option<Note>,
+    ) -> Result<Ledger, LedgerError> {
+        let recovered = recover::recover(&*store, before)?.ok_or(LedgerError::Empty)?;
+        let (mut guard, signed) = Guard::open_for(&options.guard, before, recovered.state.ledger_keys())?;
+        recover::check_guard(&*store, &recovered, signed.as_ref(), options.accept_database_head)?;
+        let roster = next(&recovered.state).ok_or(LedgerError::KeyChange)?;
+        let Statement::Roster(next) = recovered.state.check_statement(&roster)? else {
+            return Err(LedgerError::KeyChange);
+        };
+        let (given, expected) = (options.key.verifier(), next.ledger_key);
+        if given != expected {
+            return Err(LedgerError::WrongKey { given: given.to_string(), expected: expected.to_string() });
+        }
+        let recover::Recovered { state, log, .. } = recovered;
+        let checkpoint = commit::change_key(&*store, &options.key, state, log, roster)?;
+        // One slot here and the other by the opening: what the key before signed is then no longer what this file remembers.
+        guard.write(&checkpoint)?;
+        guard.sync()?;
+        drop(guard);
+        Ledger::open(store, options)
+    }
+
     fn start(store: Arc<dyn Store>, options: Options, genesis: Option<Note>) -> Result<Ledger, LedgerError> {
         let verifier = options.key.verifier();
-        let (guard, signed) = Guard::open(&options.guard, &verifier)?;
         let recovered = recover::recover(&*store, &verifier)?;
+        let keys = recovered.as_ref().map(|r| r.state.ledger_keys().clone()).unwrap_or_default();
+        let (guard, signed) = Guard::open_for(&options.guard, &verifier, &keys)?;
         let (state, log, checkpoint) = match (recovered, &genesis) {
             (Some(r), None) => {
                 recover::check_guard(&*store, &r, signed.as_ref(), options.accept_database_head)?;
@@ -333,6 +363,11 @@ impl Ledger {
             }
         })?;
         Ok(Pending(pending))
+    }
+
+    /// Whether exactly this statement, with these signatures, is in the chain already.
+    pub fn is_committed(&self, note: &Note) -> Result<bool, LedgerError> {
+        Ok(cycle::committed(&*self.store, note)?.is_some())
     }
 
     /// What a submission says about how long its records must be kept. Finding it out reads every block they are in, and

@@ -7,6 +7,7 @@ use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::{SigningKey, VerifierKey};
 use crate::chain::log::{Log, TileReader};
 use crate::chain::merkle;
+use crate::chain::note::{Note, Signature};
 use crate::chain::replay::State;
 use crate::chain::tile::TileId;
 use crate::store::Store;
@@ -70,8 +71,10 @@ pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Rec
     let Some(head) = store.head()? else { return Ok(None) };
     let text =
         String::from_utf8(head.checkpoint).map_err(|_| damaged("the stored checkpoint is not text"))?;
-    let checkpoint = SignedCheckpoint::parse(&text, key)
-        .map_err(|e| damaged(format!("the stored checkpoint does not verify: {e}")))?;
+    let checkpoint = SignedCheckpoint::parse(&text, key).map_err(|e| match other_key(&text, key) {
+        Some(expected) => LedgerError::WrongKey { given: key.to_string(), expected },
+        None => damaged(format!("the stored checkpoint does not verify: {e}")),
+    })?;
     let checkpoint = checkpoint.checkpoint();
     if checkpoint.size != head.size {
         return Err(damaged(format!(
@@ -94,6 +97,18 @@ pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Rec
         return Err(damaged("the head does not match the last block"));
     }
     Ok(Some(Recovered { state, log, checkpoint: text }))
+}
+
+/// Words for the key that signed a checkpoint of the same ledger, if it was another one: the ledger's key was changed, or this one is
+/// of no use here.
+fn other_key(checkpoint: &str, key: &VerifierKey) -> Option<String> {
+    let note = Note::parse(checkpoint).ok()?;
+    let by = |s: &&Signature| s.name == key.name() && s.key_id != key.key_id();
+    let signature = note.signatures.iter().find(by)?;
+    Some(format!(
+        "{} with the key ID {:08x}, which signed its newest checkpoint",
+        signature.name, signature.key_id
+    ))
 }
 
 /// The log of the first `size` blocks, from stored tiles and the texts after the last full one.

@@ -19,6 +19,7 @@ pub mod open;
 mod open_error;
 pub mod padding;
 mod plan;
+pub mod protected;
 pub mod reader_key;
 mod seal_error;
 pub mod sealer;

@@ -156,6 +156,8 @@ fn check_signature(app: &App, note: &Note) -> Result<bool, Failure> {
         Ok(_) => Ok(true),
         Err(e) => match chain_code(&e) {
             Code::SequenceConflict | Code::SequenceGap => Ok(false),
+            // What was committed before its signer's key was changed or removed still has its receipt.
+            _ if block_in_place(|| app.ledger.is_committed(note))? => Ok(false),
             _ => Err(LedgerError::from(e).into()),
         },
     }

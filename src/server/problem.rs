@@ -60,6 +60,7 @@ impl From<LedgerError> for Failure {
             | LedgerError::Damaged { .. }
             | LedgerError::Empty
             | LedgerError::WrongKey { .. } => Code::Internal,
+            LedgerError::KeyChange => Code::RequestInvalid,
         };
         Failure::new(code, e.to_string())
     }
@@ -84,7 +85,8 @@ pub fn chain_code(e: &ChainError) -> Code {
         ChainError::Statement(_)
         | ChainError::BeyondLedger { .. }
         | ChainError::GranteeNotReader { .. }
-        | ChainError::LedgerKey { .. } => Code::RequestInvalid,
+        | ChainError::LedgerKey { .. }
+        | ChainError::TooManyLedgerKeys => Code::RequestInvalid,
         ChainError::Held { .. }
         | ChainError::NotExpired { .. }
         | ChainError::HoldInForce { .. }

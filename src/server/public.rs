@@ -91,6 +91,7 @@ pub(super) async fn ledger(State(app): State<Arc<App>>) -> Json<LedgerInfo> {
             next_sequence: authority.next_sequence,
             previous: authority.previous.base64(),
         }),
+        key_changes: view.state.ledger_keys().all().iter().skip(1).map(|k| k.since).collect(),
     })
 }
 

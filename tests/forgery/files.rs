@@ -135,7 +135,7 @@ fn splice_proofs() {
         an extra line: 1: NOT PROVEN: not a proof file: the value of \"log_proof\" is not valid
         another index: 1: NOT PROVEN: the block has the height 3, the log proof is for 1
         another ledger's name: 1: NOT PROVEN: the proof is for the ledger test.example/other, the key belongs to test.example/audi…
-        a checkpoint by another key of this name: 1: NOT PROVEN: checkpoint: none of the signatures is by a known key (signed by test.example/audit)");
+        a checkpoint by another key of this name: 1: NOT PROVEN: checkpoint: none of the signatures is by a known key (signed by test.example/audit).…");
 }
 
 /// The folder that comes with a proof has a file whose name is the ledger's key, as text, and in it another key of the same name.

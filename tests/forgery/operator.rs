@@ -215,7 +215,7 @@ fn substitute_the_first_roster() {
         Seen 1: block 4: test.example/admin signed with another key than the roster in force has for that name
         Stranger 1: block 4: test.example/admin signed with another key than the roster in force has for that name
         Reader 1: block 4: test.example/admin signed with another key than the roster in force has for that name
-        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
+        Sync 1: block 4: test.example/admin signed with another key than the roster in force has for that name
         Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 

@@ -5,6 +5,7 @@ import sys
 
 import events
 import formats
+import ledger_keys
 import primitives
 from primitives import Refused
 from run_vectors import read
@@ -70,6 +71,7 @@ def chain(folder):
     same((len(blocks), formats.merkle_root([primitives.sha256(b"\x00", block) for block in blocks])), (size, root), "checkpoint")
     for before, after in zip(blocks, blocks[1:]):
         same(formats.parse_block(after).previous, primitives.sha256(b"\x00", before), "previous block")
+    key_change(load("key_change.json"))
     tree, unhex = load("rfc6962_tree.json"), bytes.fromhex
     leaves = [primitives.sha256(b"\x00", unhex(leaf)) for leaf in tree["leaves"]]
     for size, root in enumerate(tree["roots"]):
@@ -80,6 +82,26 @@ def chain(folder):
     for case in load("index_out_of_range.json")["cases"]:
         check_path(unhex(case["leaf"]), case["index"], case, case["root"])
         same(family(check_path, unhex(case["leaf"]), case["claimed"], case, case["root"]), "range", "claimed index %d" % case["claimed"])
+
+
+def key_change(vectors):
+    """A chain whose ledger key changes."""
+    ledger = ledger_keys.Ledger()
+    for block in vectors["blocks"]:
+        ledger.take(block)
+    same(ledger.keys, [(k["since"], formats.parse_vkey(k["key"]), k["handed_over"]) for k in vectors["keys"]], "the ledger's keys")
+    leaves = [primitives.sha256(b"\x00", block.encode()) for block in vectors["blocks"]]
+    for case in vectors["checkpoints"]:
+        note, _, size, root = formats.parse_checkpoint(case["text"])
+        same(formats.merkle_root(leaves[:size]), root, "root of a checkpoint")
+        same(ledger_keys.verified(note, ledger.at(size)), case["good"], "the key of a checkpoint of %d blocks" % size)
+    for case in vectors["follow"]:
+        reached = ledger_keys.follow(formats.parse_vkey(case["given"]), case["rosters"])
+        same(reached, formats.parse_vkey(case["reaches"]), "the key that is followed to")
+    for case in vectors["refused"]:
+        same(family(ledger.check, formats.parse_statement(case["note"])) is not None, True, case["why"])
+    for case in vectors["accepted"]:
+        same(family(ledger.check, formats.parse_statement(case["note"])), None, case["why"])
 
 
 def check_path(leaf, index, case, root):

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::block::Block;
-use crate::chain::checkpoint::{CheckpointError, SignedCheckpoint};
+use crate::chain::checkpoint::SignedCheckpoint;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::proof::Proof;
@@ -35,6 +35,8 @@ pub use sync::{Progress, SyncError, SyncReport};
 const DATABASE: &str = "ledger.db";
 /// Derived value: the checkpoint up to which everything was downloaded and verified.
 const WHOLE: &str = "vault/whole";
+/// Under this derived name: the key that signed the newest checkpoint seen.
+const SIGNED_BY: &str = "vault/signed-by";
 
 /// Why a vault cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -203,8 +205,31 @@ impl Vault {
     pub fn whole(&self) -> Result<Option<SignedCheckpoint>, VaultError> {
         let Some(bytes) = self.store.derived(WHOLE)? else { return Ok(None) };
         let text = String::from_utf8(bytes).map_err(|_| self.damaged("its checkpoint is not text"))?;
-        let parsed = SignedCheckpoint::parse(&text, &self.key);
-        parsed.map(Some).map_err(|e: CheckpointError| self.damaged(e))
+        self.own_checkpoint(&text).map(Some)
+    }
+
+    /// A checkpoint that this vault keeps, and that it checked when it came: by a key of the ledger, the present one or an earlier one.
+    fn own_checkpoint(&self, text: &str) -> Result<SignedCheckpoint, VaultError> {
+        let first = match SignedCheckpoint::parse(text, &self.key) {
+            Ok(signed) => return Ok(signed),
+            Err(e) => e,
+        };
+        let noted = self.store.derived(SIGNED_BY)?.and_then(|key| String::from_utf8(key).ok());
+        let noted = noted.and_then(|key| VerifierKey::parse(&key).ok());
+        let state = self.state()?;
+        let mut keys = noted.iter().chain(state.ledger_keys().all().iter().map(|k| &k.key));
+        let signed = keys.find_map(|key| SignedCheckpoint::parse(text, key).ok());
+        signed.ok_or_else(|| self.damaged(first))
+    }
+
+    /// The key that signs the ledger's checkpoints, as far as this vault knows.
+    pub fn ledger_key(&self) -> Result<VerifierKey, VaultError> {
+        Ok(self.state()?.ledger_keys().current().unwrap_or(&self.key).clone())
+    }
+
+    /// Whether the ledger has, or has had, this key, as far as this vault knows.
+    pub fn has_had(&self, key: &VerifierKey) -> Result<bool, VaultError> {
+        Ok(*key == self.key || self.state()?.ledger_keys().all().iter().any(|k| k.key == *key))
     }
 
     /// What the vault shows now.

@@ -10,21 +10,21 @@ use std::path::PathBuf;
 use crate::base::hash::Hash;
 use crate::chain::authority::{ERASURE_KIND, ErasureStatement, RecordRange};
 use crate::chain::block::Block;
-use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::checkpoint::Checkpoint;
 use crate::chain::key::VerifierKey;
 use crate::chain::log::Log;
 use crate::chain::merkle;
-use crate::chain::replay::State;
+use crate::chain::replay::{State, check_roster};
 use crate::chain::retention::Retention;
 use crate::chain::roster::{ROSTER_KIND, Roster};
 use crate::chain::statement::Statement;
 use crate::ledger::restore_log;
 use crate::store::{Head, Store};
 
-use super::super::chain_check::{ChainCheck, ChainFault, TextsError, block_texts, signed_checkpoint};
+use super::super::chain_check::{ChainCheck, ChainFault, Shown, TextsError, block_texts, signed_checkpoint};
 use super::super::source::{Source, SourceError};
 use super::download::Download;
-use super::{ErrorKind, Vault, VaultError, WHOLE};
+use super::{ErrorKind, SIGNED_BY, Vault, VaultError, WHOLE};
 
 /// Why a sync did not reach the end. What was verified before stays in the vault.
 #[derive(Debug, thiserror::Error)]
@@ -170,10 +170,19 @@ impl Vault {
             }
             (e, _) => e.into(),
         })?;
-        let target = signed_checkpoint(&text, &self.key)?;
+        let shown = signed_checkpoint(&text, &self.key)?;
+        let (had_state, vouched) = (self.state()?, admin.is_some() || self.whole()?.is_some());
+        let target = &shown.checkpoint;
+        // A key that is known to be out of use signs nothing any more; of blocks that are here the signer is known, too.
+        let replaced = had_state.ledger_keys().replaced(&self.key).is_some();
+        if target.size <= had_state.height() || (replaced && shown.by_given()) {
+            shown.check(&self.key, had_state.ledger_keys(), vouched)?;
+        }
         if let Some((known, known_text)) = &known
             && (target.size < known.size || (target.size == known.size && target.root != known.root))
         {
+            // Said of nothing that anybody could have written.
+            self.own_checkpoint(&text).map_err(|_| shown.not_signed(&self.key))?;
             let kept = self.keep_evidence(known_text, &text)?;
             let (ledger, known, found) = (self.key.name().to_owned(), known.size, target.size);
             return Err(if found < known {
@@ -184,7 +193,7 @@ impl Vault {
         }
         let log = restore_log(&*self.store, had.size).map_err(|e| self.damaged(e))?;
         let known_checkpoint = known.as_ref().map(|(c, _)| c);
-        let checked = self.check_chain(source, &log, &target, known_checkpoint, progress)?;
+        let checked = self.check_chain(source, &log, &shown, vouched, known_checkpoint, progress)?;
         if checked.forked
             && let Some((known, known_text)) = &known
         {
@@ -195,9 +204,10 @@ impl Vault {
         // From now on this is the newest signed head seen, even if nothing can be downloaded.
         let state = if had.size > 0 { had.state.clone() } else { State::new(self.key.name()).encode() };
         let seen = Head { checkpoint: text.clone().into_bytes(), state, ..had.clone() };
-        self.store.append(had.size, &[], &[], &seen).map_err(VaultError::Store)?;
+        let signer = checked.signer.as_ref().map(|key| (SIGNED_BY.to_owned(), key.to_string().into_bytes()));
+        self.store.append(had.size, &[], signer.as_slice(), &seen).map_err(VaultError::Store)?;
         let before = self.whole()?.map_or(0, |c| c.checkpoint().size);
-        let chain = ChainCheck::resume(&self.key, admin, &target, (self.state()?, log));
+        let chain = ChainCheck::resume(&self.key, admin, &shown, vouched, (self.state()?, log));
         let download = Download::new(self, chain, &text, checked.ordered, checked.roster);
         let chain = download.run(source, &checked.hashes, progress)?;
         let state = chain.state();
@@ -235,7 +245,7 @@ impl Vault {
             return Ok(None);
         }
         let text = String::from_utf8(head.checkpoint.clone()).map_err(|e| self.damaged(e))?;
-        let signed = SignedCheckpoint::parse(&text, &self.key).map_err(|e| self.damaged(e))?;
+        let signed = self.own_checkpoint(&text)?;
         Ok(Some((signed.checkpoint().clone(), text)))
     }
 
@@ -256,13 +266,14 @@ impl Vault {
         &self,
         source: &mut dyn Source,
         log: &Log,
-        target: &Checkpoint,
+        shown: &Shown,
+        vouched: bool,
         known: Option<&Checkpoint>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Checked, SyncError> {
-        let mut log = log.clone();
-        let mut checked = Checked { hashes: Vec::new(), ordered: Vec::new(), roster: None, forked: false };
-        checked.roster = self.state()?.roster().cloned();
+        let (mut log, target, state) = (log.clone(), &shown.checkpoint, self.state()?);
+        let mut keys = state.ledger_keys().clone();
+        let mut checked = Checked { roster: state.roster().cloned(), ..Checked::default() };
         for (_, order) in self.erasures()? {
             checked.ordered.extend(order.records);
         }
@@ -276,7 +287,15 @@ impl Vault {
                     let block = Block::parse(&text).map_err(|e| wrong(height, e))?;
                     match Statement::parse(&block.statement.text) {
                         Ok(Statement::Erasure(order)) => checked.ordered.extend(order.records),
-                        Ok(Statement::Roster(roster)) => checked.roster = Some(roster),
+                        Ok(Statement::Roster(roster)) => {
+                            // The first one is the second pass's to check, with all that is not about keys.
+                            if let Some(before) = &checked.roster {
+                                check_roster(&block.statement, before, &roster)
+                                    .map_err(|e| wrong(height, e))?;
+                            }
+                            keys.take(height, &roster.ledger_key, &block.statement);
+                            checked.roster = Some(roster);
+                        }
                         _ => {}
                     }
                 }
@@ -285,6 +304,13 @@ impl Vault {
                 }
             }
             progress(Progress { checking: true, done: log.size(), blocks: target.size });
+        }
+        // Before anything is said about what the ledger signed. But what blocks say of its keys is worth nothing if they are not those
+        // that were signed.
+        let signed = shown.check(&self.key, &keys, vouched);
+        if log.root() == target.root || !shown.by_given() {
+            signed?;
+            checked.signer = keys.at(target.size).cloned();
         }
         if log.root() != target.root {
             // That they have another root stands, whether or not the older ones can be read to say more.
@@ -357,7 +383,10 @@ impl Vault {
     }
 }
 
+#[derive(Default)]
 struct Checked {
+    /// The key that signed the checkpoint.
+    signer: Option<VerifierKey>,
     hashes: Vec<Hash>,
     ordered: Vec<RecordRange>,
     /// In force at the end.

@@ -91,7 +91,7 @@ impl VaultTail {
                 return Ok(None);
             }
             let waiting = monotonic().duration_since(*at) < OWN_READ_WAIT;
-            if waiting && new_records(&mut source, &text, &self.key, *size)? == Some(1) {
+            if waiting && new_records(&mut source, &text, *size)? == Some(1) {
                 return Ok(None);
             }
         }
@@ -108,14 +108,9 @@ impl VaultTail {
 }
 
 /// How many records are new since `known` blocks, as the server says; nothing depends on it but when they are read.
-fn new_records(
-    source: &mut dyn Source,
-    checkpoint: &str,
-    key: &VerifierKey,
-    known: u64,
-) -> Result<Option<u64>, TailError> {
-    let Ok(signed) = SignedCheckpoint::parse(checkpoint, key) else { return Ok(None) };
-    let (mut height, size) = (known, signed.checkpoint().size);
+fn new_records(source: &mut dyn Source, checkpoint: &str, known: u64) -> Result<Option<u64>, TailError> {
+    let Ok(shown) = SignedCheckpoint::unverified(checkpoint) else { return Ok(None) };
+    let (mut height, size) = (known, shown.size);
     let mut records = 0;
     while height < size {
         let texts = source.blocks(height, size).map_err(unavailable)?;

@@ -47,7 +47,7 @@ pub fn run(args: DiscloseArgs) -> Outcome {
         let open = args.vault.open()?;
         return from_vault(&open, &[args.record], &disclose, &args.file, selection);
     }
-    let setting = args.vault.setting()?;
+    let setting = args.vault.remote_setting()?;
     let (identities, client) = (setting.identities()?, setting.client()?);
     let mut builder = Builder::new(&setting.key, &identities);
     let mut gatherer = Gatherer::new(&client, &setting.key, &identities).map_err(MakeError::from)?;

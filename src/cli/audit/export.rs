@@ -262,7 +262,7 @@ fn chosen(found: &Found) -> Result<Vec<u64>, Failure> {
 }
 
 fn from_server(args: &ExportArgs, criteria: &Criteria, disclose: &Disclose) -> Outcome {
-    let setting = args.vault.setting()?;
+    let setting = args.vault.remote_setting()?;
     let by_hashes = args.hashes_only && args.records.is_some();
     let (identities, client) = match by_hashes {
         true => (Vec::new(), setting.plain_client()?),

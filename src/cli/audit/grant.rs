@@ -71,7 +71,7 @@ pub fn run(args: GrantArgs) -> Outcome {
     if args.vault.offline {
         return Err(Failure::Usage("a grant is made with the server; leave out --offline".into()));
     }
-    let setting = args.vault.setting()?;
+    let setting = args.vault.remote_setting()?;
     let (to_name, to) = parse_to(&args.to)?;
     let order = GrantOrder {
         to_name,
@@ -176,7 +176,7 @@ fn tell(args: &GrantArgs, order: &GrantOrder, summary: &GrantSummary) -> Outcome
     if let (Some(file), None) = (&args.out, &args.admin_key) {
         println!("next: the admin runs `sealtrail grant submit {}`", file.display());
         // What the server says here is a hint; the ledger checks it when the grant comes.
-        let client = args.vault.setting()?.plain_client()?;
+        let client = args.vault.remote_setting()?.plain_client()?;
         let roster = roster_of(&client.block(client.ledger()?.roster_block)?)?;
         let recipient = order.to.to_string();
         if roster.reader(&order.to_name).is_none_or(|r| r.recipient != recipient) {

@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::base::hash::Hash;
-use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
+use crate::chain::ledger_key::LedgerKeys;
+use crate::chain::note::NoteError;
 use crate::config::keyfile::{self, KeyFileError};
 use crate::event::view::printable;
 use crate::ledger::Guard;
@@ -57,10 +59,18 @@ impl Known {
         let own = remembered.map(read_own).transpose()?.flatten();
         let mut checkpoints = Vec::new();
         if let (Some(text), Some(path)) = (&own, remembered) {
-            let signed = SignedCheckpoint::parse(text, key).map_err(|e| {
+            let foreign = |e: &dyn std::fmt::Display| {
                 Failure::Usage(format!("{} is no checkpoint of {}: {e}", path.display(), key.name()))
-            })?;
-            checkpoints.push(signed.checkpoint().clone());
+            };
+            let seen = match SignedCheckpoint::parse(text, key) {
+                Ok(signed) => signed.checkpoint().clone(),
+                // By another key of the ledger: `check_own` says so when the chain was walked.
+                Err(CheckpointError::Note(NoteError::NoKnownSigner { .. })) => {
+                    SignedCheckpoint::unverified(text).map_err(|e| foreign(&e))?
+                }
+                Err(e) => return Err(foreign(&e)),
+            };
+            checkpoints.push(seen);
         }
         let beside = database.map(|f| Guard::peek(&guard_path(f), key)).unwrap_or_default();
         let whose = match (&own, &beside[..]) {
@@ -70,6 +80,20 @@ impl Known {
         };
         checkpoints.extend(beside);
         Ok(Known { checkpoints, whose, own })
+    }
+
+    /// Whether the one remembered is signed by the key the ledger had for its size.
+    pub fn check_own(&self, path: &Path, keys: &LedgerKeys) -> Result<(), Failure> {
+        let Some(text) = &self.own else { return Ok(()) };
+        let size = SignedCheckpoint::unverified(text).map_err(Failure::usage)?.size;
+        match keys.at(size).map(|key| SignedCheckpoint::parse(text, key)) {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(Failure::Usage(format!(
+                "the checkpoint remembered in {} is not signed by a key this ledger had when it was of {size} blocks: it is of another \
+                 ledger, or was changed",
+                path.display()
+            ))),
+        }
     }
 
     /// Keeps `checkpoint`, which was just verified against these, for the next time. `false`, and nothing is done, if another one has

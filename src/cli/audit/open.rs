@@ -45,7 +45,7 @@ pub fn run(args: OpenArgs) -> Outcome {
     if !args.vault.remote(args.remote) {
         return from_vault(&args, writer.as_ref(), index);
     }
-    let setting = args.vault.setting()?;
+    let setting = args.vault.remote_setting()?;
     let key = &setting.key;
     let mut refusal = None;
     for identity in setting.identities()? {

@@ -124,7 +124,7 @@ impl SelectArgs {
 pub fn run(args: SearchArgs) -> Outcome {
     let criteria = args.select.criteria(args.limit)?;
     let (found, basis) = if args.vault.remote(args.remote) {
-        let setting = args.vault.setting()?;
+        let setting = args.vault.remote_setting()?;
         let client = setting.client()?;
         let found = search_server(
             &client,

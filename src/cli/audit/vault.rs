@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::auditor::follow::present_key;
 use crate::auditor::record::Records;
 use crate::auditor::source::{ServerSource, Source};
 use crate::auditor::vault::{
@@ -16,10 +17,10 @@ use crate::client::Client;
 use crate::config::keyfile;
 use crate::seal::reader_key::Identity;
 
-use super::super::Failure;
 use super::super::progress::{Bar, Watched};
 use super::super::source::FileSource;
 use super::super::trust::{DEFAULT_SERVER, any_session, identities, verifier_key};
+use super::super::{Failure, Outcome};
 
 /// What the vault remembers of its first sync: no secret.
 const SETTINGS: &str = "vault.toml";
@@ -67,6 +68,8 @@ struct Remembered {
 pub struct Setting {
     /// The ledger's key.
     pub key: VerifierKey,
+    /// The one named by whoever calls, if it is another.
+    given: Option<VerifierKey>,
     dir: PathBuf,
     admin: Option<VerifierKey>,
     server: Option<String>,
@@ -109,16 +112,18 @@ impl VaultArgs {
                 self.vault.display()
             ))
         };
-        let key = match (&self.key, &kept.key) {
-            (Some(given), _) => verifier_key(given)?,
-            (None, Some(kept)) => verifier_key(kept)?,
+        let given = self.key.as_deref().map(verifier_key).transpose()?;
+        let kept_key = kept.key.as_deref().map(verifier_key).transpose()?;
+        let key = match (&given, kept_key) {
+            // What the vault trusts goes before; the other may be an earlier or a later key of the same ledger.
+            (_, Some(kept)) => kept,
+            (Some(given), None) => given.clone(),
             (None, None) => return Err(missing("--key")),
         };
-        if let Some(kept) = &kept.key
-            && *kept != key.to_string()
-        {
+        let given = given.filter(|given| *given != key);
+        if let Some(given) = given.as_ref().filter(|given| given.name() != key.name()) {
             return Err(Failure::Usage(format!(
-                "the vault {} trusts the key {kept}, not {key}: give another --vault folder for another ledger",
+                "the vault {} trusts the key {key}, not {given}: give another --vault folder for another ledger",
                 self.vault.display()
             )));
         }
@@ -143,6 +148,7 @@ impl VaultArgs {
         let identity = self.identity.as_ref().map(absolute).or(kept.identity);
         Ok(Setting {
             key,
+            given,
             dir: self.vault.clone(),
             admin,
             server: self.server.clone().or(kept.server),
@@ -151,6 +157,13 @@ impl VaultArgs {
             offline: self.offline,
             persist: kept.persist,
         })
+    }
+
+    /// [`VaultArgs::setting`] to ask the server and not the vault: with the key the ledger signs with now.
+    pub fn remote_setting(&self) -> Result<Setting, Failure> {
+        let mut setting = self.setting()?;
+        setting.key = present_key(&setting.plain_client()?, setting.given.as_ref().unwrap_or(&setting.key))?;
+        Ok(setting)
     }
 
     /// Opens the vault, brought up to date unless `--offline` is given. A server that cannot be reached is a warning if the vault has
@@ -213,10 +226,24 @@ impl Setting {
     }
 
     /// Opens the vault as it is.
-    pub fn open(self) -> Result<OpenVault, Failure> {
+    pub fn open(mut self) -> Result<OpenVault, Failure> {
         let vault = Vault::open(&self.dir, &self.key)?;
+        self.check_given(&vault)?;
         let view = vault.view()?;
+        self.key = vault.ledger_key()?;
         Ok(OpenVault { vault, view, setting: self })
+    }
+
+    /// A key that was named must be one the ledger has, or has had.
+    fn check_given(&self, vault: &Vault) -> Outcome {
+        match &self.given {
+            Some(given) if !vault.has_had(given)? => Err(Failure::Usage(format!(
+                "the vault {} trusts the key {}, not {given}: give another --vault folder for another ledger",
+                self.dir.display(),
+                vault.ledger_key()?
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// A client without a session.
@@ -252,8 +279,9 @@ impl Setting {
                 self.run(&mut vault, &mut ServerSource::new(&client, true))
             }
         }?;
+        self.check_given(&vault)?;
         if remember || !self.dir.join(SETTINGS).exists() {
-            self.remember()?;
+            self.remember(&vault.ledger_key()?)?;
         }
         Ok(report)
     }
@@ -263,7 +291,8 @@ impl Setting {
         let vault = Vault::open_to_sync(&self.dir, &self.key)?;
         // The vault's own head, kept apart from the one in the database that is read again.
         let known: Vec<_> = vault.whole()?.iter().map(|w| w.checkpoint().clone()).collect();
-        let trust = Trust { ledger: &self.key, admin: self.admin.as_ref(), known: &known };
+        let key = vault.ledger_key()?;
+        let trust = Trust { ledger: &key, admin: self.admin.as_ref(), known: &known };
         let mut bar = Bar::new("verifying", "blocks");
         let mut progress = |done: u64, all: u64| bar.at(done, all);
         let report = verify(&mut FileSource::open(&vault.database())?, &trust, &mut progress)?;
@@ -296,9 +325,9 @@ impl Setting {
         Ok(())
     }
 
-    fn remember(&self) -> Result<(), Failure> {
+    fn remember(&self, key: &VerifierKey) -> Result<(), Failure> {
         let kept = Remembered {
-            key: Some(self.key.to_string()),
+            key: Some(key.to_string()),
             admin: self.admin.as_ref().map(ToString::to_string),
             server: self.server.clone(),
             ca: self.ca.clone(),

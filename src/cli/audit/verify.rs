@@ -62,12 +62,13 @@ pub fn run(args: VerifyArgs) -> Outcome {
         let mut bar = Bar::new("verifying", "blocks");
         let result = verify(&mut *source, &trust, &mut |done, all| bar.at(done, all));
         drop(bar);
-        if let (Ok(report), Some(path)) = (&result, &args.checkpoint)
-            && !known.remember(path, &report.checkpoint)?
-        {
-            // Another run was faster: as if it had been over before this one began.
-            known = Known::read(Some(path), args.file.as_deref(), &key)?;
-            continue;
+        if let (Ok(report), Some(path)) = (&result, &args.checkpoint) {
+            known.check_own(path, &report.ledger_keys)?;
+            if !known.remember(path, &report.checkpoint)? {
+                // Another run was faster: as if it had been over before this one began.
+                known = Known::read(Some(path), args.file.as_deref(), &key)?;
+                continue;
+            }
         }
         break result;
     };
@@ -141,6 +142,10 @@ fn tell(r: &Report, what: &str, args: &VerifyArgs, known: Whose) -> Outcome {
             "  records    {}; {} hashed again from {} stored bytes",
             r.records, r.records_rehashed, r.bytes
         );
+    }
+    for change in &r.key_changes {
+        let by = if change.handed_over { "and the key before it" } else { "alone" };
+        println!("  key        {} from block {} on, signed by an admin {by}", change.key, change.block);
     }
     for e in &r.erasures {
         println!(

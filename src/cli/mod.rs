@@ -2,6 +2,8 @@
 
 mod audit;
 mod authority;
+mod backup;
+mod copying;
 mod demo;
 mod erase;
 mod failure;
@@ -19,6 +21,7 @@ mod officer;
 mod operator;
 mod progress;
 mod prove;
+mod restore;
 mod retain;
 mod roster;
 mod seal;
@@ -82,6 +85,10 @@ enum Command {
     Hold(hold::HoldCommand),
     /// Run the server
     Serve(serve::Args),
+    /// Copy a ledger, running or not, into a new folder, and verify the copy from its bytes
+    Backup(backup::Args),
+    /// Put a ledger back from a backup, verified before and after; never behind what the ledger has signed
+    Restore(restore::Args),
     /// Log events from a file or standard input
     Log(log::Args),
     /// Fetch the existence proof of a record into a file
@@ -110,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Retain(args) => retain::run(&settings, args),
         Command::Hold(command) => hold::run(&settings, command),
         Command::Serve(args) => serve::run(&settings, args),
+        Command::Backup(args) => backup::run(&settings, args),
+        Command::Restore(args) => restore::run(&settings, args),
         Command::Log(args) => log::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Verify(args) => verify::run(args),

@@ -73,7 +73,7 @@ impl Guard {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         let mut bytes = Vec::new();
         (&mut file).take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).map_err(io)?;
-        let newest = slots(&bytes, key).max_by_key(|(_, c)| c.size);
+        let newest = slots(&bytes, key).max_by_key(|(_, signed)| signed.checkpoint().size);
         // Zeros are what is there before the first checkpoint.
         if newest.is_none() && bytes.iter().any(|b| *b != 0) {
             return Err(GuardError::Foreign { path: path.to_owned(), key: key.name().to_owned() });
@@ -85,17 +85,22 @@ impl Guard {
             file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(&missing)).map_err(io)?;
         }
         let guard = Guard { path: path.to_owned(), file, next_slot, last_sync: clock::monotonic() };
-        Ok((guard, newest.map(|(_, c)| c)))
+        Ok((guard, newest.map(|(_, signed)| signed.checkpoint().clone())))
     }
 
     /// The checkpoints in a guard file, without opening it for writing; none if there are none to be had.
     pub fn peek(path: &Path, key: &VerifierKey) -> Vec<Checkpoint> {
+        Guard::peek_signed(path, key).into_iter().map(|signed| signed.checkpoint().clone()).collect()
+    }
+
+    /// The same with their signatures.
+    pub fn peek_signed(path: &Path, key: &VerifierKey) -> Vec<SignedCheckpoint> {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|f| f.take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes));
         if read.is_err() {
             return Vec::new();
         }
-        slots(&bytes, key).map(|(_, c)| c).collect()
+        slots(&bytes, key).map(|(_, signed)| signed).collect()
     }
 
     /// Remembers `checkpoint`, a signed note, in the older slot.
@@ -127,11 +132,10 @@ impl Guard {
 }
 
 /// The slots that hold a checkpoint of `key`, and what they hold.
-pub(super) fn slots(bytes: &[u8], key: &VerifierKey) -> impl Iterator<Item = (usize, Checkpoint)> {
+pub(super) fn slots(bytes: &[u8], key: &VerifierKey) -> impl Iterator<Item = (usize, SignedCheckpoint)> {
     let read = |chunk: &[u8]| {
         let text = chunk.split(|b| *b == 0).next().unwrap_or_default();
-        let signed = SignedCheckpoint::parse(std::str::from_utf8(text).ok()?, key).ok()?;
-        Some(signed.checkpoint().clone())
+        SignedCheckpoint::parse(std::str::from_utf8(text).ok()?, key).ok()
     };
     let slots = bytes.chunks(SLOT_BYTES).enumerate();
     slots.filter_map(move |(slot, chunk)| Some((slot, read(chunk)?)))

@@ -32,9 +32,9 @@ pub use scan::VaultRecords;
 pub use sync::{Progress, SyncError, SyncReport};
 
 /// The database inside the folder.
-const DATABASE: &str = "ledger.db";
+pub const DATABASE: &str = "ledger.db";
 /// Derived value: the checkpoint up to which everything was downloaded and verified.
-const WHOLE: &str = "vault/whole";
+pub const WHOLE: &str = "vault/whole";
 
 /// Why a vault cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ use crate::chain::checkpoint::Checkpoint;
 use crate::chain::key::VerifierKey;
 use crate::client::Client;
 use crate::config::settings::Settings;
+use crate::ledger::is_signed_state;
 use crate::store::{Head, SqliteStore, Store};
 
 use super::Failure;
@@ -52,6 +53,11 @@ pub struct FromArgs {
 }
 
 impl FromArgs {
+    /// No further copies.
+    pub fn none() -> FromArgs {
+        FromArgs { from: Vec::new(), identity: None, ca: None }
+    }
+
     /// A client, with a session, for each of them that is a server.
     pub fn clients(&self, key: &VerifierKey) -> Result<Vec<Option<Client>>, Failure> {
         let client = |from: &String| {
@@ -148,7 +154,7 @@ pub fn make_ledger(
     checkpoint: &str,
     state: Option<Vec<u8>>,
 ) -> Result<(), Failure> {
-    let Some(state) = state else { return Ok(()) };
+    let Some(state) = state.filter(|s| is_signed_state(s, checkpoint, key)) else { return Ok(()) };
     let store = SqliteStore::open(&dir.join(DATABASE), key.name(), false)?;
     if let Some(head) = store.head()?.filter(|h| h.checkpoint == checkpoint.as_bytes()) {
         store.append(head.size, &[], &[], &Head { state, ..head })?;

@@ -7,6 +7,7 @@ mod copying;
 mod demo;
 mod erase;
 mod failure;
+mod fsck;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -28,6 +29,7 @@ mod seal;
 
 mod serve;
 mod source;
+mod stats;
 mod trust;
 mod verify;
 
@@ -87,6 +89,10 @@ enum Command {
     Serve(serve::Args),
     /// Copy a ledger, running or not, into a new folder, and verify the copy from its bytes
     Backup(backup::Args),
+    /// Say where the bytes are: of a database, running or not
+    Stats(stats::Args),
+    /// Look for damage in a stopped ledger's database, byte by byte; with --repair, mend what can be proved
+    Fsck(fsck::Args),
     /// Put a ledger back from a backup, verified before and after; never behind what the ledger has signed
     Restore(restore::Args),
     /// Log events from a file or standard input
@@ -118,6 +124,8 @@ pub fn main() -> ExitCode {
         Command::Hold(command) => hold::run(&settings, command),
         Command::Serve(args) => serve::run(&settings, args),
         Command::Backup(args) => backup::run(&settings, args),
+        Command::Fsck(args) => fsck::run(&settings, args),
+        Command::Stats(args) => stats::run(&settings, args),
         Command::Restore(args) => restore::run(&settings, args),
         Command::Log(args) => log::run(args),
         Command::Prove(args) => prove::run(args),

@@ -50,6 +50,11 @@ impl FileSource {
         Ok(source)
     }
 
+    /// Of a database that may be damaged, to take what is whole out of it.
+    pub fn open_damaged(path: &Path) -> Result<FileSource, StoreError> {
+        Ok(FileSource { store: Arc::new(Stored(SqliteStore::open_damaged(path)?)), whole: None })
+    }
+
     /// The store.
     pub fn store(&self) -> &SqliteStore {
         &self.store.0

@@ -85,7 +85,7 @@ pub(super) struct State {
 
 impl State {
     /// Whether more records are in no run than there can be unless a rebuild was interrupted.
-    fn has_gap(&self) -> bool {
+    pub(super) fn has_gap(&self) -> bool {
         let most = u64::from(self.shape.segment_records) + MAX_BATCH_RECORDS as u64;
         self.records.saturating_sub(self.covered) >= most
     }

@@ -326,7 +326,7 @@ pub(super) fn find(
 }
 
 /// That no record is left out.
-fn check_cover(runs: &[Run], covered: u64) -> Result<()> {
+pub(super) fn check_cover(runs: &[Run], covered: u64) -> Result<()> {
     let mut end = 0;
     for run in runs.iter().filter(|r| r.done) {
         if run.first != end {

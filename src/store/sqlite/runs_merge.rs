@@ -140,7 +140,7 @@ fn last_entry(conn: &Connection, run: &Run) -> Result<Option<Entry>> {
 }
 
 /// Reads a run in order, a chunk at a time.
-struct Source {
+pub(super) struct Source {
     run: Run,
     /// The chunk that `head` is from, or the one beyond the last.
     chunk: i64,
@@ -150,7 +150,7 @@ struct Source {
 
 impl Source {
     /// From behind `after` on.
-    fn open(conn: &Connection, run: Run, after: Option<Entry>) -> Result<Source> {
+    pub(super) fn open(conn: &Connection, run: Run, after: Option<Entry>) -> Result<Source> {
         let start = match after {
             Some(after) if run.start < run.chunks => locate(conn, &run, after)?,
             _ => run.start,
@@ -163,6 +163,11 @@ impl Source {
         Ok(source)
     }
 
+    /// The entry it stands at.
+    pub(super) fn head(&self) -> Option<Entry> {
+        self.head
+    }
+
     fn key(&self) -> Option<u64> {
         self.head.map(key_of)
     }
@@ -172,7 +177,8 @@ impl Source {
         self.chunk.min(self.run.chunks)
     }
 
-    fn next(&mut self, conn: &Connection) -> Result<()> {
+    /// Goes on to the next one.
+    pub(super) fn next(&mut self, conn: &Connection) -> Result<()> {
         self.head = self.entries.next();
         while self.head.is_none() && self.chunk < self.run.chunks {
             self.chunk += 1;

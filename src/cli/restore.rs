@@ -60,7 +60,10 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
     let (settings, new_settings) = settings_for(settings_path, &args.backup)?;
     let key = ledger_key(args.key.as_deref(), &settings)?;
     let database = &settings.database;
-    for path in [database.clone(), beside(database, "-wal")] {
+    // Whoever reads a database leaves an empty log there.
+    let log = beside(database, "-wal");
+    let has_log = fs::symlink_metadata(&log).is_ok_and(|m| m.len() > 0);
+    for path in [Some(database.clone()), Some(log.clone()).filter(|_| has_log)].into_iter().flatten() {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(Failure::Usage(format!(
                 "{} exists already and is not overwritten: move it away, and keep it as long as it may hold blocks that the backup lacks",
@@ -76,6 +79,8 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
     let lock = LockFile::acquire(database)?;
     let restored = copy(&args, &key, &work, &signed)?;
     sync_folder(&work)?;
+    let _ = fs::remove_file(&log);
+    let _ = fs::remove_file(beside(database, "-shm"));
     put_in_place(&work.join(DATABASE), database)?;
     // Nothing of it is needed any more.
     let _ = fs::remove_dir_all(&work);

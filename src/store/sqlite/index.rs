@@ -114,6 +114,19 @@ pub(super) fn set_covered(conn: &Connection, records: u64) -> Result<()> {
     conn.prepare_cached("UPDATE index_state SET records = ?1")?.execute([records]).map(drop)
 }
 
+/// The index covers nothing. A state that is missing or makes no sense is made anew.
+pub(super) fn restart(conn: &Connection) -> Result<()> {
+    let shape = IndexShape::default();
+    let values = params![shape.segment_records, shape.segment_tags, shape.fanout];
+    conn.execute("INSERT INTO index_state VALUES (1, 0, 0, ?1, ?2, ?3) ON CONFLICT DO NOTHING", values)?;
+    set_covered(conn, 0)?;
+    if state(conn).is_err() {
+        let sql = "UPDATE index_state SET erasures = 0, segment_records = ?1, segment_tags = ?2, fanout = ?3";
+        conn.execute(sql, values)?;
+    }
+    Ok(())
+}
+
 /// Counts an erasure, inside its transaction.
 pub(super) fn count_erasure(conn: &Connection) -> Result<()> {
     conn.prepare_cached("UPDATE index_state SET erasures = erasures + 1")?.execute([]).map(drop)

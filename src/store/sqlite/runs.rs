@@ -27,7 +27,7 @@ pub(super) const KIND_TAG: i64 = 2;
 pub(super) const KINDS: [i64; 2] = [KIND_CIPHERTEXT, KIND_TAG];
 
 /// Row key of a chunk: run number ‖ chunk number in this many bits. The largest run has 16 million records with 255 tags.
-const CHUNK_BITS: u32 = 24;
+pub(super) const CHUNK_BITS: u32 = 24;
 /// Tier of runs that are to be deleted.
 pub(super) const DEAD_TIER: i64 = -1;
 /// Steps of a search around the guessed place before it halves what is left.

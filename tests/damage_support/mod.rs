@@ -31,7 +31,7 @@ pub fn log(ledger: &Ledger, server: &Server, from: u64, count: u64) {
         format!(
             r#"{{"event_type":"read","actor":{{"user_id":"user-{}"}},"resource":{{"id":"PAT-{i}"}},"text":"{}"}}"#,
             i % 3,
-            "x".repeat((i * 97 % 1500) as usize)
+            "x".repeat((i * 97 % 400) as usize)
         )
     };
     let events: Vec<String> = (from..from + count).map(event).collect();
@@ -71,7 +71,7 @@ fn make() -> Base {
     for n in 0..252 {
         log(&ledger, &server, n, 1);
     }
-    log(&ledger, &server, 252, 300);
+    log(&ledger, &server, 252, 260);
     ledger.ok(&["reader", "add", "bob", bob.trim()]);
     for n in 0..6 {
         log(&ledger, &server, 600 + 30 * n, 30);

@@ -59,7 +59,7 @@ impl Finding {
 
     fn line(&self) -> String {
         let block = self.block.map(|b| format!(" of block {b}")).unwrap_or_default();
-        let records = self.records.map(|r| format!(" ({r})")).unwrap_or_default();
+        let records = self.records.map(|r| format!(" ({})", r.name())).unwrap_or_default();
         format!("{}{block}{records}: {}. {}", self.part, printable(&self.what), self.mend.words())
     }
 }

@@ -285,7 +285,7 @@ fn files_that_are_not_there_or_something_else() {
     fs::remove_file(victim.database()).unwrap();
     assert!(victim.expect(2, FSCK).contains("sealtrail restore"));
     // Empty, foreign, cut short, zeroed at the start: nothing can be read of it; the backup has all.
-    let damages: [(&str, fn(&Path)); 4] = [
+    let damages: [(&str, DamageFile); 4] = [
         ("empty", |p| fs::write(p, b"").unwrap()),
         ("text", |p| fs::write(p, "this is no database".repeat(1000)).unwrap()),
         ("zeroed", |p| write_at(p, 0, &[0; 4096])),
@@ -328,23 +328,28 @@ fn files_that_are_not_there_or_something_else() {
     let other = support::Ledger::new();
     fs::copy(other.path("keys/ledger.vkey"), victim.path("keys/ledger.vkey")).unwrap();
     victim.expect(1, FSCK);
+}
+
+#[test]
+fn an_emptied_database_does_not_hold_where_a_ledger_was_seen() {
     let victim = Victim::new();
-    victim.ok_without_writing_nothing();
+    fs::write(victim.database(), b"").unwrap();
+    let verify = ["audit", "verify", "--key", "keys/ledger.vkey", "--file", "ledger.db"];
+    assert!(victim.expect(1, &verify).contains("it was emptied"));
+    fs::remove_file(victim.path("ledger.db.last-signed")).unwrap();
+    victim.expect(2, &verify);
 }
 
-trait Nothing {
-    fn ok_without_writing_nothing(&self);
+#[test]
+fn a_running_server_keeps_fsck_out() {
+    let victim = Victim::new();
+    let _lock = sealtrail::store::LockFile::acquire(&victim.database()).unwrap();
+    assert!(victim.expect(2, FSCK).contains("in use by process"));
+    assert!(victim.expect(2, REPAIR_FROM).contains("in use by process"));
 }
 
-impl Nothing for Victim {
-    /// A running server keeps `fsck` out, and says who it is.
-    fn ok_without_writing_nothing(&self) {
-        let _lock = sealtrail::store::LockFile::acquire(&self.database()).unwrap();
-        let said = self.expect(2, FSCK);
-        assert!(said.contains("in use by process"), "{said}");
-        assert!(self.expect(2, REPAIR_FROM).contains("in use by process"));
-    }
-}
+/// Damages a file.
+type DamageFile = fn(&Path);
 
 fn write_at(path: &Path, at: u64, bytes: &[u8]) {
     let mut file = fs::OpenOptions::new().write(true).open(path).unwrap();

@@ -8,6 +8,8 @@ mod support;
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use damage_support::{BASE, Victim, log, rows, stop, try_rows};
@@ -338,6 +340,36 @@ fn an_emptied_database_does_not_hold_where_a_ledger_was_seen() {
     assert!(victim.expect(1, &verify).contains("it was emptied"));
     fs::remove_file(victim.path("ledger.db.last-signed")).unwrap();
     victim.expect(2, &verify);
+}
+
+/// A file that may not be read is no finding; one that may only be read is looked at.
+#[test]
+fn permissions() {
+    let victim = Victim::new();
+    let key = fs::read_to_string(victim.path("keys/ledger.vkey")).unwrap();
+    let mode =
+        |name: &str, mode| fs::set_permissions(victim.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    let as_somebody_else = || {
+        let mut fsck = support::program();
+        fsck.args(["fsck", "--file", "ledger.db", "--key", key.trim()]).current_dir(victim.dir.path());
+        // To root permissions are nothing.
+        if rustix::process::geteuid().is_root() {
+            fsck.uid(65534).gid(65534);
+        }
+        let out = fsck.output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    mode("", 0o555);
+    for name in ["ledger.db", "ledger.db.last-signed", "ledger.db.lock"] {
+        mode(name, 0o444);
+    }
+    let (code, said) = as_somebody_else();
+    assert_eq!(code, Some(0), "{said}");
+    mode("ledger.db", 0);
+    let (code, said) = as_somebody_else();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("permissions"), "{said}");
+    mode("", 0o755);
 }
 
 #[test]

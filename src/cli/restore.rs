@@ -77,6 +77,8 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
         keyfile::create_folder(parent).map_err(Failure::usage)?;
     }
     let lock = LockFile::acquire(database)?;
+    // What an earlier attempt left was made of other copies, perhaps.
+    let _ = fs::remove_dir_all(&work);
     let restored = copy(&args, &key, &work, &signed)?;
     sync_folder(&work)?;
     let _ = fs::remove_file(&log);

@@ -89,6 +89,9 @@ fn no_variable_gets_in_the_way_of_a_command() {
         "hold release h --reason r",
         "retain",
         "erase --records 1 --reason r --legal-basis b --officer keys/dpo.key",
+        "stats",
+        "backup copy",
+        "backup --update copy",
         "keygen reader carol",
     ] {
         let args = args.replace("sql SELECT", "sql VALUES(1)");

@@ -162,7 +162,7 @@ fn damage_is_named() {
     let damaged = |result: Result<SqliteStore, StoreError>, what: &str| {
         let error = result.map(|_| ()).unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{what}: {error}");
-        assert!(error.to_string().contains("latest good copy"), "{error}");
+        assert!(error.to_string().contains("sealtrail fsck"), "{error}");
     };
     for cut in [whole.len() - 1, whole.len() - PAGE_BYTES, whole.len() / 2, PAGE_BYTES, 4096, 50] {
         std::fs::write(&path, &whole[..cut]).unwrap();

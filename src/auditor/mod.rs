@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod batch_check;
 pub mod chain_check;
+pub mod copies;
 pub mod evidence;
 pub mod facts;
 pub mod follow;

@@ -331,3 +331,6 @@ pub const MAX_REPORT_CELL_CHARS: usize = 300;
 pub const MAX_REPORT_DAYS: usize = 40_000;
 /// Most ranges of records named in the coverage of a report.
 pub const MAX_REPORT_RANGES: usize = 1_000;
+
+/// Things that a look at a damaged store names one by one: a person reads them.
+pub const MAX_STORE_FAULTS: usize = 1000;

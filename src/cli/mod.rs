@@ -2,9 +2,12 @@
 
 mod audit;
 mod authority;
+mod backup;
+mod copying;
 mod demo;
 mod erase;
 mod failure;
+mod fsck;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -22,6 +25,7 @@ mod passphrase;
 mod progress;
 mod prove;
 mod redact;
+mod restore;
 mod retain;
 mod roster;
 mod rotate;
@@ -29,6 +33,7 @@ mod seal;
 
 mod serve;
 mod source;
+mod stats;
 mod trust;
 mod verify;
 
@@ -95,6 +100,14 @@ enum Command {
     Hold(hold::HoldCommand),
     /// Run the server
     Serve(serve::Args),
+    /// Copy a ledger, running or not, into a new folder, and verify the copy from its bytes
+    Backup(backup::Args),
+    /// Say where the bytes are: of a database, running or not
+    Stats(stats::Args),
+    /// Look for damage in a stopped ledger's database, byte by byte; with --repair, mend what can be proved
+    Fsck(fsck::Args),
+    /// Put a ledger back from a backup, verified before and after; never behind what the ledger has signed
+    Restore(restore::Args),
     /// Log events from a file or standard input
     Log(log::Args),
     /// Fetch the existence proof of a record into a file
@@ -137,6 +150,10 @@ pub fn main() -> ExitCode {
         Command::Retain(args) => retain::run(&settings, args),
         Command::Hold(command) => hold::run(&settings, command),
         Command::Serve(args) => serve::run(&settings, args),
+        Command::Backup(args) => backup::run(&settings, args),
+        Command::Fsck(args) => fsck::run(&settings, args),
+        Command::Stats(args) => stats::run(&settings, args),
+        Command::Restore(args) => restore::run(&settings, args),
         Command::Log(args) => log::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Verify(args) => verify::run(args),

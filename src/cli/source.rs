@@ -1,9 +1,10 @@
 //! A database file as a verifier's source: a copy, a backup, or the live file. Opened read-only.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::auditor::source::{Blocks, Source, SourceError};
+use crate::auditor::vault::{DATABASE, WHOLE};
 use crate::base::limits::MAX_BULK_BYTES;
 use crate::chain::block::Block;
 use crate::chain::checkpoint::Checkpoint;
@@ -17,9 +18,17 @@ use super::Failure;
 /// Block texts read at once.
 const BLOCKS_AT_ONCE: usize = 256;
 
+/// Derived value of a backup: the state that the ledger signed together with the checkpoint of the backup. It saves the ledger from
+/// going through all blocks when it starts from the backup.
+pub const SIGNED_STATE: &str = "backup/state";
+
 /// The database.
 pub struct FileSource {
     store: Arc<Stored>,
+    /// What to show instead of the head's checkpoint.
+    whole: Option<Vec<u8>>,
+    /// What is read is proved by whoever reads it: what is odd about rows and texts is no reason to give nothing.
+    damaged: bool,
 }
 
 struct Stored(SqliteStore);
@@ -27,8 +36,61 @@ struct Stored(SqliteStore);
 impl FileSource {
     /// Opens the file without changing it.
     pub fn open(path: &Path) -> Result<FileSource, Failure> {
-        Ok(FileSource { store: Arc::new(Stored(SqliteStore::open_read_only(path)?)) })
+        Ok(FileSource {
+            store: Arc::new(Stored(SqliteStore::open_read_only(path)?)),
+            whole: None,
+            damaged: false,
+        })
     }
+
+    /// Opens a copy of a ledger: a database file, or the folder of a backup or a vault. If filling that broke off, it shows what it
+    /// was filled to before.
+    pub fn open_copy(path: &Path) -> Result<FileSource, Failure> {
+        let mut source = FileSource::open(&database_of(path))?;
+        let store = &source.store.0;
+        if let Some(head) = store.head()?
+            && checkpoint_size(&head.checkpoint) != Some(head.size)
+        {
+            source.whole = store.derived(WHOLE)?;
+        }
+        Ok(source)
+    }
+
+    /// Of a database that may be damaged, to take what is whole out of it.
+    pub fn open_damaged(path: &Path) -> Result<FileSource, StoreError> {
+        Ok(FileSource {
+            store: Arc::new(Stored(SqliteStore::open_damaged(path)?)),
+            whole: None,
+            damaged: true,
+        })
+    }
+
+    /// The store.
+    pub fn store(&self) -> &SqliteStore {
+        &self.store.0
+    }
+
+    /// The state that the ledger signed with this checkpoint, if it is here. Whoever uses it checks the signature.
+    pub fn signed_state(&self, checkpoint: &str) -> Option<Vec<u8>> {
+        let store = &self.store.0;
+        let is_it = |text: &[u8]| text == checkpoint.as_bytes();
+        if store.derived(WHOLE).ok().flatten().is_some_and(|whole| is_it(&whole))
+            && let Ok(Some(state)) = store.derived(SIGNED_STATE)
+        {
+            return Some(state);
+        }
+        store.head().ok().flatten().filter(|head| is_it(&head.checkpoint)).map(|head| head.state)
+    }
+}
+
+/// The database in the folder of a backup or vault, or the file itself.
+pub fn database_of(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(DATABASE) } else { path.to_owned() }
+}
+
+fn checkpoint_size(text: &[u8]) -> Option<u64> {
+    let note = Note::parse(std::str::from_utf8(text).ok()?).ok()?;
+    Some(Checkpoint::parse_text(&note.text).ok()?.size)
 }
 
 fn failed(e: StoreError) -> SourceError {
@@ -70,13 +132,19 @@ impl Source for FileSource {
             .head()
             .map_err(failed)?
             .ok_or_else(|| SourceError::Empty("the database holds no ledger".to_owned()))?;
-        check_size(&head)?;
-        String::from_utf8(head.checkpoint)
+        // A copy whose filling broke off has blocks beyond what it shows.
+        if self.whole.is_none() && !self.damaged {
+            check_size(&head)?;
+        }
+        String::from_utf8(self.whole.clone().unwrap_or(head.checkpoint))
             .map_err(|_| SourceError::Damaged("the stored checkpoint is not text".to_owned()))
     }
 
     fn blocks(&mut self, height: u64, _size: u64) -> Result<Vec<String>, SourceError> {
         let texts = self.store.0.block_texts(height, BLOCKS_AT_ONCE, MAX_BULK_BYTES).map_err(failed)?;
+        if self.damaged {
+            return Ok(texts.into_iter().map(|t| String::from_utf8_lossy(&t).into_owned()).collect());
+        }
         // Other bytes must not be read as the text that was signed.
         let text = |(at, bytes)| {
             let text = String::from_utf8(bytes)

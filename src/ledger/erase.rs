@@ -134,7 +134,7 @@ impl Erasures {
 }
 
 /// How many authority statements are noted as carried out.
-fn noted(store: &dyn Store) -> Result<u64, StoreError> {
+pub(super) fn noted(store: &dyn Store) -> Result<u64, StoreError> {
     let done = store.derived(DONE_KEY)?.and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)));
     Ok(done.unwrap_or_default())
 }

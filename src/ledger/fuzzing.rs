@@ -7,7 +7,7 @@ use crate::chain::replay::State;
 
 /// The checkpoints in the bytes of a last-signed file.
 pub fn guard_slots(bytes: &[u8], key: &VerifierKey) -> Vec<Checkpoint> {
-    guard::slots(bytes, |_| key).map(|(_, c)| c).collect()
+    guard::slots(bytes, |_| key).map(|(_, signed)| signed.checkpoint().clone()).collect()
 }
 
 /// The state in the bytes of a signed state.

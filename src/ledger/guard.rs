@@ -83,7 +83,8 @@ impl Guard {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         let mut bytes = Vec::new();
         (&mut file).take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes).map_err(io)?;
-        let newest = slots(&bytes, |size| keys.at(size).unwrap_or(key)).max_by_key(|(_, c)| c.size);
+        let newest = slots(&bytes, |size| keys.at(size).unwrap_or(key))
+            .max_by_key(|(_, signed)| signed.checkpoint().size);
         // Zeros are what is there before the first checkpoint.
         if newest.is_none() && bytes.iter().any(|b| *b != 0) {
             return Err(GuardError::Foreign { path: path.to_owned(), key: key.name().to_owned() });
@@ -95,17 +96,22 @@ impl Guard {
             file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(&missing)).map_err(io)?;
         }
         let guard = Guard { path: path.to_owned(), file, next_slot, last_sync: clock::monotonic() };
-        Ok((guard, newest.map(|(_, c)| c)))
+        Ok((guard, newest.map(|(_, signed)| signed.checkpoint().clone())))
     }
 
     /// The checkpoints in a guard file, without opening it for writing; none if there are none to be had.
     pub fn peek(path: &Path, key: &VerifierKey) -> Vec<Checkpoint> {
+        Guard::peek_signed(path, key).into_iter().map(|signed| signed.checkpoint().clone()).collect()
+    }
+
+    /// The same with their signatures.
+    pub fn peek_signed(path: &Path, key: &VerifierKey) -> Vec<SignedCheckpoint> {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|f| f.take((SLOT_BYTES * SLOTS) as u64).read_to_end(&mut bytes));
         if read.is_err() {
             return Vec::new();
         }
-        slots(&bytes, |_| key).map(|(_, c)| c).collect()
+        slots(&bytes, |_| key).map(|(_, signed)| signed).collect()
     }
 
     /// Remembers `checkpoint`, a signed note, in the older slot.
@@ -140,12 +146,11 @@ impl Guard {
 pub(super) fn slots<'k>(
     bytes: &[u8],
     key: impl Fn(u64) -> &'k VerifierKey,
-) -> impl Iterator<Item = (usize, Checkpoint)> {
+) -> impl Iterator<Item = (usize, SignedCheckpoint)> {
     let read = move |chunk: &[u8]| {
         let text = std::str::from_utf8(chunk.split(|b| *b == 0).next().unwrap_or_default()).ok()?;
         let size = SignedCheckpoint::unverified(text).ok()?.size;
-        let signed = SignedCheckpoint::parse(text, key(size)).ok()?;
-        Some(signed.checkpoint().clone())
+        SignedCheckpoint::parse(text, key(size)).ok()
     };
     let slots = bytes.chunks(SLOT_BYTES).enumerate();
     slots.filter_map(move |(slot, chunk)| Some((slot, read(chunk)?)))

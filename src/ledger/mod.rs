@@ -15,6 +15,7 @@ mod error;
 pub mod fuzzing;
 mod grants;
 mod guard;
+mod inspect;
 mod prove;
 mod read;
 mod recent;
@@ -49,9 +50,10 @@ pub use erase::blank_grants;
 pub use error::LedgerError;
 pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
 pub use guard::{Guard, GuardError};
+pub use inspect::{Fault, Inspection, Part, inspect};
 pub use prove::{Prover, checked_path, nodes_row};
 pub use read::{BlockBody, RecordBytes};
-pub use recover::{StoredTiles, restore_log, tile_key};
+pub use recover::{StoredTiles, is_signed_state, restore_log, tile_key};
 pub use search::{TagPage, TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
 
 /// A signed statement on its way into the chain, with its body if it has one.

@@ -32,6 +32,11 @@ pub(super) fn seal_state(state: &State, checkpoint: &str, key: &SigningKey) -> V
     out
 }
 
+/// Whether these bytes are a state that the ledger signed together with a checkpoint.
+pub fn is_signed_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> bool {
+    open_state(stored, checkpoint, key).is_some()
+}
+
 pub(super) fn open_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> Option<State> {
     let (signature, bytes) = stored.split_at_checked(SIGNATURE_LEN)?;
     key.verify_bytes(&state_message(checkpoint, bytes), signature).then(|| State::decode(bytes).ok())?

@@ -49,8 +49,8 @@ pub enum StoreError {
     },
     /// The file is damaged or was changed by hand.
     #[error(
-        "{place}: the database is damaged ({why}). Stop the server, keep this file for inspection, and \
-         put back the latest good copy; if only an index is damaged, rebuilding the index repairs it"
+        "{place}: the database is damaged ({why}). Stop the server and run `sealtrail fsck`: it says what is damaged and what can mend \
+         it. Keep this file until then"
     )]
     Corrupt {
         /// The database.
@@ -150,7 +150,7 @@ pub enum StoreError {
     /// The ciphertext index does not cover all records.
     #[error(
         "{place}: the index covers {covered} of {records} records, because a rebuild of it was \
-         interrupted; rebuild the index"
+         interrupted; stop the server and run `sealtrail fsck --repair`"
     )]
     IndexIncomplete {
         /// The database.

@@ -26,7 +26,7 @@ pub use memory::MemoryStore;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use sqlite::fuzzing;
-pub use sqlite::{IndexShape, SqliteStore};
+pub use sqlite::{IndexShape, Space, SqliteStore};
 pub use tags::body_tags;
 
 /// A blind tag as a big-endian number, and the position in its batch of a record that carries it.
@@ -148,6 +148,36 @@ pub struct StoreStats {
     pub file_bytes: u64,
     /// Size of its write-ahead log in bytes; 0 in memory.
     pub wal_bytes: u64,
+}
+
+/// Something in a store that is not as it must be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreFault {
+    /// Where.
+    pub part: StorePart,
+    /// The block concerned, if one can be named.
+    pub height: Option<u64>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// A part of a store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum StorePart {
+    /// Tables, indexes and triggers.
+    Definitions,
+    /// Pages of the file, and what the database engine keeps for itself.
+    Pages,
+    /// Rows of blocks.
+    Blocks,
+    /// Leaf inputs.
+    LeafInputs,
+    /// Bodies.
+    Bodies,
+    /// The head, and what it counts.
+    Head,
+    /// The look-up index.
+    Index,
 }
 
 /// Keeps the blocks of one ledger. Reads see the last append that returned, never wait for a writer, and

@@ -32,9 +32,9 @@ pub use scan::VaultRecords;
 pub use sync::{Progress, SyncError, SyncReport};
 
 /// The database inside the folder.
-const DATABASE: &str = "ledger.db";
+pub const DATABASE: &str = "ledger.db";
 /// Derived value: the checkpoint up to which everything was downloaded and verified.
-const WHOLE: &str = "vault/whole";
+pub const WHOLE: &str = "vault/whole";
 /// Under this derived name: the key that signed the newest checkpoint seen.
 const SIGNED_BY: &str = "vault/signed-by";
 

@@ -1,6 +1,6 @@
 //! `audit verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::auditor::source::{ServerSource, Source};
 use crate::auditor::verify::{Report, Trust, VerifyError, verify};
@@ -48,7 +48,10 @@ pub fn run(args: VerifyArgs) -> Outcome {
     let mut known = Known::read(args.checkpoint.as_deref(), args.file.as_deref(), &key)?;
     let mut client = None;
     let (mut source, what): (Box<dyn Source + '_>, String) = match &args.file {
-        Some(file) => (Box::new(FileSource::open(file)?), file.display().to_string()),
+        Some(file) => {
+            let source = FileSource::open(file).map_err(|e| emptied(file, &known, e))?;
+            (Box::new(source), file.display().to_string())
+        }
         None => {
             let client = client.insert(args.server.client()?);
             if let Some(path) = &args.identity {
@@ -109,6 +112,18 @@ pub fn run(args: VerifyArgs) -> Outcome {
             }
             Err(failure)
         }
+    }
+}
+
+/// A file without a byte is no database; where a ledger has been seen, it is a ledger that is gone.
+fn emptied(file: &Path, known: &Known, e: Failure) -> Failure {
+    let seen = known.checkpoints.iter().map(|c| c.size).max();
+    match seen.filter(|_| std::fs::metadata(file).is_ok_and(|m| m.len() == 0)) {
+        Some(size) => Failure::Wrong(format!(
+            "{} is empty, but a signed checkpoint of {size} blocks has been seen: it was emptied",
+            file.display()
+        )),
+        None => e,
     }
 }
 

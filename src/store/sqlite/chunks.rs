@@ -31,6 +31,8 @@ pub(super) struct ChunkTable {
     chunk_bytes: usize,
     /// Most bytes under one height.
     most: usize,
+    /// Whether rows may have become shorter.
+    shrinks: bool,
     insert: &'static str,
     update: &'static str,
     lengths: &'static str,
@@ -39,10 +41,11 @@ pub(super) struct ChunkTable {
 }
 
 macro_rules! chunk_table {
-    ($table:literal, $chunk_bytes:expr, $most:expr) => {
+    ($table:literal, $chunk_bytes:expr, $most:expr, $shrinks:expr) => {
         ChunkTable {
             chunk_bytes: $chunk_bytes,
             most: $most,
+            shrinks: $shrinks,
             insert: concat!("INSERT INTO ", $table, " (id, data) VALUES (?1, ?2)"),
             update: concat!("UPDATE ", $table, " SET data = ?2 WHERE id = ?1"),
             lengths: concat!(
@@ -58,9 +61,17 @@ macro_rules! chunk_table {
 
 /// Leaf inputs, permanent.
 pub(super) const LEAVES: ChunkTable =
-    chunk_table!("leaf_chunk", LEAVES_BYTES, MAX_BATCH_RECORDS * LEAF_INPUTS_LEN);
+    chunk_table!("leaf_chunk", LEAVES_BYTES, MAX_BATCH_RECORDS * LEAF_INPUTS_LEN, false);
 /// Batch bodies, erasable.
-pub(super) const BODIES: ChunkTable = chunk_table!("body_chunk", CHUNK_BYTES, MAX_STORED_BYTES);
+pub(super) const BODIES: ChunkTable = chunk_table!("body_chunk", CHUNK_BYTES, MAX_STORED_BYTES, true);
+
+/// The rows under a height.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Rows {
+    pub(super) count: u64,
+    /// Numbered from 0 on, and none but the last shorter than it may be.
+    pub(super) in_order: bool,
+}
 
 fn key(height: i64, chunk: usize) -> i64 {
     (height << CHUNK_BITS) | chunk as i64
@@ -120,6 +131,22 @@ impl ChunkTable {
         }
         // The caller broke the rule, or rows are missing.
         if rest.is_empty() { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+    }
+
+    /// How the rows under `height` are laid out.
+    pub(super) fn rows(self, conn: &Connection, height: i64) -> Result<Rows> {
+        let mut select = conn.prepare_cached(self.lengths)?;
+        let mut rows = select.query([key(height, 0), key(height + 1, 0) - 1])?;
+        let mut found = Rows { count: 0, in_order: true };
+        let mut last_full = true;
+        while let Some(row) = rows.next()? {
+            let (id, length): (i64, usize) = (row.get(0)?, row.get(1)?);
+            let before_full = std::mem::replace(&mut last_full, length == self.chunk_bytes || self.shrinks);
+            found.in_order &=
+                id == key(height, 0) + found.count as i64 && before_full && length <= self.chunk_bytes;
+            found.count += 1;
+        }
+        Ok(found)
     }
 
     /// All bytes under `height`; empty if there are none. If there are more than any block has, some more than that.

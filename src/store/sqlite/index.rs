@@ -85,7 +85,7 @@ pub(super) struct State {
 
 impl State {
     /// Whether more records are in no run than there can be unless a rebuild was interrupted.
-    fn has_gap(&self) -> bool {
+    pub(super) fn has_gap(&self) -> bool {
         let most = u64::from(self.shape.segment_records) + MAX_BATCH_RECORDS as u64;
         self.records.saturating_sub(self.covered) >= most
     }
@@ -112,6 +112,19 @@ pub(super) fn state(conn: &Connection) -> Result<State> {
 
 pub(super) fn set_covered(conn: &Connection, records: u64) -> Result<()> {
     conn.prepare_cached("UPDATE index_state SET records = ?1")?.execute([records]).map(drop)
+}
+
+/// The index covers nothing. A state that is missing or makes no sense is made anew.
+pub(super) fn restart(conn: &Connection) -> Result<()> {
+    let shape = IndexShape::default();
+    let values = params![shape.segment_records, shape.segment_tags, shape.fanout];
+    conn.execute("INSERT INTO index_state VALUES (1, 0, 0, ?1, ?2, ?3) ON CONFLICT DO NOTHING", values)?;
+    set_covered(conn, 0)?;
+    if state(conn).is_err() {
+        let sql = "UPDATE index_state SET erasures = 0, segment_records = ?1, segment_tags = ?2, fanout = ?3";
+        conn.execute(sql, values)?;
+    }
+    Ok(())
 }
 
 /// Counts an erasure, inside its transaction.

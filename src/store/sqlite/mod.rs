@@ -7,6 +7,7 @@
 //! sorted runs (`runs`) and, for the newest records, memory (`tail`); `index` keeps the two together, `lookup` asks them.
 
 mod blocks;
+mod check;
 mod chunks;
 mod erase;
 mod fault;
@@ -43,6 +44,7 @@ use self::held::Held;
 use self::index::Index;
 use self::open::ReadMode;
 use self::pool::Pool;
+pub use self::stats::Space;
 use self::writer::{Append, Writer};
 use super::check::check_append;
 use super::{BlockInfo, Head, NewBlock, ProofParts, Store, StoreError, StoreStats, StoredRecord};
@@ -119,8 +121,17 @@ impl SqliteStore {
     /// Opens a database to read it, whatever ledger it is of: beside its server, or a copy with or without
     /// its `-wal` file, also where nothing can be written. In that last case the copy must not change.
     pub fn open_read_only(path: &Path) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_to_read(path, false)
+    }
+
+    /// The same for a database that may be damaged: to find out what is, and to take what is whole out of it.
+    pub fn open_damaged(path: &Path) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_to_read(path, true)
+    }
+
+    fn open_to_read(path: &Path, damaged: bool) -> Result<SqliteStore, StoreError> {
         let held = Held::new(path).ok();
-        let (mode, origin) = open::read_only(path)?;
+        let (mode, origin) = open::read_only(path, damaged)?;
         let held = Arc::new(held.map_or_else(|| hold(path), Ok)?);
         Ok(SqliteStore::new(path, origin, mode, None, held))
     }

@@ -166,12 +166,16 @@ pub(super) fn reader(path: &Path, mode: ReadMode) -> Result<Connection> {
     Ok(conn)
 }
 
-/// Finds the way in which a file can be read that nobody here may write, and its origin.
-pub(super) fn read_only(path: &Path) -> std::result::Result<(ReadMode, String), StoreError> {
+/// Checks a database that was opened, and gives its origin.
+type Check = fn(&Connection, &Path) -> std::result::Result<String, StoreError>;
+
+/// Finds the way in which a file can be read that nobody here may write, and its origin. A `damaged` one only has to be of this program.
+pub(super) fn read_only(path: &Path, damaged: bool) -> std::result::Result<(ReadMode, String), StoreError> {
+    let check: Check = if damaged { schema::identify_damaged } else { schema::check };
     exists(path, false)?;
     let attempt = |mode| {
         let conn = reader(path, mode).map_err(|e| fault(path, &e))?;
-        Ok((mode, schema::check(&conn, path)?))
+        Ok((mode, check(&conn, path)?))
     };
     match attempt(ReadMode::Shared) {
         // Shared memory can be neither found nor made beside the file.

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use super::super::StoreError;
-use super::runs::{self, KIND_CIPHERTEXT, KIND_TAG, KINDS};
+use super::runs::{self, KIND_CIPHERTEXT, KIND_TAG};
 use super::tail::Tail;
 use super::{SqliteStore, index, runs_merge};
 
@@ -20,8 +20,10 @@ impl SqliteStore {
             let mut pace = self.index.lock();
             writer.disposable(|tx| {
                 tx.execute_batch("REINDEX block; REINDEX derived;")?;
-                KINDS.iter().try_for_each(|kind| runs_merge::drop_all(tx, *kind))?;
-                index::set_covered(tx, 0)
+                runs_merge::drop_all(tx)?;
+                // What a damaged list of runs left behind would be in the way, and holds tags that no erasure would find.
+                runs_merge::delete_orphans(tx)?;
+                index::restart(tx)
             })?;
             self.index.set_tail(None);
             pace.restart();

@@ -27,7 +27,7 @@ pub(super) const KIND_TAG: i64 = 2;
 pub(super) const KINDS: [i64; 2] = [KIND_CIPHERTEXT, KIND_TAG];
 
 /// Row key of a chunk: run number ‖ chunk number in this many bits. The largest run has 16 million records with 255 tags.
-const CHUNK_BITS: u32 = 24;
+pub(super) const CHUNK_BITS: u32 = 24;
 /// Tier of runs that are to be deleted.
 pub(super) const DEAD_TIER: i64 = -1;
 /// Steps of a search around the guessed place before it halves what is left.
@@ -326,7 +326,7 @@ pub(super) fn find(
 }
 
 /// That no record is left out.
-fn check_cover(runs: &[Run], covered: u64) -> Result<()> {
+pub(super) fn check_cover(runs: &[Run], covered: u64) -> Result<()> {
     let mut end = 0;
     for run in runs.iter().filter(|r| r.done) {
         if run.first != end {

@@ -9,8 +9,8 @@
 use rusqlite::{Connection, Result};
 
 use super::runs::{
-    DEAD_TIER, KIND_TAG, KINDS, Run, delete_chunks, insert_run, list, locate, push_chunks, read_chunk,
-    reclaim,
+    CHUNK_BITS, DEAD_TIER, KIND_TAG, KINDS, Run, delete_chunks, insert_run, list, locate, push_chunks,
+    read_chunk, reclaim,
 };
 use super::runs_codec::{Entry, Packer, key_of};
 
@@ -140,7 +140,7 @@ fn last_entry(conn: &Connection, run: &Run) -> Result<Option<Entry>> {
 }
 
 /// Reads a run in order, a chunk at a time.
-struct Source {
+pub(super) struct Source {
     run: Run,
     /// The chunk that `head` is from, or the one beyond the last.
     chunk: i64,
@@ -150,7 +150,7 @@ struct Source {
 
 impl Source {
     /// From behind `after` on.
-    fn open(conn: &Connection, run: Run, after: Option<Entry>) -> Result<Source> {
+    pub(super) fn open(conn: &Connection, run: Run, after: Option<Entry>) -> Result<Source> {
         let start = match after {
             Some(after) if run.start < run.chunks => locate(conn, &run, after)?,
             _ => run.start,
@@ -163,6 +163,11 @@ impl Source {
         Ok(source)
     }
 
+    /// The entry it stands at.
+    pub(super) fn head(&self) -> Option<Entry> {
+        self.head
+    }
+
     fn key(&self) -> Option<u64> {
         self.head.map(key_of)
     }
@@ -172,7 +177,8 @@ impl Source {
         self.chunk.min(self.run.chunks)
     }
 
-    fn next(&mut self, conn: &Connection) -> Result<()> {
+    /// Goes on to the next one.
+    pub(super) fn next(&mut self, conn: &Connection) -> Result<()> {
         self.head = self.entries.next();
         while self.head.is_none() && self.chunk < self.run.chunks {
             self.chunk += 1;
@@ -193,9 +199,18 @@ impl Source {
     }
 }
 
-/// Says that all runs of a kind are to be deleted; steps do it. Nothing is found in them any more.
-pub(super) fn drop_all(conn: &Connection, kind: i64) -> Result<()> {
-    conn.prepare_cached("UPDATE run SET tier = ?2 WHERE kind = ?1")?.execute([kind, DEAD_TIER]).map(drop)
+/// Says that all runs are to be deleted; steps do it. Nothing is found in them any more. Their bounds may be damaged: those of their
+/// rows are taken.
+pub(super) fn drop_all(conn: &Connection) -> Result<()> {
+    let sql = "UPDATE run SET tier = ?1, start = 0, chunks = ifnull((SELECT max(c.id) - (run.id << ?2) + 1 FROM run_chunk c
+            WHERE c.id BETWEEN run.id << ?2 AND ((run.id + 1) << ?2) - 1), 0)";
+    conn.prepare_cached(sql)?.execute([DEAD_TIER, i64::from(CHUNK_BITS)]).map(drop)
+}
+
+/// Deletes rows that belong to no run.
+pub(super) fn delete_orphans(conn: &Connection) -> Result<()> {
+    let sql = "DELETE FROM run_chunk WHERE id >> ?1 NOT IN (SELECT id FROM run)";
+    conn.prepare_cached(sql)?.execute([CHUNK_BITS]).map(drop)
 }
 
 /// Deletes all rows of runs that are to go: they may hold what an erasure is about to remove.

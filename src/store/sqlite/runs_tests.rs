@@ -125,7 +125,7 @@ fn finds_exactly_what_was_added_before_during_and_after_merging() {
         fill(&other, kind, runs, each, keys);
         while step(&other, FANOUT, usize::MAX).unwrap() > 0 {}
         assert_eq!(image(&conn, kind), image(&other, kind));
-        drop_all(&conn, kind).unwrap();
+        drop_all(&conn).unwrap();
         while step(&conn, FANOUT, LEAST).unwrap() > 0 {}
         assert_eq!(totals(&conn, kind).unwrap(), (0, 0));
         let rows: i64 = conn.query_row("SELECT count(*) FROM run_chunk", [], |r| r.get(0)).unwrap();

@@ -140,9 +140,19 @@ pub(super) fn create(conn: &mut Connection, origin: &str) -> Result<()> {
     tx.commit()
 }
 
-/// Checks that this is a database of this program and layout, and returns its origin. Checks too that the
-/// head and the last block agree, so that the commonest damage shows at the start.
-pub(super) fn check(conn: &Connection, path: &Path) -> std::result::Result<String, StoreError> {
+/// Checks that this is a database of this program and layout, and returns its origin.
+fn identify(conn: &Connection, path: &Path) -> std::result::Result<String, StoreError> {
+    check_layout(conn, path)?;
+    conn.query_row("SELECT origin FROM meta", [], |r| r.get(0)).map_err(|e| fault(path, &e))
+}
+
+/// The same for a database that may be damaged; an origin that cannot be read is empty.
+pub(super) fn identify_damaged(conn: &Connection, path: &Path) -> std::result::Result<String, StoreError> {
+    check_layout(conn, path)?;
+    Ok(conn.query_row("SELECT origin FROM meta", [], |r| r.get(0)).unwrap_or_default())
+}
+
+fn check_layout(conn: &Connection, path: &Path) -> std::result::Result<(), StoreError> {
     let place = || path.display().to_string();
     let sql = |e| fault(path, &e);
     let pragma = |name| conn.pragma_query_value(None, name, |r| r.get::<_, i64>(0)).map_err(sql);
@@ -157,6 +167,15 @@ pub(super) fn check(conn: &Connection, path: &Path) -> std::result::Result<Strin
     if found != SCHEMA_VERSION {
         return Err(StoreError::WrongVersion { place: place(), found, known: SCHEMA_VERSION });
     }
+    Ok(())
+}
+
+/// [`identify`]; checks too that nothing is defined that should not be, and that the head and the last block agree, so that the
+/// commonest damage shows at the start.
+pub(super) fn check(conn: &Connection, path: &Path) -> std::result::Result<String, StoreError> {
+    let origin = identify(conn, path)?;
+    let place = || path.display().to_string();
+    let sql = |e| fault(path, &e);
     // A file from somebody else could define views and triggers that make reading it misleading, and a
     // file of ours could have lost its guards.
     let corrupt = |why: String| StoreError::Corrupt { place: place(), why };
@@ -179,7 +198,7 @@ pub(super) fn check(conn: &Connection, path: &Path) -> std::result::Result<Strin
     if head.unwrap_or_default() != last.unwrap_or_default() {
         return Err(corrupt(format!("the head and the last block disagree: {head:?}, {last:?}")));
     }
-    conn.query_row("SELECT origin FROM meta", [], |r| r.get(0)).map_err(sql)
+    Ok(origin)
 }
 
 /// SQLite notices missing pages, but reads a last page cut short as if zeros followed. A log still to be
@@ -207,7 +226,7 @@ fn objects(conn: &Connection) -> Result<Vec<(String, String)>> {
 }
 
 /// The first object that is not as [`SCHEMA`] defines it.
-fn differing_object(conn: &Connection) -> Result<Option<String>> {
+pub(super) fn differing_object(conn: &Connection) -> Result<Option<String>> {
     let wanted = Connection::open_in_memory()?;
     wanted.execute_batch(SCHEMA)?;
     let (wanted, found) = (objects(&wanted)?, objects(conn)?);

@@ -42,7 +42,7 @@ pub(super) fn ciphertext_key(hash: &[u8]) -> u64 {
 }
 
 /// Index entries of consecutive records, from their leaf inputs.
-fn ciphertext_entries(first_record: u64, leaf_inputs: &[u8]) -> Vec<Entry> {
+pub(super) fn ciphertext_entries(first_record: u64, leaf_inputs: &[u8]) -> Vec<Entry> {
     let inputs = leaf_inputs.chunks_exact(LEAF_INPUTS_LEN);
     let mut out: Vec<Entry> =
         (first_record..).zip(inputs).map(|(r, i)| entry(ciphertext_key(i), r)).collect();

@@ -1,0 +1,296 @@
+//! Several copies of one ledger as one source: every block from the first copy that has it as it must be. So a damaged database, a
+//! backup, an auditor's vault and a server complete each other, and nothing is taken from any of them that is not proved.
+//!
+//! Texts are proved by their root, which a checkpoint must sign. Bodies are proved by the statement in their block's text.
+
+use std::collections::BTreeMap;
+
+use crate::base::batch::Body;
+use crate::base::record::Outline;
+use crate::chain::authority::{ERASURE_KIND, RecordRange};
+use crate::chain::batch;
+use crate::chain::block::Block;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::grant;
+use crate::chain::key::VerifierKey;
+use crate::chain::log::Log;
+use crate::chain::merkle;
+use crate::chain::statement::Statement;
+
+use super::chain_check::block_texts;
+use super::source::{Source, SourceError};
+
+/// A copy, and what to call it.
+pub struct Copy<'a> {
+    /// A path or an address.
+    pub name: String,
+    /// Where it is read.
+    pub source: Box<dyn Source + 'a>,
+}
+
+/// Copies that complete each other.
+pub struct Copies<'a> {
+    copies: Vec<Copy<'a>>,
+    /// The signed checkpoint that all of it is proved by.
+    target: String,
+    /// Which copy the texts below a height are taken from, ascending.
+    texts: Vec<(u64, usize)>,
+    /// Every erasure order, normalised.
+    ordered: Vec<RecordRange>,
+    /// Texts read last, from this height on.
+    last: (u64, Vec<String>),
+    /// Which copy a block was taken from, if not from the first.
+    taken: BTreeMap<u64, usize>,
+}
+
+/// What a copy shows: a checkpoint with its signed text.
+type Claim = Option<(Checkpoint, String)>;
+
+impl<'a> Copies<'a> {
+    /// Finds the newest state of the ledger that the texts of these copies prove. `more` are checkpoints from elsewhere, such as the
+    /// last-signed file; those that `key` did not sign do not count. An error if a copy is of another history, or none can be proved.
+    pub fn new(
+        copies: Vec<Copy<'a>>,
+        key: &VerifierKey,
+        more: &[String],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Copies<'a>, SourceError> {
+        let mut all = Copies {
+            copies,
+            target: String::new(),
+            texts: Vec::new(),
+            ordered: Vec::new(),
+            last: (0, Vec::new()),
+            taken: BTreeMap::new(),
+        };
+        let mut claims = all.claims(key)?;
+        // The longest copy whose texts are proved by its own checkpoint.
+        let mut best: Option<(Checkpoint, String, usize)> = None;
+        for (i, claim) in claims.iter().enumerate() {
+            let Some((claimed, text)) = claim else { continue };
+            let log = all.extended(Log::new(), i, claimed.size, progress)?;
+            let proved = log.is_some_and(|log| log.root() == claimed.root);
+            if proved && best.as_ref().is_none_or(|(b, _, _)| claimed.size > b.size) {
+                best = Some((claimed.clone(), text.clone(), i));
+            }
+        }
+        claims.extend(more.iter().map(|text| claim(text, key)));
+        let mut prefix = Log::new();
+        if let Some((checkpoint, text, i)) = best {
+            prefix = all.extended(prefix, i, checkpoint.size, progress)?.unwrap_or_default();
+            all.texts.push((checkpoint.size, i));
+            all.target = text;
+        }
+        // A longer one whose beginning is damaged goes on from there.
+        let mut longer: Vec<_> = claims.iter().flatten().filter(|(c, _)| c.size > prefix.size()).collect();
+        longer.sort_by_key(|(c, _)| std::cmp::Reverse(c.size));
+        'found: for (wanted, text) in longer {
+            for i in 0..all.copies.len() {
+                // Nobody is asked for more than it says it has, but the first, whose checkpoint may be what is damaged.
+                let has_less =
+                    claims.get(i).is_some_and(|c| c.as_ref().is_some_and(|(c, _)| c.size < wanted.size));
+                if i > 0 && has_less {
+                    continue;
+                }
+                let log = all.extended(prefix.clone(), i, wanted.size, progress)?;
+                if log.is_some_and(|log| log.root() == wanted.root) {
+                    all.texts.push((wanted.size, i));
+                    all.target = text.clone();
+                    break 'found;
+                }
+            }
+        }
+        if all.target.is_empty() {
+            let what = "its blocks do not have the root of any signed checkpoint: a block is damaged, or another ledger's, and no \
+                        copy that was given has it";
+            return Err(SourceError::Damaged(what.into()));
+        }
+        all.read_through(&claims, progress)?;
+        Ok(all)
+    }
+
+    /// The signed checkpoint of each copy, if it can be read and is of this ledger.
+    fn claims(&mut self, key: &VerifierKey) -> Result<Vec<Claim>, SourceError> {
+        let mut claims = Vec::new();
+        for copy in &mut self.copies {
+            claims.push(match copy.source.checkpoint() {
+                Ok(text) => claim(&text, key),
+                Err(e @ SourceError::Unavailable(_)) => return Err(e),
+                Err(SourceError::Damaged(_) | SourceError::Empty(_)) => None,
+            });
+        }
+        Ok(claims)
+    }
+
+    /// `log` with the hashes of one copy's texts up to `size`; `None` if they are not all there.
+    fn extended(
+        &mut self,
+        mut log: Log,
+        copy: usize,
+        size: u64,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<Log>, SourceError> {
+        while log.size() < size {
+            match self.texts_of(copy, log.size(), size)? {
+                Some(texts) => texts.iter().for_each(|t| drop(log.append(merkle::leaf_hash(t.as_bytes())))),
+                None => return Ok(None),
+            }
+            progress(log.size(), size);
+        }
+        Ok(Some(log))
+    }
+
+    /// Some texts of one copy; `None` if it has them not, or not readable.
+    fn texts_of(&mut self, copy: usize, height: u64, size: u64) -> Result<Option<Vec<String>>, SourceError> {
+        let Some(copy) = self.copies.get_mut(copy) else { return Ok(None) };
+        match block_texts(&mut *copy.source, height, size) {
+            Ok(texts) => Ok(Some(texts)),
+            Err(super::chain_check::TextsError::Source(e @ SourceError::Unavailable(_))) => Err(e),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Reads the texts that are taken: the orders in them, and that every copy's checkpoint is of the same history.
+    fn read_through(
+        &mut self,
+        claims: &[Claim],
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), SourceError> {
+        let size = self.size();
+        let mut log = Log::new();
+        while log.size() < size {
+            for text in self.blocks(log.size(), size)? {
+                log.append(merkle::leaf_hash(text.as_bytes()));
+                let other = |(c, _): &&(Checkpoint, String)| c.size == log.size() && c.root != log.root();
+                if claims.iter().flatten().any(|c| other(&c)) {
+                    let what = format!(
+                        "at {} blocks the copies are of two histories that are both signed: keep all of them as evidence, and find \
+                         out how the second one came about (docs/OPERATIONS.md, \"Two histories\")",
+                        log.size()
+                    );
+                    return Err(SourceError::Damaged(what));
+                }
+                if text.contains(ERASURE_KIND)
+                    && let Some(Statement::Erasure(order)) = statement_in(&text)
+                {
+                    self.ordered.extend(order.records);
+                }
+            }
+            progress(log.size(), size);
+        }
+        self.ordered = RecordRange::normalise(std::mem::take(&mut self.ordered));
+        Ok(())
+    }
+
+    /// Number of blocks that can be proved.
+    pub fn size(&self) -> u64 {
+        self.texts.last().map_or(0, |(end, _)| *end)
+    }
+
+    /// The blocks that the first copy did not have as they must be, as far as they were asked for, and the copies that had them.
+    pub fn taken(&self) -> impl Iterator<Item = (u64, &str)> {
+        let name = |copy: &usize| self.copies.get(*copy).map_or("", |c| &c.name);
+        self.taken.iter().map(move |(block, copy)| (*block, name(copy)))
+    }
+
+    fn text(&mut self, height: u64, size: u64) -> Result<Option<String>, SourceError> {
+        let at = |last: &(u64, Vec<String>)| {
+            let at = usize::try_from(height.checked_sub(last.0)?).ok()?;
+            last.1.get(at).cloned()
+        };
+        if at(&self.last).is_none() {
+            self.blocks(height, size)?;
+        }
+        Ok(at(&self.last))
+    }
+
+    /// Whether a body is what the statement in its block signs, with nothing gone that was not ordered to go.
+    fn holds(&self, text: &str, body: &[u8]) -> bool {
+        let Ok(block) = Block::parse(text) else { return false };
+        match Statement::parse(&block.statement.text) {
+            Ok(Statement::Records(s)) => batch::commit(body).is_ok_and(|found| {
+                found.records_root == s.records_root
+                    && found.header_hash == s.header_hash
+                    && found.leaf_inputs.len() as u64 == s.records
+                    && found.tags_root.is_none_or(|root| root == s.tags_root)
+                    && (found.erased == 0 || self.were_ordered(block.first_record, body))
+            }),
+            Ok(Statement::Grant(g)) => grant::check(&g, body).is_ok(),
+            other => other.is_ok(),
+        }
+    }
+
+    fn were_ordered(&self, first_record: u64, body: &[u8]) -> bool {
+        let Ok(body) = Body::decode(body) else { return false };
+        (first_record..).zip(body.records()).all(|(record, bytes)| {
+            let near = self.ordered.partition_point(|r| r.last < record);
+            !matches!(Outline::decode(bytes), Ok(Outline::Erased(_)))
+                || self.ordered.get(near).is_some_and(|r| r.first <= record)
+        })
+    }
+}
+
+fn claim(text: &str, key: &VerifierKey) -> Claim {
+    let signed = SignedCheckpoint::parse(text, key).ok()?;
+    Some((signed.checkpoint().clone(), text.to_owned()))
+}
+
+fn statement_in(text: &str) -> Option<Statement> {
+    Statement::parse(&Block::parse(text).ok()?.statement.text).ok()
+}
+
+impl Source for Copies<'_> {
+    fn checkpoint(&mut self) -> Result<String, SourceError> {
+        Ok(self.target.clone())
+    }
+
+    fn blocks(&mut self, height: u64, size: u64) -> Result<Vec<String>, SourceError> {
+        let Some((end, copy)) = self.texts.iter().find(|(end, _)| height < *end).copied() else {
+            return Ok(Vec::new());
+        };
+        let end = end.min(size);
+        let texts = self.texts_of(copy, height, end)?.unwrap_or_default();
+        if copy > 0 {
+            // Only to say what the first one lacked.
+            let first = self.texts_of(0, height, end).unwrap_or_default().unwrap_or_default();
+            for (at, text) in (height..).zip(&texts) {
+                if first.get((at - height) as usize) != Some(text) {
+                    self.taken.insert(at, copy);
+                }
+            }
+        }
+        self.last = (height, texts.clone());
+        Ok(texts)
+    }
+
+    fn has_bodies(&self) -> bool {
+        true
+    }
+
+    fn body(&mut self, height: u64, size: u64) -> Result<Vec<u8>, SourceError> {
+        let text = self.text(height, size)?.unwrap_or_default();
+        let mut unavailable = None;
+        for i in 0..self.copies.len() {
+            let Some(copy) = self.copies.get_mut(i) else { break };
+            match copy.source.body(height, size) {
+                Ok(body) if self.holds(&text, &body) => {
+                    if i > 0 {
+                        self.taken.insert(height, i);
+                    }
+                    return Ok(body);
+                }
+                // A server that is shorter than the ledger has no such body; another copy may.
+                Err(e @ SourceError::Unavailable(_)) => unavailable = Some(e),
+                _ => {}
+            }
+        }
+        let damaged = SourceError::Damaged(format!(
+            "the body of block {height} is damaged or missing in every copy that was given"
+        ));
+        Err(unavailable.unwrap_or(damaged))
+    }
+
+    fn leaf_inputs(&mut self, height: u64) -> Result<Vec<u8>, SourceError> {
+        Err(SourceError::Unavailable(format!("the leaf inputs of block {height} are made from its body")))
+    }
+}

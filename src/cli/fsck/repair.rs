@@ -1,0 +1,142 @@
+//! `fsck --repair`. What follows from the blocks is put in place. For everything else what is proved is copied into a new file, which
+//! takes the place of the damaged one: so that nothing is ever patched over, and rows that hold content stay where they were written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::auditor::copies::{Copies, Copy};
+use crate::auditor::source::Source;
+use crate::auditor::vault::DATABASE;
+use crate::base::clock::Timestamp;
+use crate::chain::checkpoint::Checkpoint;
+use crate::client::Client;
+use crate::ledger::{Guard, is_signed_state};
+use crate::store::{Head, SqliteStore, Store};
+
+use super::super::Failure;
+use super::super::copying::{
+    FromArgs, beside, fill, make_ledger, put_in_place, sync_folder, tell_mended, unreadable, verify_written,
+};
+use super::super::operator::guard_path;
+use super::super::progress::Bar;
+use super::super::source::FileSource;
+use super::Target;
+use super::findings::{Findings, Mend};
+
+/// A new database is put together in a folder that is called so.
+const WORK: &str = ".repairing";
+
+/// Mends what can be mended; says how.
+pub fn repair(
+    target: &Target,
+    from: &FromArgs,
+    clients: &[Option<Client>],
+    found: &Findings,
+) -> Result<String, Failure> {
+    let anew = found.has(|m| matches!(m, Mend::Anew | Mend::From(_)));
+    let lost = found.has(|m| *m == Mend::Nobody);
+    // A page may be wrong anywhere: nothing is written into such a file.
+    let writable = found.is_readable()
+        && !found.in_part("pages")
+        && !found.in_part("definitions")
+        && !found.in_part("head");
+    if found.has(|m| *m == Mend::InPlace) && writable && (lost || !anew) {
+        in_place(target, found)?;
+        return Ok("indexes and derived values were made anew, in place".to_owned());
+    }
+    if lost && found.is_readable() {
+        return Err(Failure::Wrong(format!(
+            "nothing was changed: some blocks of {} are damaged, and no copy that was given has them. Look for a backup, an auditor's \
+             vault or a server that mirrors the ledger, and name it with --from",
+            target.database.display()
+        )));
+    }
+    if !anew {
+        return Err(Failure::Wrong(
+            "nothing was changed: what was found cannot be mended by a command. See docs/OPERATIONS.md, \"When verification fails\"".into(),
+        ));
+    }
+    let kept = new_file(target, from, clients, found)?;
+    Ok(format!(
+        "what is proved was copied into a new file; the damaged one is {}. Delete that when it is no longer needed as evidence: \
+        later erasures do not reach it",
+        kept.display()
+    ))
+}
+
+/// What follows from the blocks.
+fn in_place(target: &Target, found: &Findings) -> Result<(), Failure> {
+    let store = SqliteStore::open(&target.database, target.key.name(), false)?;
+    if let Some(head) = store.head()? {
+        let signed = is_signed_state(&head.state, &String::from_utf8_lossy(&head.checkpoint), &target.key);
+        let state = match &found.state {
+            Some(state) if found.in_part("state") || !signed => state.clone(),
+            _ => head.state.clone(),
+        };
+        store.append(head.size, &[], &found.derived, &Head { state, ..head })?;
+    }
+    if found.in_part("index") {
+        let mut bar = Bar::new("making the index", "records");
+        store.rebuild_index(&mut |done, all| bar.at(done, all))?;
+    }
+    Ok(())
+}
+
+/// Copies what is proved into a new file; gives the damaged one's new name.
+fn new_file(
+    target: &Target,
+    from: &FromArgs,
+    clients: &[Option<Client>],
+    found: &Findings,
+) -> Result<PathBuf, Failure> {
+    let (database, key) = (&target.database, &target.key);
+    let signed = Guard::peek_signed(&guard_path(database), key);
+    let texts: Vec<String> = signed.iter().map(|s| s.note().to_string()).collect();
+    let mut copies: Vec<Copy<'_>> = Vec::new();
+    if found.is_readable() {
+        let source: Box<dyn Source> = Box::new(FileSource::open_damaged(database)?);
+        copies.push(Copy { name: database.display().to_string(), source });
+    }
+    copies.extend(from.open(clients)?);
+    let mut bar = Bar::new("reading the copies", "blocks");
+    let mut copies =
+        Copies::new(copies, key, &texts, &mut |done, all| bar.at(done, all)).map_err(unreadable)?;
+    drop(bar);
+    let newest = signed.iter().map(|s| s.checkpoint().size).max().unwrap_or_default();
+    if newest > copies.size() {
+        return Err(Failure::Wrong(format!(
+            "nothing was changed: by its last-signed file the ledger has signed {newest} blocks, and what was given proves {}. Look for \
+             the missing ones: a newer backup, an auditor's vault, a mirror (--from)",
+            copies.size()
+        )));
+    }
+    let work = beside(database, WORK);
+    // What an earlier attempt left was made of other copies, perhaps.
+    let _ = fs::remove_dir_all(&work);
+    let (_, checkpoint) = fill(&work, key, &mut copies, "copying")?;
+    let mended: Vec<(u64, String)> = copies.taken().map(|(block, name)| (block, name.to_owned())).collect();
+    drop(copies);
+    let own = FileSource::open_damaged(database).ok().and_then(|s| s.signed_state(&checkpoint));
+    make_ledger(&work, key, &checkpoint, own.or_else(|| from.signed_state(&checkpoint)))?;
+    let known: Vec<Checkpoint> = signed.iter().map(|s| s.checkpoint().clone()).collect();
+    verify_written(&work, key, &known)?;
+    sync_folder(&work)?;
+    let kept = swap(database, &work.join(DATABASE))?;
+    let _ = fs::remove_dir_all(&work);
+    tell_mended(&mended);
+    Ok(kept)
+}
+
+/// Puts `new` in the place of `database`, which gets another name, with its log.
+fn swap(database: &Path, new: &Path) -> Result<PathBuf, Failure> {
+    let now: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
+    let kept = beside(database, &format!(".damaged-{now}"));
+    let log = beside(database, "-wal");
+    if log.exists() {
+        put_in_place(&log, &beside(&kept, "-wal"))?;
+    }
+    let _ = fs::remove_file(beside(database, "-shm"));
+    put_in_place(database, &kept)?;
+    put_in_place(new, database)?;
+    Ok(kept)
+}

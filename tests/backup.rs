@@ -1,0 +1,345 @@
+//! `backup` and `restore` with the real program: of a running server, beside erasures, interrupted, damaged, behind what was signed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod damage_support;
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use damage_support::{BASE, Victim, copy_folder, erase, log, stop};
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use sealtrail::auditor::source::{Source, SourceError};
+use sealtrail::auditor::vault::Vault;
+use sealtrail::base::record::Record;
+use sealtrail::store::{SqliteStore, Store};
+use support::Ledger;
+
+fn head(path: &Path) -> (u64, u64, Vec<u8>) {
+    let head = SqliteStore::open_read_only(path).unwrap().head().unwrap().unwrap();
+    (head.size, head.records, head.checkpoint)
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A new machine: the keys from where they were kept, and nothing else.
+fn new_machine(from: &Ledger) -> Ledger {
+    let ledger = Ledger { dir: tempfile::tempdir().unwrap() };
+    copy_folder(&from.path("keys"), &ledger.path("keys"));
+    ledger
+}
+
+fn copy_of_base() -> Ledger {
+    Ledger { dir: Victim::new().dir }
+}
+
+#[test]
+fn a_backup_of_a_running_server_holds_while_it_is_written_to() {
+    let ledger = copy_of_base();
+    let server = ledger.serve();
+    let done = AtomicBool::new(false);
+    let (appends, longest) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut n = 10_000;
+            while !done.load(Ordering::Acquire) {
+                let since = Instant::now();
+                log(&ledger, &server, n, 20);
+                n += 20;
+                appends.fetch_add(1, Ordering::AcqRel);
+                longest.fetch_max(since.elapsed().as_millis() as u64, Ordering::AcqRel);
+            }
+        });
+        scope.spawn(|| {
+            // An order that is carried out in the middle of it.
+            erase(&ledger, &server, "20..60");
+        });
+        ledger.ok(&["backup", "one"]);
+        let before = appends.load(Ordering::Acquire);
+        ledger.ok(&["backup", "--update", "one"]);
+        assert!(appends.load(Ordering::Acquire) > before, "appends go on beside it");
+        done.store(true, Ordering::Release);
+    });
+    assert!(longest.load(Ordering::Acquire) < 10_000);
+    assert!(!ledger.path("one.partial").exists());
+    ledger.ok(&["audit", "verify", "--key", "keys/ledger.vkey", "--file", "one/ledger.db"]);
+    // Nothing secret is in it.
+    for entry in fs::read_dir(ledger.path("one")).unwrap().flatten() {
+        let bytes = fs::read(entry.path()).unwrap();
+        for mark in [&b"PRIVATE+KEY"[..], b"AGE-SECRET-KEY", ledger.token().as_bytes()] {
+            assert!(!bytes.windows(mark.len()).any(|w| w == mark), "{:?}", entry.path());
+        }
+    }
+    drop(stop(server));
+}
+
+#[test]
+fn a_new_machine_goes_on_where_the_backup_ended() {
+    let old = copy_of_base();
+    let server = old.serve();
+    log(&old, &server, 20_000, 3);
+    drop(stop(server));
+    old.ok(&["backup", "new"]);
+    assert_eq!(
+        names(&old.path("new")),
+        ["BACKUP.txt", "ledger.db", "ledger.db.last-signed", "sealtrail.toml"]
+    );
+    assert!(old.fails(2, &["backup", "new"]).contains("is not overwritten"));
+    assert!(old.fails(2, &["backup", "--update", "keys"]).contains("is no backup"));
+    assert!(old.fails(2, &["backup", "nowhere/new"]).contains("there is no folder"));
+    let new = new_machine(&old);
+    let backup = old.path("new").display().to_string();
+    // Which ledger it must be, the backup itself is not asked.
+    let unkeyed = Ledger { dir: tempfile::tempdir().unwrap() };
+    assert!(unkeyed.fails(2, &["restore", &backup]).contains("--key VKEY"));
+    let said = new.ok(&["restore", &backup]);
+    assert!(said.contains("NOT KNOWN") && said.contains("--accept-database-head"), "{said}");
+    assert_eq!(head(&new.path("ledger.db")), head(&old.path("ledger.db")));
+    new.fails(2, &["restore", &backup]);
+    // Nobody said that nothing was signed since.
+    assert!(new.fails(2, &["serve", "--listen", "127.0.0.1:0"]).contains("last-signed file is missing"));
+    fs::copy(old.path("ledger.db.last-signed"), new.path("ledger.db.last-signed")).unwrap();
+    let server = new.serve();
+    log(&new, &server, 30_000, 3);
+    drop(stop(server));
+    new.ok(&["fsck"]);
+}
+
+#[test]
+fn what_was_erased_is_not_in_a_later_backup_and_goes_from_an_older_one() {
+    let ledger = copy_of_base();
+    let content = |path: &str, record: u64| {
+        let store = SqliteStore::open_read_only(&ledger.path(path)).unwrap();
+        let stored = store.record(record).unwrap().unwrap().record;
+        match Record::decode(&stored).unwrap() {
+            Record::Sealed { ciphertext, .. } => Some(ciphertext[..16].to_vec()),
+            Record::Erased(_) => None,
+        }
+    };
+    let has = |folder: &str, word: &[u8]| {
+        fs::read_dir(ledger.path(folder))
+            .unwrap()
+            .flatten()
+            .any(|e| e.path().is_file() && fs::read(e.path()).unwrap().windows(word.len()).any(|w| w == word))
+    };
+    let word = content("ledger.db", 100).unwrap();
+    ledger.ok(&["backup", "old"]);
+    assert!(has("old", &word));
+    let server = ledger.serve();
+    erase(&ledger, &server, "100");
+    ledger.ok(&["backup", "new"]);
+    assert!(!has("new", &word) && content("new/ledger.db", 100).is_none());
+    let said = ledger.ok(&["backup", "--update", "old"]);
+    assert!(said.contains("erased     1 records"), "{said}");
+    assert!(!has("old", &word) && content("old/ledger.db", 100).is_none());
+    drop(stop(server));
+}
+
+#[test]
+fn nothing_goes_behind_what_was_signed() {
+    let ledger = copy_of_base();
+    let server = ledger.serve();
+    log(&ledger, &server, 40_000, 5);
+    drop(stop(server));
+    // The auditor's copy. (Made from the server it would lack the newest blocks: those that say that it was made.)
+    let vault = [
+        "audit",
+        "sync",
+        "--vault",
+        "vault",
+        "--key",
+        "keys/ledger.vkey",
+        "--identity",
+        "keys/alice.identity",
+    ];
+    ledger.ok(&[&vault[..], &["--file", "ledger.db"]].concat());
+    let wanted = head(&ledger.path("ledger.db"));
+    // The disk with the database is lost, not the last-signed file. The backup is of before.
+    fs::create_dir(ledger.path("lost")).unwrap();
+    fs::rename(ledger.path("ledger.db"), ledger.path("lost/ledger.db")).unwrap();
+    let signed = fs::read(ledger.path("ledger.db.last-signed")).unwrap();
+    let said = ledger.fails(1, &["restore", "backup"]);
+    assert!(said.contains("the last 1 are missing") && said.contains("--from"), "{said}");
+    assert!(!ledger.path("ledger.db").exists());
+    assert_eq!(fs::read(ledger.path("ledger.db.last-signed")).unwrap(), signed);
+    // The auditor has the missing block.
+    let said = ledger.ok(&["restore", "backup", "--from", "vault"]);
+    assert!(said.contains("from vault") && said.contains("nothing is missing that was signed"), "{said}");
+    assert_eq!(head(&ledger.path("ledger.db")), wanted);
+    ledger.ok(&["fsck"]);
+    let server = ledger.serve();
+    log(&ledger, &server, 50_000, 1);
+    drop(stop(server));
+    // A last-signed file that says nothing is not replaced either.
+    fs::rename(ledger.path("ledger.db"), ledger.path("lost/again.db")).unwrap();
+    fs::write(ledger.path("ledger.db.last-signed"), "x").unwrap();
+    assert!(ledger.fails(2, &["restore", "backup"]).contains("holds no checkpoint"));
+    assert_eq!(fs::read(ledger.path("ledger.db.last-signed")).unwrap(), b"x");
+}
+
+/// Two histories: the ledger went on from an old backup, whatever it was told.
+#[test]
+fn copies_of_two_histories_are_not_mixed() {
+    let ledger = copy_of_base();
+    let other = Ledger { dir: tempfile::tempdir().unwrap() };
+    copy_folder(ledger.dir.path(), other.dir.path());
+    for (i, l) in [&ledger, &other].into_iter().enumerate() {
+        let server = l.serve();
+        log(l, &server, 60_000 + 10 * i as u64, 2);
+        drop(stop(server));
+    }
+    other.ok(&["backup", "fork"]);
+    let fork = other.path("fork").display().to_string();
+    fs::remove_file(ledger.path("ledger.db")).unwrap();
+    let said = ledger.fails(1, &["restore", "backup", "--from", &fork]);
+    assert!(said.contains("two histories"), "{said}");
+    assert!(!ledger.path("ledger.db").exists());
+}
+
+/// A database whose bodies from one height on cannot be had: as if the disk, or the process, ended there.
+struct Breaking {
+    store: SqliteStore,
+    from: u64,
+}
+
+impl Source for Breaking {
+    fn checkpoint(&mut self) -> Result<String, SourceError> {
+        Ok(String::from_utf8(self.store.head().unwrap().unwrap().checkpoint).unwrap())
+    }
+
+    fn blocks(&mut self, height: u64, _: u64) -> Result<Vec<String>, SourceError> {
+        let texts = self.store.block_texts(height, 256, 1 << 20).unwrap();
+        Ok(texts.into_iter().map(|t| String::from_utf8(t).unwrap()).collect())
+    }
+
+    fn has_bodies(&self) -> bool {
+        true
+    }
+
+    fn body(&mut self, height: u64, _: u64) -> Result<Vec<u8>, SourceError> {
+        match height >= self.from {
+            true => Err(SourceError::Unavailable("the end".into())),
+            false => Ok(self.store.body(height).unwrap().unwrap_or_default()),
+        }
+    }
+
+    fn leaf_inputs(&mut self, _: u64) -> Result<Vec<u8>, SourceError> {
+        unreachable!()
+    }
+}
+
+/// What a backup into `folder` comes to that ends at a block.
+fn broken_off(ledger: &Ledger, folder: &str, from: u64) {
+    let store = SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap();
+    let mut vault = Vault::open_to_sync(&ledger.path(folder), &ledger.vkey()).unwrap();
+    vault.sync(&mut Breaking { store, from }, None, &mut |_| ()).unwrap_err();
+    drop(vault);
+    assert_eq!(head(&ledger.path(folder).join("ledger.db")).0, from);
+}
+
+#[test]
+fn an_interrupted_backup_does_not_look_whole_and_goes_on() {
+    let ledger = copy_of_base();
+    let size = head(&ledger.path("ledger.db")).0;
+    broken_off(&ledger, "b.partial", size - 1);
+    fs::copy(ledger.path("sealtrail.toml"), ledger.path("b.partial/sealtrail.toml")).unwrap();
+    let half = ledger.path("b.partial").display().to_string();
+    let new = new_machine(&ledger);
+    assert!(new.fails(1, &["restore", &half]).contains("any signed checkpoint"));
+    assert!(!new.path("ledger.db").exists());
+    ledger.fails(1, &["audit", "verify", "--key", "keys/ledger.vkey", "--file", "b.partial/ledger.db"]);
+    let said = ledger.ok(&["backup", "b"]);
+    assert!(said.contains("copied     1 blocks"), "{said}");
+    assert_eq!(head(&ledger.path("b/ledger.db")), head(&ledger.path("ledger.db")));
+    assert!(!ledger.path("b.partial").exists());
+}
+
+/// An update that breaks off leaves what the backup had before to be restored.
+#[test]
+fn an_interrupted_update_leaves_the_backup_as_it_was() {
+    let ledger = copy_of_base();
+    let before = head(&ledger.path("backup/ledger.db"));
+    let server = ledger.serve();
+    log(&ledger, &server, 70_000, 3);
+    log(&ledger, &server, 70_003, 3);
+    drop(stop(server));
+    broken_off(&ledger, "backup", before.0 + 1);
+    let new = new_machine(&ledger);
+    new.ok(&["restore", &ledger.path("backup").display().to_string()]);
+    assert_eq!(head(&new.path("ledger.db")), before);
+    new.ok(&["audit", "verify", "--key", "keys/ledger.vkey", "--file", "ledger.db"]);
+    assert!(ledger.ok(&["backup", "--update", "backup"]).contains("copied     1 blocks"));
+}
+
+#[test]
+fn a_damaged_backup_is_not_restored_and_two_of_them_complete_each_other() {
+    let ledger = copy_of_base();
+    copy_folder(&ledger.path("backup"), &ledger.path("second"));
+    let damage = |path: &str, sql: &str| {
+        let conn = Connection::open(ledger.path(path)).unwrap();
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
+        conn.execute_batch(sql).unwrap();
+        conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    };
+    damage("backup/ledger.db", "UPDATE body_chunk SET data = zeroblob(length(data)) WHERE id >> 12 = 60");
+    damage("second/ledger.db", "UPDATE body_chunk SET data = zeroblob(length(data)) WHERE id >> 12 = 61");
+    let wanted = head(&ledger.path("ledger.db"));
+    fs::remove_file(ledger.path("ledger.db")).unwrap();
+    let said = ledger.fails(1, &["restore", "backup"]);
+    assert!(said.contains("block 60"), "{said}");
+    assert!(!ledger.path("ledger.db").exists());
+    let said = ledger.ok(&["restore", "backup", "--from", "second"]);
+    assert!(said.contains("mended     block 60, from second"), "{said}");
+    assert_eq!(head(&ledger.path("ledger.db")), wanted);
+    ledger.ok(&["fsck"]);
+    // A damaged ledger is not copied as if it were whole.
+    damage("ledger.db", "UPDATE body_chunk SET data = zeroblob(length(data)) WHERE id >> 12 = 62");
+    assert!(ledger.fails(1, &["backup", "third"]).contains("block 62"));
+    assert!(!ledger.path("third").exists());
+}
+
+#[test]
+fn stats_count_what_is_there() {
+    let ledger = copy_of_base();
+    let read = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&ledger.ok(args)).unwrap() };
+    let stats = read(&["stats", "--json", "--deep"]);
+    let number = |name: &str| stats[name].as_u64().unwrap();
+    let store = SqliteStore::open_read_only(&BASE.ledger.path("ledger.db")).unwrap();
+    let head = store.head().unwrap().unwrap();
+    assert_eq!((number("blocks"), number("records")), (head.size, head.records));
+    assert_eq!(number("file"), fs::metadata(ledger.path("ledger.db")).unwrap().len());
+    assert_eq!(number("erased_records"), 43);
+    assert!(number("freed_by_erasure") > 43 * 200, "{stats}");
+    let (mut ciphertext, mut slots, mut tags, mut bodies) = (0, 0, 0, 0);
+    for height in 0..head.size {
+        bodies += store.body(height).unwrap().map_or(0, |b| b.len() as u64);
+    }
+    for record in 0..head.records {
+        let stored = store.record(record).unwrap().unwrap().record;
+        if let Ok(Record::Sealed { sections, tags: t, ciphertext: c, .. }) = Record::decode(&stored) {
+            ciphertext += c.len() as u64;
+            tags += t.len() as u64;
+            slots += sections.iter().map(|s| s.slots.len() as u64).sum::<u64>();
+        }
+    }
+    let part = |name: &str| stats["parts"][name].as_u64().unwrap();
+    assert_eq!(number("bodies"), bodies);
+    for (name, wanted) in [("ciphertext", ciphertext), ("slots", slots), ("tags", tags)] {
+        assert!(part(name).abs_diff(wanted) * 50 <= wanted, "{name}: {} and {wanted}", part(name));
+    }
+    let shares = stats["by_writer_and_month"].as_array().unwrap();
+    assert_eq!(shares.iter().map(|s| s["records"].as_u64().unwrap()).sum::<u64>(), head.records);
+    // Of a running server, and of a backup.
+    let server = ledger.serve();
+    assert!(ledger.ok(&["stats"]).contains("index of tags"));
+    assert_eq!(read(&["stats", "--json", "--file", "backup"])["records"], stats["records"]);
+    drop(stop(server));
+}

@@ -536,7 +536,7 @@ impl Walk<'_> {
 }
 
 /// Derived values that do not follow from the blocks: how far erasures are carried out, and what backups and vaults note.
-const OTHER_ROWS: [&str; 3] = ["erased-up-to", "vault/whole", "backup/state"];
+const OTHER_ROWS: [&str; 4] = ["erased-up-to", "vault/whole", "vault/signed-by", "backup/state"];
 
 /// The hashes of a body, if they are those that the statement signs.
 fn commitment(body: &[u8], statement: &RecordsStatement) -> Result<BatchCommitment, String> {

@@ -125,6 +125,8 @@ fn run(inner: Arc<dyn Store>, guard: &Path, seed: u64, steps: u64, plan: Plan) -
     let mut driver = Driver::new(seed, Box::new(Remember(history.clone())), Box::new(open));
     driver.restart_often = often;
     driver.run(steps);
+    // The store is tidied up when it is quiet.
+    std::thread::sleep(std::time::Duration::from_millis(260));
     drop(driver);
     let ledger = Ledger::open(inner.clone(), options(guard)).unwrap();
     history.lock().unwrap().check(&ledger, &*inner, &mut Random::new(seed));

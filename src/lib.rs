@@ -16,3 +16,7 @@ pub mod seal;
 pub mod server;
 pub mod store;
 pub mod writer;
+
+// Files that unit tests share with the tests beside the crate call it by its name.
+#[cfg(test)]
+extern crate self as sealtrail;

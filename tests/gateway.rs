@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::ops::Range;
+#[path = "store_support/watched.rs"]
+mod watched;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,7 +15,6 @@ use sealtrail::base::clock::Timestamp;
 use sealtrail::base::hash::Hash;
 use sealtrail::base::limits::{DRAFT_BYTES, MAX_QUEUED_EVENT_BYTES, MAX_QUEUED_REQUESTS};
 use sealtrail::base::random;
-use sealtrail::base::record::Tag;
 use sealtrail::base::threads::cores;
 use sealtrail::chain::key::SigningKey;
 use sealtrail::chain::replay::Head as WriterHead;
@@ -24,8 +25,9 @@ use sealtrail::ledger::{Ledger, Options};
 use sealtrail::seal::reader_key::Identity;
 use sealtrail::seal::tag::SearchSecret;
 use sealtrail::server::{Events, Gateway, IntakeError, Logged};
-use sealtrail::store::{BlockInfo, Head, MemoryStore, NewBlock, Store, StoreError, StoreStats, StoredRecord};
+use sealtrail::store::MemoryStore;
 use sealtrail::writer::{Purpose, Writer, WriterOptions};
+use watched::{Call, Fault, Watch, Watched};
 
 const ORIGIN: &str = "test.example/log";
 /// The gateway need not say that it is alive.
@@ -34,15 +36,15 @@ const HEARTBEAT: Duration = Duration::from_secs(3600);
 const TAKEN_REQUESTS: usize = 2 * 4096;
 const TAKEN_BYTES: usize = 2 * 16 * 1024 * 1024;
 
-/// A store in memory whose appends wait while it is held.
-struct Held {
-    inner: MemoryStore,
+/// Has appends wait while the store is held.
+#[derive(Default)]
+struct Hold {
     /// Whether it is held, and how many appends wait.
     state: Mutex<(bool, usize)>,
     changed: Condvar,
 }
 
-impl Held {
+impl Hold {
     fn hold(&self, held: bool) {
         self.state.lock().unwrap().0 = held;
         self.changed.notify_all();
@@ -54,80 +56,22 @@ impl Held {
     }
 }
 
-impl Store for Held {
-    fn append(
-        &self,
-        expected: u64,
-        blocks: &[NewBlock],
-        derived: &[(String, Vec<u8>)],
-        head: &Head,
-    ) -> Result<(), StoreError> {
-        let mut state = self.state.lock().unwrap();
-        state.1 += 1;
-        self.changed.notify_all();
-        let mut state = self.changed.wait_while(state, |s| s.0).unwrap();
-        state.1 -= 1;
-        self.inner.append(expected, blocks, derived, head)
-    }
-    fn origin(&self) -> &str {
-        self.inner.origin()
-    }
-    fn head(&self) -> Result<Option<Head>, StoreError> {
-        self.inner.head()
-    }
-    fn erase(&self, records: &[Range<u64>]) -> Result<u64, StoreError> {
-        self.inner.erase(records)
-    }
-    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
-        self.inner.replace_body(height, body)
-    }
-    fn scrub(&self) -> Result<(), StoreError> {
-        self.inner.scrub()
-    }
-    fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.block_text(height)
-    }
-    fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.inner.block_texts(from, max, max_bytes)
-    }
-    fn block_info(&self, height: u64) -> Result<Option<BlockInfo>, StoreError> {
-        self.inner.block_info(height)
-    }
-    fn block_of_record(&self, record: u64) -> Result<Option<BlockInfo>, StoreError> {
-        self.inner.block_of_record(record)
-    }
-    fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.leaf_inputs(height)
-    }
-    fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.body(height)
-    }
-    fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
-        self.inner.record(record)
-    }
-    fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError> {
-        self.inner.find_ciphertext(hash)
-    }
-    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        self.inner.find_tag(tag, from, limit)
-    }
-    fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
-        self.inner.statement(signer, sequence)
-    }
-    fn derived(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.derived(key)
-    }
-    fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner.stats()
-    }
-    fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
-        self.inner.rebuild_index(progress)
+impl Watch for Hold {
+    fn before(&self, call: Call) -> Option<Fault> {
+        if call == Call::Append {
+            let mut state = self.state.lock().unwrap();
+            state.1 += 1;
+            self.changed.notify_all();
+            let mut state = self.changed.wait_while(state, |s| s.0).unwrap();
+            state.1 -= 1;
+        }
+        None
     }
 }
 
 /// A ledger that can be held, and its gateway, which has logged one event.
 struct Bench {
-    store: Arc<Held>,
+    store: Arc<Watched<Hold>>,
     ledger: Arc<Ledger>,
     gateway: Gateway,
     thread: JoinHandle<()>,
@@ -154,11 +98,7 @@ impl Bench {
             witnesses: Vec::new(),
         };
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(Held {
-            inner: MemoryStore::new(ORIGIN),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let store = Arc::new(Watched::new(Arc::new(MemoryStore::new(ORIGIN)), Hold::default()));
         let options = Options { key, guard: dir.path().join("guard"), accept_database_head: false };
         let note = Statement::Roster(roster).sign(&admin).unwrap();
         let ledger = Arc::new(Ledger::create(store.clone(), options, note).unwrap());

@@ -109,12 +109,7 @@ pub fn create(
     }
     let text = Settings::to_toml_template(ledger);
     let settings = Settings::parse(&text, settings_path).map_err(Failure::usage)?;
-    if settings.database.exists() {
-        return Err(Failure::Usage(format!(
-            "{} exists already; remove it or work in another folder",
-            settings.database.display()
-        )));
-    }
+    nothing_is_in_the_way(settings_path, &settings)?;
     let passphrase = keygen::new_passphrase(protected, "the keys of the ledger")?;
     let passphrase = passphrase.as_ref();
     let dir = &settings.keys;
@@ -150,6 +145,31 @@ pub fn create(
     drop(lock);
     keyfile::create_public(settings_path, &text).map_err(Failure::usage)?;
     Ok(Created { vkey, database: settings.database, keys: settings.keys })
+}
+
+/// The settings are written last, so that without them no ledger was ever served from here: what lies here is of an `init` that was broken
+/// off, or of something else. All of it is named at once: removing one file after the other would make others meanwhile.
+fn nothing_is_in_the_way(settings_path: &Path, settings: &Settings) -> Outcome {
+    let mut files = vec![settings.database.clone(), guard_path(&settings.database)];
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut path = settings.database.clone().into_os_string();
+        path.push(suffix);
+        files.push(path.into());
+    }
+    for key in [LEDGER_KEY, ADMIN_KEY, GATEWAY_KEY] {
+        files.extend(["key", "vkey"].map(|ending| settings.keys.join(format!("{key}.{ending}"))));
+    }
+    files.push(settings.keys.join(TOKEN_FILE));
+    let found: Vec<String> = files.iter().filter(|f| f.exists()).map(|f| f.display().to_string()).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "there is no {}, but these are here already:\n  {}\nIf an `init` was broken off here, remove them and run it again; if not, \
+         work in another folder",
+        settings_path.display(),
+        found.join("\n  ")
+    )))
 }
 
 /// Makes the empty database file for its owner alone, before anything is in it: tags and slots are not for every user of the

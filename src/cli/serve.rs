@@ -72,6 +72,7 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         let addr = server.local_addr().map_err(Failure::unavailable)?;
         let scheme = if settings.tls.is_some() { "https" } else { "http" };
         let _note = AddressNote::write(&settings.database, &format!("{scheme}://{}", reachable(addr)))?;
+        let stop = stop_signal();
         let view = open.ledger.view();
         // One line on standard output, so that a script can wait for it.
         println!(
@@ -82,7 +83,7 @@ pub fn run(path: &Path, args: Args) -> Outcome {
         );
         let stopper = server.stopper();
         tokio::spawn(async move {
-            stop_signal().await;
+            stop.await;
             stopper.stop();
         });
         server.run().await.map_err(Failure::from)
@@ -147,18 +148,22 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Resolves on SIGINT or SIGTERM.
-pub(super) async fn stop_signal() {
+/// Resolves on SIGINT or SIGTERM; either is caught from this call on, and no longer ends the process by itself.
+pub(super) fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
-    {
+    let signals = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut term) = signal(SignalKind::terminate()) {
+        [signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok()]
+    };
+    async move {
+        #[cfg(unix)]
+        if let [Some(mut terminate), Some(mut interrupt)] = signals {
             tokio::select! {
-                _ = term.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
             return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -235,8 +235,11 @@ impl Committer {
         if self.erasures.len() == 0 {
             return false;
         }
-        if self.reread && self.reload().is_err() {
+        if self.reread
+            && let Err(e) = self.reload()
+        {
             self.erasures.set_failed();
+            self.tell_erasures(Some(e.to_string()));
             return false;
         }
         let result = self.erasures.step(&*self.store).and_then(|step| match step {

@@ -117,6 +117,34 @@ fn until_it_is_carried_out_an_ordered_record_is_not_served() {
     assert!(b.ledger().health().erasing_failed.is_none());
 }
 
+/// A cycle is kept, and the ledger cannot find out: nothing is erased until it has, which is told, and then it goes on.
+#[test]
+fn erasing_that_waits_for_the_store_to_be_read_goes_on_by_itself() {
+    let mut b = filled(6);
+    b.store.unerasable.store(true, Ordering::Relaxed);
+    b.erase(&[(2, 3)], "gdpr-17").unwrap();
+    b.store.unreadable.store(true, Ordering::Relaxed);
+    b.store.set(Fault::Kept);
+    let batch = b.batch(1);
+    b.submit(batch).unwrap_err();
+    let told = |what: &str| {
+        for _ in 0..500 {
+            if b.ledger().health().erasing_failed.is_some_and(|why| why.contains(what)) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    };
+    let failing = b.ledger().health().failing;
+    assert!(failing.is_some_and(|why| why.contains("it is not known whether the last append")));
+    b.store.unreadable.store(false, Ordering::Relaxed);
+    assert!(told("the disk takes no more data"), "{:?}", b.ledger().health());
+    b.store.unerasable.store(false, Ordering::Relaxed);
+    b.wait_erased();
+    assert_eq!((b.is_erased(2), b.ledger().health().erasing_failed), (GONE, None));
+}
+
 #[test]
 fn until_it_is_carried_out_the_slots_granted_of_an_ordered_record_are_not_served() {
     let b = filled(6);

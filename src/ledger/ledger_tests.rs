@@ -11,23 +11,21 @@ use super::*;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::random;
-use crate::base::record::Tag;
 use crate::chain::key::VerifierKey;
 use crate::chain::roster::{Roster, RosterReader};
 use crate::chain::statement::Statement;
 use crate::event::policy::Policy;
 use crate::seal::reader_key::Identity;
 use crate::seal::tag::SearchSecret;
-use crate::store::{
-    BlockInfo, Head as StoreHead, MemoryStore, NewBlock, StoreError, StoreStats, StoredRecord,
-};
+use crate::store::{Head as StoreHead, MemoryStore, NewBlock};
 use crate::writer::{Purpose, Writer, WriterOptions};
 
 const ORIGIN: &str = "test.example/ledger";
 const WRITER: &str = "test.example/writer";
 
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
 enum Fault {
+    #[default]
     None,
     /// The append fails and nothing is kept.
     Lost,
@@ -37,9 +35,9 @@ enum Fault {
     Full,
 }
 
-/// A memory store whose appends fail on demand, and whose head can be made unreadable.
-pub(crate) struct Faulty {
-    inner: RwLock<Arc<MemoryStore>>,
+/// Makes appends fail on demand, and the head unreadable.
+#[derive(Default)]
+pub(crate) struct Switches {
     fault: Mutex<Fault>,
     unreadable: AtomicBool,
     /// Erasing fails, and nothing is erased.
@@ -50,115 +48,39 @@ pub(crate) struct Faulty {
     texts_read: AtomicUsize,
 }
 
-impl Faulty {
-    fn new() -> Arc<Faulty> {
-        let fault = Mutex::new(Fault::None);
-        let (unreadable, unerasable, runs_read, texts_read) = Default::default();
-        let inner = RwLock::new(Arc::new(MemoryStore::new(ORIGIN)));
-        Arc::new(Faulty { inner, fault, unreadable, unerasable, runs_read, texts_read })
-    }
-
-    pub(crate) fn inner(&self) -> Arc<MemoryStore> {
-        self.inner.read().unwrap().clone()
-    }
-
-    /// Puts another database in place of this one. Gives the one there was.
-    fn put_in_place(&self, other: MemoryStore) -> Arc<MemoryStore> {
-        std::mem::replace(&mut self.inner.write().unwrap(), Arc::new(other))
-    }
-
+impl Switches {
     fn set(&self, fault: Fault) {
         *self.fault.lock().unwrap() = fault;
     }
 }
 
-fn uncertain() -> StoreError {
-    StoreError::Uncertain { place: "test".into(), why: "injected".into() }
+impl Watch for Switches {
+    fn before(&self, call: Call) -> Option<StoreFault> {
+        let is = |switch: &AtomicBool| switch.load(Ordering::Relaxed);
+        match call {
+            Call::Append => match std::mem::take(&mut *self.fault.lock().unwrap()) {
+                Fault::None => return None,
+                Fault::Lost => return Some(StoreFault::Lost(uncertain())),
+                Fault::Kept => return Some(StoreFault::Kept(uncertain())),
+                Fault::Full => return Some(StoreFault::Lost(full())),
+            },
+            Call::Head if is(&self.unreadable) => return Some(StoreFault::Lost(uncertain())),
+            Call::Erase if is(&self.unerasable) => return Some(StoreFault::Lost(full())),
+            Call::BlockText => self.texts_read.fetch_add(1, Ordering::Relaxed),
+            Call::BlockTexts => self.runs_read.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+        None
+    }
 }
 
-impl Store for Faulty {
-    fn find_tag(&self, tag: &Tag, from: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
-        self.inner().find_tag(tag, from, limit)
-    }
-    fn origin(&self) -> &str {
-        ORIGIN
-    }
-    fn head(&self) -> Result<Option<StoreHead>, StoreError> {
-        if self.unreadable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner().head() }
-    }
-    fn append(
-        &self,
-        expected: u64,
-        blocks: &[NewBlock],
-        derived: &[(String, Vec<u8>)],
-        head: &StoreHead,
-    ) -> Result<(), StoreError> {
-        let fault = std::mem::replace(&mut *self.fault.lock().unwrap(), Fault::None);
-        match fault {
-            Fault::None => self.inner().append(expected, blocks, derived, head),
-            Fault::Lost => Err(uncertain()),
-            Fault::Kept => {
-                self.inner().append(expected, blocks, derived, head)?;
-                Err(uncertain())
-            }
-            Fault::Full => Err(StoreError::Full { place: "test".into(), why: "injected".into() }),
-        }
-    }
-    fn erase(&self, records: &[std::ops::Range<u64>]) -> Result<u64, StoreError> {
-        if self.unerasable.load(Ordering::Relaxed) { Err(uncertain()) } else { self.inner().erase(records) }
-    }
-    fn replace_body(&self, height: u64, body: &[u8]) -> Result<(), StoreError> {
-        self.inner().replace_body(height, body)
-    }
-    fn scrub(&self) -> Result<(), StoreError> {
-        self.inner().scrub()
-    }
-    fn block_text(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.texts_read.fetch_add(1, Ordering::Relaxed);
-        self.inner().block_text(height)
-    }
-    fn block_texts(&self, from: u64, max: usize, max_bytes: usize) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.runs_read.fetch_add(1, Ordering::Relaxed);
-        self.inner().block_texts(from, max, max_bytes)
-    }
-    fn block_info(&self, height: u64) -> Result<Option<BlockInfo>, StoreError> {
-        self.inner().block_info(height)
-    }
-    fn block_of_record(&self, record: u64) -> Result<Option<BlockInfo>, StoreError> {
-        self.inner().block_of_record(record)
-    }
-    fn leaf_inputs(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner().leaf_inputs(height)
-    }
-    fn body(&self, height: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner().body(height)
-    }
-    fn record(&self, record: u64) -> Result<Option<StoredRecord>, StoreError> {
-        self.inner().record(record)
-    }
-    fn find_ciphertext(&self, hash: &Hash) -> Result<Option<u64>, StoreError> {
-        self.inner().find_ciphertext(hash)
-    }
-    fn statement(&self, signer: &str, sequence: u64) -> Result<Option<u64>, StoreError> {
-        self.inner().statement(signer, sequence)
-    }
-    fn derived(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner().derived(key)
-    }
-    fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner().stats()
-    }
-    fn rebuild_index(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
-        self.inner().rebuild_index(progress)
-    }
-    fn maintain(&self, budget: Duration) -> Result<bool, StoreError> {
-        self.inner().maintain(budget)
-    }
-}
+#[path = "../../tests/store_support/watched.rs"]
+mod watched;
+use watched::{Call, Fault as StoreFault, Watch, Watched, full, uncertain};
 
 /// A ledger on a faulty store, and a writer for it.
 pub(crate) struct Bench {
-    pub(crate) store: Arc<Faulty>,
+    pub(crate) store: Arc<Watched<Switches>>,
     ledger: Option<Ledger>,
     writer: Writer,
     readers: Vec<RosterReader>,
@@ -209,7 +131,7 @@ impl Bench {
             search: Box::new(|m| Ok((m.to_owned(), SearchSecret::generate(&mut random::csprng().unwrap())))),
         };
         let mut bench = Bench {
-            store: Faulty::new(),
+            store: Arc::new(Watched::new(Arc::new(MemoryStore::new(ORIGIN)), Switches::default())),
             ledger: None,
             writer: Writer::new(options, Head::default()).unwrap(),
             readers,
@@ -438,7 +360,7 @@ fn a_backup_put_in_place_of_a_running_ledgers_database_is_refused() {
     ] {
         b.writer.resume(b.ledger().writer_head(WRITER));
         let batch = b.batch(1);
-        let ours = b.store.put_in_place(other);
+        let ours = b.store.replace(Arc::new(other));
         b.store.set(Fault::Lost);
         assert!(b.submit(batch.clone()).is_err(), "{finding}");
         // It stays refused, however often it is tried.
@@ -448,7 +370,7 @@ fn a_backup_put_in_place_of_a_running_ledgers_database_is_refused() {
         assert_eq!(b.ledger().view().checkpoint, shown);
         assert_eq!(std::fs::read(b.guard_path()).unwrap(), guard, "{finding}");
         // Nothing was signed meanwhile, and the ledger goes on with its own.
-        *b.store.inner.write().unwrap() = ours;
+        b.store.replace(ours);
         b.store.set(Fault::None);
     }
     b.writer.resume(b.ledger().writer_head(WRITER));
@@ -482,7 +404,7 @@ fn a_database_behind_the_guard_is_refused() {
     drop(b.ledger.take());
     // The guard of a ledger that went further.
     let (mut guard, signed) = Guard::open(&b.guard_path(), &b.key().verifier()).unwrap();
-    assert_eq!(signed.unwrap().size, 2);
+    assert_eq!(signed.checkpoint().unwrap().size, 2);
     let ahead = Checkpoint { origin: ORIGIN.into(), size: 3, root: Hash::of(&[b"later"]) };
     guard.write(&ahead.sign(&b.key()).note().to_string()).unwrap();
     assert!(matches!(b.reopen(), Err(LedgerError::Behind { found: 2, signed: 3 })));
@@ -494,6 +416,10 @@ fn a_database_behind_the_guard_is_refused() {
     assert!(matches!(b.reopen(), Err(LedgerError::Forked { signed: 2 })));
     // Missing: refused, unless a person has said otherwise.
     std::fs::remove_file(b.guard_path()).unwrap();
+    assert!(matches!(b.reopen(), Err(LedgerError::GuardMissing { found: 2 })));
+    // Also the second time, and if it is there and nothing in it.
+    assert!(matches!(b.reopen(), Err(LedgerError::GuardMissing { found: 2 })));
+    std::fs::write(b.guard_path(), [0; 5000]).unwrap();
     assert!(matches!(b.reopen(), Err(LedgerError::GuardMissing { found: 2 })));
     std::fs::remove_file(b.guard_path()).unwrap();
     b.ledger = Some(Ledger::open(b.store.clone(), b.options(true)).unwrap());
@@ -514,7 +440,7 @@ fn the_guard_survives_a_torn_write_and_refuses_a_foreign_file() {
         let c = Checkpoint { origin: ORIGIN.into(), size, root: Hash::of(&[&size.to_be_bytes()]) };
         guard.write(&c.sign(&key).note().to_string()).unwrap();
     };
-    let newest = || Guard::open(&path, &verifier).unwrap().1.map(|c| c.size);
+    let newest = || Guard::open(&path, &verifier).unwrap().1.checkpoint().map(|c| c.size);
     assert_eq!(newest(), None);
     for size in 1..=5 {
         write(size);
@@ -534,6 +460,29 @@ fn the_guard_survives_a_torn_write_and_refuses_a_foreign_file() {
     assert!(matches!(Guard::open(&path, &verifier), Err(GuardError::Foreign { .. })));
     std::fs::write(&path, &whole).unwrap();
     assert!(matches!(Guard::open(&path, &signer(ORIGIN).verifier()), Err(GuardError::Foreign { .. })));
+}
+
+/// Between two syncs the power may tear whatever is written: it is one slot, and the other one is on the disk.
+#[test]
+fn between_syncs_the_guard_leaves_one_slot_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("guard");
+    let key = signer(ORIGIN);
+    let (mut guard, said) = Guard::open(&path, &key.verifier()).unwrap();
+    assert_eq!(said, LastSigned::Missing);
+    assert!(!path.exists(), "looking makes no file");
+    guard.prepare().unwrap();
+    assert_eq!(Guard::open(&path, &key.verifier()).unwrap().1, LastSigned::Blank);
+    let mut write = |size: u64| {
+        let c = Checkpoint { origin: ORIGIN.into(), size, root: Hash::of(&[&size.to_be_bytes()]) };
+        guard.write(&c.sign(&key).note().to_string()).unwrap();
+        Guard::peek(&path, &key.verifier()).iter().map(|c| c.size).collect::<Vec<_>>()
+    };
+    // The first one is synced at once.
+    assert_eq!(write(1), [1]);
+    assert_eq!([write(2), write(3), write(4)], [[1, 2], [1, 3], [1, 4]]);
+    std::thread::sleep(Duration::from_millis(1010));
+    assert_eq!([write(5), write(6), write(7)], [[1, 5], [6, 5], [7, 5]]);
 }
 
 #[test]

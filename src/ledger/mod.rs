@@ -49,7 +49,7 @@ pub use cycle::sequence_of;
 pub use erase::blank_grants;
 pub use error::LedgerError;
 pub use grants::{GrantInfo, GrantedEpoch, GrantedRecord};
-pub use guard::{Guard, GuardError};
+pub use guard::{Guard, GuardError, LastSigned};
 pub use inspect::{Fault, Inspection, Part, inspect};
 pub use prove::{Prover, checked_path, nodes_row};
 pub use read::{BlockBody, RecordBytes};
@@ -248,7 +248,7 @@ impl Ledger {
     ) -> Result<Ledger, LedgerError> {
         let recovered = recover::recover(&*store, before)?.ok_or(LedgerError::Empty)?;
         let (mut guard, signed) = Guard::open_for(&options.guard, before, recovered.state.ledger_keys())?;
-        recover::check_guard(&*store, &recovered, signed.as_ref(), options.accept_database_head)?;
+        recover::check_guard(&*store, &recovered, signed.checkpoint(), options.accept_database_head)?;
         let roster = next(&recovered.state).ok_or(LedgerError::KeyChange)?;
         let Statement::Roster(next) = recovered.state.check_statement(&roster)? else {
             return Err(LedgerError::KeyChange);
@@ -270,10 +270,13 @@ impl Ledger {
         let verifier = options.key.verifier();
         let recovered = recover::recover(&*store, &verifier)?;
         let keys = recovered.as_ref().map(|r| r.state.ledger_keys().clone()).unwrap_or_default();
-        let (guard, signed) = Guard::open_for(&options.guard, &verifier, &keys)?;
+        let (mut guard, signed) = Guard::open_for(&options.guard, &verifier, &keys)?;
         let (state, log, checkpoint) = match (recovered, &genesis) {
             (Some(r), None) => {
-                recover::check_guard(&*store, &r, signed.as_ref(), options.accept_database_head)?;
+                // It stopped while it was being created: nobody was shown anything but its first block.
+                let created = signed == LastSigned::Blank && r.log.size() == 1;
+                let accept = options.accept_database_head || created;
+                recover::check_guard(&*store, &r, signed.checkpoint(), accept)?;
                 (r.state, r.log, r.checkpoint)
             }
             (Some(r), Some(_)) => {
@@ -281,9 +284,12 @@ impl Ledger {
                     what: format!("it already holds a ledger of {} blocks", r.log.size()),
                 });
             }
-            (None, Some(_)) => match signed {
+            (None, Some(_)) => match signed.checkpoint() {
                 Some(s) => return Err(LedgerError::Behind { found: 0, signed: s.size }),
-                None => (State::new(store.origin()), Log::new(), String::new()),
+                None => {
+                    guard.prepare()?;
+                    (State::new(store.origin()), Log::new(), String::new())
+                }
             },
             (None, None) => return Err(LedgerError::Empty),
         };

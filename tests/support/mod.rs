@@ -122,6 +122,21 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// As an operator stops it: SIGTERM. It must end by itself, and well.
+    pub fn stop(mut self) {
+        self.terminate();
+        let mut said = String::new();
+        let _ = std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut said);
+        let ended = self.child.wait().unwrap();
+        assert!(ended.success(), "{ended}: {said}");
+    }
+
+    /// SIGTERM, and no waiting.
+    pub fn terminate(&mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
     pub fn client(&self) -> Client {
         Client::new(&self.url, None).unwrap()
     }

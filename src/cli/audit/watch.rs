@@ -218,7 +218,7 @@ fn stop_on_signal(stop: &Arc<AtomicBool>) {
     let stop = stop.clone();
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     std::thread::spawn(move || {
-        runtime.block_on(super::super::serve::stop_signal());
+        runtime.block_on(async { super::super::serve::stop_signal().await });
         stop.store(true, Ordering::Relaxed);
     });
 }

@@ -65,6 +65,13 @@ impl Held {
         if id == self.id { Ok(file) } else { other() }
     }
 
+    /// Runs `f` if this is the only store on the file in this process. None comes meanwhile.
+    pub(super) fn if_alone<T>(&self, f: impl FnOnce() -> T) -> Option<T> {
+        let held = held();
+        let alone = held.get(&self.id).is_some_and(|e| e.stores == 1);
+        alone.then(f)
+    }
+
     /// Whether syncing the file failed, in whichever store.
     pub(super) fn is_unsynced(&self) -> bool {
         self.unsynced.load(Ordering::Acquire)

@@ -6,8 +6,13 @@
 //! SQLite syncs the database only with the last bit. So that there is little left to sync then, the thread does it after each copying.
 //! If a sync fails, an operating system reports it once and forgets the pages, while SQLite takes those before the last bit for copied and
 //! would not copy them again. So nothing is copied after a failed sync: the log then holds all that the database may have lost, and
-//! the next start copies it anew.
+//! the next start copies it anew: all of it ([`forget_copied`]).
+//!
+//! The same may have happened to the log itself. A process that starts reads it from the system's memory, where it is whole, and takes
+//! for durable what the disk lost. So whoever goes on with a log first writes it again, as it stands ([`write_again`]).
 
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -76,6 +81,50 @@ impl Copying {
 
 fn unsynced() -> Error {
     Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), Some("an earlier sync failed".to_owned()))
+}
+
+/// Where the shared memory beside a database says how many frames of the log are copied: `nBackfill`, 4 bytes.
+/// <https://sqlite.org/walformat.html>, 2.1.
+const COPIED_AT: u64 = 96;
+/// Bytes of a log that are written again at a time.
+const AGAIN_BYTES: usize = 1024 * 1024;
+
+/// Has all of the log copied once more: what a process before this one copied was perhaps never synced. SQLite begins anew by itself if
+/// nobody has the database open; but as long as any program reads it, such as `audit verify --file`, the note stays. For those who read, none
+/// copied is always right: then they find in the log what is in the database too. Not while this process has the file open: closing the
+/// shared memory would take away its locks.
+pub(super) fn forget_copied(path: &Path) -> std::io::Result<()> {
+    let mut shared = match OpenOptions::new().write(true).open(open::beside(path, "-shm")) {
+        Ok(shared) => shared,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    // Shorter: it says nothing, and is not to get longer.
+    if shared.metadata()?.len() >= COPIED_AT + 4 {
+        shared.seek(SeekFrom::Start(COPIED_AT))?;
+        shared.write_all(&[0; 4])?;
+    }
+    Ok(())
+}
+
+/// Writes every byte of the log where it stands, and syncs: then the disk has what is read. For whoever may write to the log, and while
+/// nobody else may.
+pub(super) fn write_again(path: &Path) -> std::io::Result<()> {
+    let mut log = match OpenOptions::new().read(true).write(true).open(open::beside(path, "-wal")) {
+        Ok(log) => log,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let mut part = vec![0; AGAIN_BYTES];
+    loop {
+        let at = log.stream_position()?;
+        let len = log.read(&mut part)?;
+        if len == 0 {
+            return log.sync_data();
+        }
+        log.seek(SeekFrom::Start(at))?;
+        log.write_all(part.get(..len).unwrap_or_default())?;
+    }
 }
 
 impl LogKeeper {

@@ -111,6 +111,10 @@ impl SqliteStore {
     pub fn open(path: &Path, origin: &str, create: bool) -> Result<SqliteStore, StoreError> {
         // Before the first connection, or other stores could take its locks away; a new file has no other stores.
         let held = Held::new(path).ok();
+        if let Some(held) = &held {
+            // Another store of this process knows what is copied, and closing a file would take its locks away.
+            held.if_alone(|| log::forget_copied(path)).unwrap_or(Ok(())).map_err(|e| disk(path, &e))?;
+        }
         let conn = open::writer(path, origin, create)?;
         let held = Arc::new(held.map_or_else(|| hold(path), Ok)?);
         let writer = Writer::new(path.to_owned(), origin.to_owned(), conn, held.clone())
@@ -183,6 +187,15 @@ impl SqliteStore {
 
     fn corrupt(&self, why: impl ToString) -> StoreError {
         StoreError::Corrupt { place: self.place(), why: why.to_string() }
+    }
+}
+
+/// What a disk that cannot be read or written means.
+fn disk(path: &Path, e: &std::io::Error) -> StoreError {
+    let (place, why) = (path.display().to_string(), e.to_string());
+    match e.kind() {
+        std::io::ErrorKind::PermissionDenied => StoreError::CannotOpen { place, why },
+        _ => StoreError::Full { place, why },
     }
 }
 

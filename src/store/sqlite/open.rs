@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags, Result};
+use rusqlite::{Connection, OpenFlags, Result, TransactionBehavior};
 
 use super::super::StoreError;
 use super::fault::fault;
 use super::schema::{self, PAGE_BYTES};
+use super::{disk, log};
 use crate::base::limits::MAX_STORED_ROW_BYTES;
 
 /// How long to wait for another process before an operation fails as busy.
@@ -86,6 +87,10 @@ pub(super) fn writer(path: &Path, origin: &str, create: bool) -> std::result::Re
         let why = "file or file system is read-only".to_owned();
         return Err(StoreError::Full { place: path.display().to_string(), why });
     }
+    // With SQLite's own lock: there may be other stores on the file.
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
+    log::write_again(path).map_err(|e| disk(path, &e))?;
+    tx.rollback().map_err(sql)?;
     Ok(conn)
 }
 

@@ -185,6 +185,29 @@ fn nothing_goes_behind_what_was_signed() {
     assert_eq!(fs::read(ledger.path("ledger.db.last-signed")).unwrap(), b"x");
 }
 
+/// The ledger's key is changed between two backups: the old one is brought up to date, and alone it is proved by the key of its time.
+#[test]
+fn backups_follow_a_change_of_the_ledgers_key() {
+    let ledger = copy_of_base();
+    ledger.ok(&["backup", "kept"]);
+    let key_before = fs::read_to_string(ledger.path("keys/ledger.vkey")).unwrap();
+    ledger.ok(&["rotate", "ledger"]);
+    ledger.ok(&["fsck"]);
+    copy_folder(&ledger.path("kept"), &ledger.path("old"));
+    ledger.ok(&["backup", "--update", "kept"]);
+    assert_eq!(head(&ledger.path("kept/ledger.db")), head(&ledger.path("ledger.db")));
+    ledger.ok(&["fsck", "--key", "keys/ledger.vkey", "--file", "kept/ledger.db"]);
+    let wanted = head(&ledger.path("ledger.db"));
+    fs::remove_file(ledger.path("ledger.db")).unwrap();
+    let said = ledger.fails(1, &["restore", "old"]);
+    assert!(said.contains("key was changed") && said.contains("--key"), "{said}");
+    ledger.ok(&["restore", "old", "--from", "kept"]);
+    assert_eq!(head(&ledger.path("ledger.db")), wanted);
+    let elsewhere = new_machine(&ledger);
+    let old = ledger.path("old").display().to_string();
+    elsewhere.ok(&["restore", &old, "--key", key_before.trim()]);
+}
+
 /// Two histories: the ledger went on from an old backup, whatever it was told.
 #[test]
 fn copies_of_two_histories_are_not_mixed() {

@@ -101,12 +101,33 @@ impl<'a> Copies<'a> {
             }
         }
         if all.target.is_empty() {
-            let what = "its blocks do not have the root of any signed checkpoint: a block is damaged, or another ledger's, and no \
-                        copy that was given has it";
-            return Err(SourceError::Damaged(what.into()));
+            return Err(all.nothing_proved(&claims));
         }
         all.read_through(&claims, progress)?;
         Ok(all)
+    }
+
+    /// Why there is no state that these copies prove.
+    fn nothing_proved(&mut self, claims: &[Claim]) -> SourceError {
+        let mut unsigned = None;
+        for (copy, claim) in self.copies.iter_mut().zip(claims) {
+            let shown = copy.source.checkpoint().ok();
+            if claim.is_none() && shown.is_some_and(|text| SignedCheckpoint::unverified(&text).is_ok()) {
+                unsigned = Some(&copy.name);
+                break;
+            }
+        }
+        SourceError::Damaged(match unsigned {
+            Some(name) => format!(
+                "the checkpoint of {} is not signed by the key that was given, and no newer copy or last-signed file proves its blocks. If \
+                 the ledger's key was changed after that copy was made, add a newer copy with --from, or, if it is the newest there is, \
+                 give the key of its time with --key (keys/ledger.ID.vkey); else it is another ledger's",
+                name
+            ),
+            None => "its blocks do not have the root of any signed checkpoint: a block is damaged, or another ledger's, and no copy that \
+                     was given has it"
+                .into(),
+        })
     }
 
     /// The signed checkpoint of each copy, if it can be read and is of this ledger.

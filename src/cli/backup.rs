@@ -122,10 +122,16 @@ fn keep_state(work: &Path, key: &VerifierKey, source: &FileSource, checkpoint: &
     Ok(())
 }
 
-/// The last-signed file of the backup: what it goes up to itself. The ledger's own may be further by now.
+/// The last-signed file of the backup: what it goes up to itself. The ledger's own may be further by now. Made anew each time: what is in
+/// the one of an earlier backup may be signed by a key that was changed since.
 fn write_guard(work: &Path, key: &VerifierKey, checkpoint: &str) -> Result<(), Failure> {
-    let (mut guard, _) = Guard::open(&guard_path(&work.join(DATABASE)), key).map_err(Failure::unavailable)?;
-    guard.write(checkpoint).and_then(|()| guard.sync()).map_err(Failure::unavailable)
+    let place = guard_path(&work.join(DATABASE));
+    let fresh = beside(&place, PARTIAL);
+    let _ = fs::remove_file(&fresh);
+    let (mut guard, _) = Guard::open(&fresh, key).map_err(Failure::unavailable)?;
+    guard.write(checkpoint).and_then(|()| guard.sync()).map_err(Failure::unavailable)?;
+    fs::rename(&fresh, &place)
+        .map_err(|e| Failure::Unavailable(format!("{} cannot be written: {e}", place.display())))
 }
 
 fn copy_settings(from: &Path, work: &Path) -> Result<(), Failure> {

@@ -12,7 +12,8 @@ use hpke::kdf::{HkdfSha256, Kdf};
 use hpke::kem::{SharedSecret, X25519HkdfSha256};
 use hpke::rand_core::CryptoRng;
 use hpke::{Deserializable, HpkeError, Kem, OpModeR, OpModeS, Serializable};
-use zeroize::{Zeroize, Zeroizing};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use super::reader_key::{Identity, Recipient};
 use crate::base::random::{Csprng, RandomError};
@@ -183,20 +184,16 @@ impl PreparedRecipient {
 
     /// RFC 7748 §5, X25519, in constant time whatever the secret: the table is the one Ed25519 signs with, for another point.
     fn agree(&self, secret: &EphemeralKey) -> Result<Zeroizing<[u8; ENC_LEN]>, HpkeError> {
-        let mut scalar: [u8; ENC_LEN] = secret.to_bytes().into();
-        let agreed = match &self.table {
-            Some(table) => {
-                let mut point = table.mul_base_clamped(scalar);
-                let agreed = point.to_montgomery();
-                point.zeroize();
-                agreed
-            }
-            None => MontgomeryPoint(self.key).mul_clamped(scalar),
-        };
-        scalar.zeroize();
+        let mut scalar = Zeroizing::new([0; ENC_LEN]);
+        secret.write_exact(&mut *scalar);
+        let agreed = Zeroizing::new(match &self.table {
+            Some(table) => Zeroizing::new(table.mul_base_clamped(*scalar)).to_montgomery(),
+            None => MontgomeryPoint(self.key).mul_clamped(*scalar),
+        });
         let agreed = Zeroizing::new(agreed.to_bytes());
         // RFC 9180 §7.1.4: the all-zero value, which a key of low order gives, is refused.
-        if *agreed == [0; ENC_LEN] { Err(HpkeError::EncapError) } else { Ok(agreed) }
+        let zero: bool = agreed.ct_eq(&[0; ENC_LEN]).into();
+        if zero { Err(HpkeError::EncapError) } else { Ok(agreed) }
     }
 }
 

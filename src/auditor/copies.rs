@@ -230,10 +230,7 @@ impl<'a> Copies<'a> {
         let Ok(block) = Block::parse(text) else { return false };
         match Statement::parse(&block.statement.text) {
             Ok(Statement::Records(s)) => batch::commit(body).is_ok_and(|found| {
-                found.records_root == s.records_root
-                    && found.header_hash == s.header_hash
-                    && found.leaf_inputs.len() as u64 == s.records
-                    && found.tags_root.is_none_or(|root| root == s.tags_root)
+                batch::check_hashes(&s, &found).is_ok()
                     && (found.erased == 0 || self.were_ordered(block.first_record, body))
             }),
             Ok(Statement::Grant(g)) => grant::check(&g, body).is_ok(),

@@ -34,6 +34,14 @@ pub fn check_erased(
 ) -> Result<(), BatchError> {
     let header = &batch.header;
     check_names(statement, writer, header)?;
+    check_hashes(statement, batch)?;
+    check_readers(header)?;
+    check_required(header, roster)
+}
+
+/// Whether a body is the one whose hashes the statement signs, whatever roster it was made under; of one with erased records, as far as
+/// that can be known.
+pub fn check_hashes(statement: &RecordsStatement, batch: &BatchCommitment) -> Result<(), BatchError> {
     same("records", &statement.records, &(batch.leaf_inputs.len() as u64))?;
     same_hash("header-hash", &statement.header_hash, &batch.header_hash)?;
     same_hash("records-root", &statement.records_root, &batch.records_root)?;
@@ -43,8 +51,7 @@ pub fn check_erased(
     if let Some(found) = &batch.tags_root {
         same_hash("tags-root", &statement.tags_root, found)?;
     }
-    check_readers(header)?;
-    check_required(header, roster)
+    Ok(())
 }
 
 /// Reads a batch header that must be the one whose hash the statement of `block` signs, of the same ledger, writer and sequence.

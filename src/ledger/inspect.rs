@@ -334,15 +334,10 @@ impl Walk<'_> {
             }
             Err(what) => {
                 self.fault(Part::Body, height, records, what);
-                match Body::decode(&body)
-                    .ok()
-                    .filter(|b| batch::header_hash(b.header) == statement.header_hash)
-                {
-                    Some(b) if Header::decode(b.header).is_ok() => {
-                        if let Ok(header) = Header::decode(b.header) {
-                            self.epoch(height, &header)?;
-                        }
-                    }
+                let signed = |b: &Body<'_>| batch::header_hash(b.header) == statement.header_hash;
+                let header = Body::decode(&body).ok().filter(signed).map(|b| Header::decode(b.header));
+                match header {
+                    Some(Ok(header)) => self.epoch(height, &header)?,
                     _ => self.headers_known = false,
                 }
                 if kept_fits
@@ -527,7 +522,7 @@ impl Walk<'_> {
         }
         let missing = self.found.derived.len() as u64;
         let there = self.store.stats().map(|s| s.derived_rows).or_else(damaged_as_none)?;
-        if there + missing > self.rows && missing == 0 {
+        if missing == 0 && there > self.rows {
             let what = format!("{} values belong to nothing", there - self.rows);
             self.fault(Part::Derived, None, None, what);
         }
@@ -544,9 +539,6 @@ fn commitment(body: &[u8], statement: &RecordsStatement) -> Result<BatchCommitme
         return Err("it is missing or not readable".to_owned());
     }
     let found = batch::commit(body).map_err(|e| e.to_string())?;
-    let same = found.records_root == statement.records_root
-        && found.header_hash == statement.header_hash
-        && found.leaf_inputs.len() as u64 == statement.records
-        && found.tags_root.is_none_or(|root| root == statement.tags_root);
-    if same { Ok(found) } else { Err("it is not what the writer signed".to_owned()) }
+    batch::check_hashes(statement, &found).map_err(|_| "it is not what the writer signed".to_owned())?;
+    Ok(found)
 }

@@ -82,7 +82,12 @@ impl<'a> Copies<'a> {
             all.target = text;
         }
         // A longer one whose beginning is damaged goes on from there.
-        let mut longer: Vec<_> = claims.iter().flatten().filter(|(c, _)| c.size > prefix.size()).collect();
+        // Of checkpoints from elsewhere only the newest is one to reach: an older one would be reached by a beginning alone, and the damage
+        // after it would pass for blocks that were lost.
+        let (shown, elsewhere) = claims.split_at(all.copies.len());
+        let newest = elsewhere.iter().flatten().max_by_key(|(c, _)| c.size);
+        let wanted = shown.iter().flatten().chain(newest);
+        let mut longer: Vec<_> = wanted.filter(|(c, _)| c.size > prefix.size()).collect();
         longer.sort_by_key(|(c, _)| std::cmp::Reverse(c.size));
         'found: for (wanted, text) in longer {
             for i in 0..all.copies.len() {

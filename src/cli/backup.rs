@@ -10,11 +10,11 @@ use crate::chain::checkpoint::SignedCheckpoint;
 use crate::chain::key::VerifierKey;
 use crate::config::keyfile;
 use crate::ledger::Guard;
-use crate::store::{SqliteStore, Store};
+use crate::store::{SqliteStore, Store, mark};
 
 use super::copying::{beside, fill, ledger_key, put_in_place, sync_folder, tidy, verify_written};
 use super::operator::{guard_path, settings};
-use super::source::{FileSource, SIGNED_STATE};
+use super::source::FileSource;
 use super::{Failure, Outcome, print_json};
 
 /// Copy of the settings file in a backup.
@@ -117,7 +117,7 @@ fn keep_state(work: &Path, key: &VerifierKey, source: &FileSource, checkpoint: &
     let Some(state) = source.signed_state(checkpoint) else { return Ok(()) };
     let store = SqliteStore::open(&work.join(DATABASE), key.name(), false)?;
     if let Some(head) = store.head()? {
-        store.append(head.size, &[], &[(SIGNED_STATE.to_owned(), state)], &head)?;
+        store.append(head.size, &[], &[(mark::BACKUP_STATE.to_owned(), state)], &head)?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::store::{LockFile, Store, StoreError, StorePart};
 
 use super::copying::{FromArgs, ledger_key};
 use super::operator::{guard_path, settings};
-use super::progress::Bar;
+use super::progress::{Bar, Waiting};
 use super::source::{FileSource, database_of};
 use super::trust::verifier_key;
 use super::{Failure, Outcome};
@@ -149,7 +149,12 @@ fn check_origin(target: &Target, primary: &mut FileSource, found: &mut Findings)
 
 fn check_store(primary: &FileSource, found: &mut Findings) -> Outcome {
     let mut bar = Bar::new("checking rows", "blocks");
-    for fault in primary.store().check(&mut |done, all| bar.at(done, all))? {
+    let mut pages = Some(Waiting::new("checking the pages of the file"));
+    let mut progress = |done, all| {
+        pages.take();
+        bar.at(done, all);
+    };
+    for fault in primary.store().check(&mut progress)? {
         let (name, mend) = match fault.part {
             StorePart::Definitions => ("definitions", Mend::Anew),
             StorePart::Pages => ("pages", Mend::Anew),
@@ -221,7 +226,7 @@ fn check_ledger(
             Part::Body => ("body", copy_needed(true)),
             Part::Row => ("block row", Mend::Anew),
             Part::LeafInputs => ("leaf inputs", Mend::Anew),
-            Part::Derived if fault.what.contains("belong to nothing") => ("derived", Mend::Anew),
+            Part::Leftover => ("derived", Mend::Anew),
             Part::Derived => ("derived", Mend::InPlace),
             Part::State => ("state", Mend::InPlace),
             Part::Checkpoint => ("checkpoint", if copies.is_some() { Mend::Anew } else { Mend::Nobody }),

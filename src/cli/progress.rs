@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal as _, Write};
 use std::ops::Range;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +14,8 @@ use crate::base::clock::monotonic;
 
 /// What takes less time than this shows no bar.
 const MOMENT: Duration = Duration::from_millis(700);
+/// What cannot tell how far it is shows this often that it goes on.
+const TICK: Duration = Duration::from_millis(200);
 /// A stream moves its bar after this many records.
 const STEP: u64 = 256;
 
@@ -52,21 +56,61 @@ impl Bar {
         if self.bar.is_none() && self.since.elapsed() < MOMENT {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| shown(self.message, self.unit, all));
+        let bar = self.bar.get_or_insert_with(|| {
+            let unit = self.unit;
+            let style =
+                format!("{{msg:20}} {{bar:40}} {{pos}}/{{len}} {unit}  {{elapsed}} (about {{eta}} left)");
+            shown(self.message, &style, Some(all))
+        });
         bar.set_length(all);
         bar.set_position(done);
     }
 }
 
+/// Something that cannot tell how far it is: after a moment shows how long it has taken, until this is dropped.
+pub struct Waiting {
+    /// Dropped first, which ends the thread.
+    done: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Waiting {
+    /// `message` says what is being done.
+    pub fn new(message: &'static str) -> Waiting {
+        let (done, ended) = mpsc::channel();
+        let show = move || {
+            if ended.recv_timeout(MOMENT) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            let bar = shown(message, "{msg} {spinner} {elapsed}", None);
+            while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                bar.tick();
+            }
+            bar.finish_and_clear();
+        };
+        // Without a thread nothing is shown, and that is all.
+        let thread = std::thread::Builder::new().name("progress".into()).spawn(show).ok();
+        Waiting { done: Some(done), thread }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.done.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// A new bar on the screen; a hidden one if there is no terminal.
-fn shown(message: &'static str, unit: &str, all: u64) -> ProgressBar {
+fn shown(message: &'static str, style: &str, all: Option<u64>) -> ProgressBar {
     let target = match io::stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),
     };
-    let bar = ProgressBar::with_draw_target(Some(all), target);
-    let style = format!("{{msg:20}} {{bar:40}} {{pos}}/{{len}} {unit}  {{elapsed}} (about {{eta}} left)");
-    if let Ok(style) = ProgressStyle::with_template(&style) {
+    let bar = ProgressBar::with_draw_target(all, target);
+    if let Ok(style) = ProgressStyle::with_template(style) {
         bar.set_style(style);
     }
     bar.set_message(message);

@@ -4,23 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::auditor::source::{Blocks, Source, SourceError};
-use crate::auditor::vault::{DATABASE, WHOLE};
+use crate::auditor::vault::DATABASE;
 use crate::base::limits::MAX_BULK_BYTES;
 use crate::chain::block::Block;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::note::Note;
 use crate::chain::statement::Statement;
 use crate::ledger::sequence_of;
-use crate::store::{BlockInfo, Head, SqliteStore, Store, StoreError};
+use crate::store::{BlockInfo, Head, SqliteStore, Store, StoreError, mark};
 
 use super::Failure;
 
 /// Block texts read at once.
 const BLOCKS_AT_ONCE: usize = 256;
-
-/// Derived value of a backup: the state that the ledger signed together with the checkpoint of the backup. It saves the ledger from
-/// going through all blocks when it starts from the backup.
-pub const SIGNED_STATE: &str = "backup/state";
 
 /// The database.
 pub struct FileSource {
@@ -51,7 +47,7 @@ impl FileSource {
         if let Some(head) = store.head()?
             && checkpoint_size(&head.checkpoint) != Some(head.size)
         {
-            source.whole = store.derived(WHOLE)?;
+            source.whole = store.derived(mark::VAULT_WHOLE)?;
         }
         Ok(source)
     }
@@ -74,8 +70,8 @@ impl FileSource {
     pub fn signed_state(&self, checkpoint: &str) -> Option<Vec<u8>> {
         let store = &self.store.0;
         let is_it = |text: &[u8]| text == checkpoint.as_bytes();
-        if store.derived(WHOLE).ok().flatten().is_some_and(|whole| is_it(&whole))
-            && let Ok(Some(state)) = store.derived(SIGNED_STATE)
+        if store.derived(mark::VAULT_WHOLE).ok().flatten().is_some_and(|whole| is_it(&whole))
+            && let Ok(Some(state)) = store.derived(mark::BACKUP_STATE)
         {
             return Some(state);
         }

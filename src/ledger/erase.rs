@@ -17,12 +17,10 @@ use crate::chain::note::Note;
 use crate::chain::replay::{ChainError, State};
 use crate::chain::retention::Retention;
 use crate::chain::statement::Statement;
-use crate::store::{Store, StoreError, erase_from_body};
+use crate::store::{Store, StoreError, erase_from_body, mark};
 
 use super::{Ledger, LedgerError};
 
-/// The derived value: number of authority statements whose orders are carried out, 8 bytes, big-endian.
-const DONE_KEY: &str = "erased-up-to";
 /// A step ends with the block in which it has this many records.
 const STEP_RECORDS: u64 = 4096;
 /// Pause after a step that failed.
@@ -135,13 +133,13 @@ impl Erasures {
 
 /// How many authority statements are noted as carried out.
 pub(super) fn noted(store: &dyn Store) -> Result<u64, StoreError> {
-    let done = store.derived(DONE_KEY)?.and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)));
+    let done = store.derived(mark::ERASED_UP_TO)?.and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)));
     Ok(done.unwrap_or_default())
 }
 
 /// The derived value that says that the order with this sequence number, and all before it, are carried out.
 pub(super) fn done_value(sequence: u64) -> (String, Vec<u8>) {
-    (DONE_KEY.to_owned(), (sequence + 1).to_be_bytes().to_vec())
+    (mark::ERASED_UP_TO.to_owned(), (sequence + 1).to_be_bytes().to_vec())
 }
 
 /// Whole blocks' shares of `records` from record `from` on, about [`STEP_RECORDS`], and the record to go on with.

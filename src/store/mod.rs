@@ -9,6 +9,7 @@ mod check;
 mod erase;
 mod error;
 mod lock;
+pub mod mark;
 mod memory;
 mod sqlite;
 mod tags;

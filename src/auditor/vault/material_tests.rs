@@ -6,12 +6,12 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
-use super::super::{DATABASE, WHOLE};
+use super::super::DATABASE;
 use super::*;
 use crate::chain::tile::TileId;
 use crate::ledger::tests::Bench;
 use crate::ledger::tile_key;
-use crate::store::{NewBlock, SqliteStore};
+use crate::store::{NewBlock, SqliteStore, mark};
 
 /// A record that is erased; the order for it is the last block.
 const ERASED: u64 = 3;
@@ -23,7 +23,7 @@ fn vault(b: &Bench, dir: &Path) -> Vault {
     let tile = tile_key(TileId { level: 0, index: 0 });
     let derived = [
         (tile.clone(), b.store.derived(&tile).unwrap().unwrap()),
-        (WHOLE.to_owned(), b.ledger().view().checkpoint.clone().into_bytes()),
+        (mark::VAULT_WHOLE.to_owned(), b.ledger().view().checkpoint.clone().into_bytes()),
     ];
     let head = b.store.head().unwrap().unwrap();
     let blocks: Vec<NewBlock> = (0..head.size).map(|height| b.stored_block(height)).collect();

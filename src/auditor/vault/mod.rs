@@ -22,7 +22,7 @@ use crate::chain::replay::State;
 use crate::chain::statement::Statement;
 use crate::ledger::{AtHand, LedgerError, Prover, blank_grants, restore_log};
 use crate::seal::reader_key::Identity;
-use crate::store::{LockFile, SqliteStore, Store, StoreError};
+use crate::store::{LockFile, SqliteStore, Store, StoreError, mark};
 
 use super::granted::Granted;
 use super::record::AsOf;
@@ -33,10 +33,6 @@ pub use sync::{Progress, SyncError, SyncReport};
 
 /// The database inside the folder.
 pub const DATABASE: &str = "ledger.db";
-/// Derived value: the checkpoint up to which everything was downloaded and verified.
-pub const WHOLE: &str = "vault/whole";
-/// Under this derived name: the key that signed the newest checkpoint seen.
-const SIGNED_BY: &str = "vault/signed-by";
 
 /// Why a vault cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -203,7 +199,7 @@ impl Vault {
 
     /// The last checkpoint this vault was synced to the end of; `None` before the first.
     pub fn whole(&self) -> Result<Option<SignedCheckpoint>, VaultError> {
-        let Some(bytes) = self.store.derived(WHOLE)? else { return Ok(None) };
+        let Some(bytes) = self.store.derived(mark::VAULT_WHOLE)? else { return Ok(None) };
         let text = String::from_utf8(bytes).map_err(|_| self.damaged("its checkpoint is not text"))?;
         self.own_checkpoint(&text).map(Some)
     }
@@ -214,7 +210,7 @@ impl Vault {
             Ok(signed) => return Ok(signed),
             Err(e) => e,
         };
-        let noted = self.store.derived(SIGNED_BY)?.and_then(|key| String::from_utf8(key).ok());
+        let noted = self.store.derived(mark::VAULT_SIGNED_BY)?.and_then(|key| String::from_utf8(key).ok());
         let noted = noted.and_then(|key| VerifierKey::parse(&key).ok());
         let state = self.state()?;
         let mut keys = noted.iter().chain(state.ledger_keys().all().iter().map(|k| &k.key));

@@ -26,7 +26,7 @@ const ROWS_AT_ONCE: u64 = 256;
 
 impl SqliteStore {
     /// Reads everything and names what is not as it must be: at most [`MAX_STORE_FAULTS`] things. `progress` is told (blocks done,
-    /// blocks in all). No server may have the file open meanwhile.
+    /// blocks in all), first when SQLite has looked at all pages. No server may have the file open meanwhile.
     pub fn check(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<StoreFault>, StoreError> {
         let salt = random::secret::<32>()
             .map_err(|e| StoreError::Engine { place: self.place(), why: e.to_string() })?;
@@ -54,6 +54,7 @@ impl SqliteStore {
             Ok(n) => n,
             Err(e) => part(&mut check.faults, StorePart::Blocks, e).map(|()| 0)?,
         };
+        progress(0, blocks);
         let mut next = 0;
         loop {
             match self.pool.read(|tx| check.rows(tx, next)) {

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use sealtrail::auditor::source::{Source, SourceError};
 use sealtrail::auditor::vault::Vault;
+use sealtrail::auditor::verify::{Trust, VerifyError, verify};
 use sealtrail::base::record::Record;
 use sealtrail::store::{SqliteStore, Store};
 use support::Ledger;
@@ -185,6 +186,36 @@ fn nothing_goes_behind_what_was_signed() {
     assert_eq!(fs::read(ledger.path("ledger.db.last-signed")).unwrap(), b"x");
 }
 
+/// The blocks after the backup come from a server that still runs with them; it is asked for what a reader may have.
+#[test]
+fn blocks_after_the_backup_come_from_a_server() {
+    let old = copy_of_base();
+    let server = old.serve();
+    log(&old, &server, 70_000, 5);
+    let new = new_machine(&old);
+    let backup = old.path("backup").display().to_string();
+    let from = |url: &str| vec!["restore".to_owned(), backup.clone(), "--from".to_owned(), url.to_owned()];
+    let run = |code: i32, args: Vec<String>| {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        if code == 0 { new.ok(&args) } else { new.fails(code, &args) }
+    };
+    assert!(run(2, from(&server.url)).contains("--identity"));
+    let as_alice = |url: &str| [from(url), vec!["--identity".into(), "keys/alice.identity".into()]].concat();
+    run(3, as_alice("http://127.0.0.1:1"));
+    assert!(!new.path("ledger.db").exists());
+    let said = run(0, as_alice(&server.url));
+    assert!(said.contains(&format!("from {}", server.url)), "{said}");
+    drop(stop(server));
+    let open = |ledger: &Ledger| SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap();
+    let (now, then) = (open(&new), open(&old));
+    let size = now.head().unwrap().unwrap().size;
+    assert!(size > head(&old.path("backup/ledger.db")).0);
+    for height in 0..size {
+        assert_eq!(now.block_text(height), then.block_text(height));
+        assert_eq!(now.body(height), then.body(height));
+    }
+}
+
 /// The ledger's key is changed between two backups: the old one is brought up to date, and alone it is proved by the key of its time.
 #[test]
 fn backups_follow_a_change_of_the_ledgers_key() {
@@ -260,6 +291,77 @@ impl Source for Breaking {
 }
 
 /// What a backup into `folder` comes to that ends at a block.
+/// A database of a running ledger; when its first body is asked for, something happens to the ledger.
+struct Overtaken<'a> {
+    store: SqliteStore,
+    meanwhile: Option<Box<dyn FnOnce() + 'a>>,
+    begun: usize,
+}
+
+impl Source for Overtaken<'_> {
+    fn checkpoint(&mut self) -> Result<String, SourceError> {
+        Ok(String::from_utf8(self.store.head().unwrap().unwrap().checkpoint).unwrap())
+    }
+
+    fn blocks(&mut self, height: u64, _: u64) -> Result<Vec<String>, SourceError> {
+        self.begun += usize::from(height == 0);
+        let texts = self.store.block_texts(height, 256, 1 << 20).unwrap();
+        Ok(texts.into_iter().map(|t| String::from_utf8(t).unwrap()).collect())
+    }
+
+    fn has_bodies(&self) -> bool {
+        true
+    }
+
+    fn body(&mut self, height: u64, _: u64) -> Result<Vec<u8>, SourceError> {
+        if let Some(meanwhile) = self.meanwhile.take() {
+            meanwhile();
+        }
+        Ok(self.store.body(height).unwrap().unwrap_or_default())
+    }
+
+    fn leaf_inputs(&mut self, height: u64) -> Result<Vec<u8>, SourceError> {
+        Ok(self.store.leaf_inputs(height).unwrap().unwrap())
+    }
+}
+
+/// An erasure that is ordered and carried out while somebody reads is no destroyed evidence, and needs no second command.
+#[test]
+fn an_erasure_that_overtakes_a_reading_is_no_finding() {
+    let ledger = copy_of_base();
+    let server = ledger.serve();
+    let key = ledger.vkey();
+    let trust = Trust { ledger: &key, admin: None, known: &[] };
+    let reading = |records: &'static str| Overtaken {
+        store: SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap(),
+        meanwhile: Some(Box::new(|| erase(&ledger, &server, records))),
+        begun: 0,
+    };
+    let mut source = reading("505");
+    let report = verify(&mut source, &trust, &mut |_, _| ()).unwrap();
+    assert_eq!((source.begun, report.not_yet_erased), (2, 0));
+    assert_eq!(report.erasures.last().map(|e| e.count), Some(1));
+    let mut second = reading("506..507");
+    let mut vault = Vault::open_to_sync(&ledger.path("vault"), &key).unwrap();
+    let synced = vault.sync(&mut second, None, &mut |_| ()).unwrap();
+    let (blocks, records, _) = head(&ledger.path("ledger.db"));
+    assert_eq!((synced.new_blocks, synced.new_records, synced.continued), (blocks, records, false));
+    assert_eq!(vault.whole().unwrap().unwrap().checkpoint().size, blocks);
+    drop(vault);
+    drop((source, second));
+    drop(stop(server));
+    // Where nothing was signed meanwhile, nothing is read again.
+    let gone = || {
+        let store = SqliteStore::open(&ledger.path("ledger.db"), key.name(), false).unwrap();
+        assert_eq!(store.erase(std::slice::from_ref(&(508..509))).unwrap(), 1);
+    };
+    let store = SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap();
+    let mut source = Overtaken { store, meanwhile: Some(Box::new(gone)), begun: 0 };
+    let found = verify(&mut source, &trust, &mut |_, _| ());
+    assert!(matches!(found, Err(VerifyError::Gone { record: Some(508), .. })), "{found:?}");
+    assert_eq!(source.begun, 1);
+}
+
 fn broken_off(ledger: &Ledger, folder: &str, from: u64) {
     let store = SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap();
     let mut vault = Vault::open_to_sync(&ledger.path(folder), &ledger.vkey()).unwrap();

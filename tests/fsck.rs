@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
-use damage_support::{BASE, Victim, log, rows, stop, try_rows};
+use damage_support::{BASE, EARLY, Victim, log, rows, stop, try_rows};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use sealtrail::store::{SqliteStore, Store};
@@ -419,6 +419,43 @@ fn the_last_signed_file_is_held_against_the_blocks() {
     let said = victim.expect(1, REPAIR_FROM);
     assert!(said.contains("nothing was changed"), "{said}");
     assert!(fs::read(victim.database()).unwrap().len() >= before.len());
+}
+
+/// The last-signed file's other slot may be of long ago. That it proves a beginning makes no lost end of what comes after a damage.
+#[test]
+fn an_old_slot_of_the_last_signed_file_hides_no_damage() {
+    const SLOT: usize = 4096;
+    let victim = Victim::new();
+    let path = victim.path("ledger.db.last-signed");
+    let size = |slot: &[u8]| -> Option<u64> { std::str::from_utf8(slot).ok()?.lines().nth(1)?.parse().ok() };
+    let slots = fs::read(&path).unwrap();
+    let older = slots.chunks(SLOT).enumerate().min_by_key(|(_, slot)| size(slot)).unwrap().0;
+    let early = fs::read(victim.path(EARLY)).unwrap();
+    assert!(size(&early).is_some_and(|size| size < 100));
+    write_at(&path, (older * SLOT) as u64, &[0; SLOT]);
+    write_at(&path, (older * SLOT) as u64, &early);
+    victim.expect(0, FSCK);
+    damage(&victim, "UPDATE block SET text = CAST(flip(text) AS BLOB) WHERE height = 100");
+    let said = victim.expect(1, FSCK);
+    assert!(said.contains("  block text of block 100") && !said.contains("are lost"), "{said}");
+    victim.expect(0, REPAIR_FROM);
+    same_ledger(&victim);
+}
+
+/// The block that is damaged is had from a server that runs with another copy.
+#[test]
+fn a_server_mends_a_block() {
+    let victim = Victim::new();
+    let other = support::Ledger { dir: Victim::new().dir };
+    let server = other.serve();
+    damage(&victim, "UPDATE body_chunk SET data = CAST(flip(data) AS BLOB) WHERE id >> 12 = 30");
+    let from = ["--from", &server.url, "--identity", "keys/alice.identity"];
+    let said = victim.expect(1, &[FSCK, &from].concat());
+    assert!(said.contains("  body of block 30") && said.contains(&server.url), "{said}");
+    victim.expect(0, &[REPAIR, &from].concat());
+    victim.expect(0, FSCK);
+    let body = |path: &Path| SqliteStore::open_read_only(path).unwrap().body(30).unwrap();
+    assert_eq!(body(&victim.database()), body(&BASE.ledger.path("ledger.db")));
 }
 
 /// A random number generator that a seed determines: SplitMix64.

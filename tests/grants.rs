@@ -358,13 +358,13 @@ fn a_grant_cannot_be_emptied() {
         grant: grant.to_vec(),
     };
     let found = verify(&mut shown(&client, &emptied), &trust, &mut |_, _| {});
-    assert!(matches!(&found, Err(VerifyError::Wrong { block: Some(b), .. }) if *b == block), "{found:?}");
+    assert!(matches!(&found, Err(VerifyError::Gone { block: Some(b), .. }) if *b == block), "{found:?}");
     let sync = |name: &str, client, grant: &[u8]| {
         let mut vault = Vault::open_to_sync(&ledger.path(name), &key).unwrap();
         vault.sync(&mut shown(client, grant), None, &mut |_| {})
     };
     let found = sync("v1", &client, &emptied);
-    assert!(matches!(&found, Err(SyncError::Wrong { block: Some(b), .. }) if *b == block), "{found:?}");
+    assert!(matches!(&found, Err(SyncError::Gone { block: b, .. }) if *b == block), "{found:?}");
     sync("v2", &client, &body).unwrap();
     // In the database.
     drop(server);

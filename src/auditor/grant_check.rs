@@ -15,7 +15,7 @@ pub(super) enum GrantFault<E = Infallible> {
     Rule(#[from] GrantError),
     /// Slots of these records are gone without an order, and the grantee still reads.
     #[error(
-        "{}. Its reader is still in the roster (if records were ordered to be erased or a reader was removed meanwhile, run this again)",
+        "{}. Its reader is still in the roster",
         GrantError::Emptied { records: *.0 }
     )]
     Emptied(RecordRange),

@@ -28,6 +28,10 @@ impl From<ClientError> for SourceError {
     }
 }
 
+/// How often a reading begins anew because content is gone that no order explains: a ledger that runs may have been given the order, and
+/// have carried it out, since the reading began.
+pub(super) const ATTEMPTS: usize = 5;
+
 /// Blocks with records that several threads may read at a time, each hashing what it reads.
 pub trait Blocks: Send + Sync {
     /// Reads the block at `height`: its leaf inputs into `leaf_inputs`, then its body, piece by piece, onto the end of `body`. `each`

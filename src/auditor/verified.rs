@@ -216,11 +216,8 @@ impl Findings {
         let state = chain.state();
         let ordered = RecordRange::normalise(self.ordered);
         if let Some(missing) = RecordRange::without(&self.erased, &ordered).first() {
-            return Err(wrong(
-                None,
-                missing.first,
-                "its ciphertext is missing and no erasure statement orders that",
-            ));
+            let what = "its ciphertext is missing and no erasure statement orders that".to_owned();
+            return Err(VerifyError::Gone { block: None, record: Some(missing.first), what });
         }
         let reads = |to: &str| state.roster().is_some_and(|r| r.reader_by_recipient(to).is_some());
         let mut hidden_grants = 0;
@@ -229,7 +226,7 @@ impl Findings {
             match unexplained.first() {
                 Some(records) if reads(&to) => {
                     let what = GrantFault::<Infallible>::Emptied(*records).to_string();
-                    return Err(wrong(block, None, what));
+                    return Err(VerifyError::Gone { block: Some(block), record: None, what });
                 }
                 Some(_) => hidden_grants += 1,
                 None => {}

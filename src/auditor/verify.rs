@@ -9,7 +9,7 @@ use crate::chain::statement::Statement;
 use super::batch_check::Batch;
 use super::chain_check::{ChainCheck, ChainFault, TextsError, block_texts, signed_checkpoint};
 use super::pipeline::{Pipeline, pipeline};
-use super::source::{Source, SourceError};
+use super::source::{ATTEMPTS, Source, SourceError};
 use super::stored_check::{CheckedBatch, Room, Stored};
 use super::verified::Findings;
 pub use super::verified::{ErasureReport, Report};
@@ -25,6 +25,16 @@ pub enum VerifyError {
         /// The record concerned, if one can be named.
         record: Option<u64>,
         /// What is wrong with it.
+        what: String,
+    },
+    /// Content is gone that no order explains, though all orders there are were looked at.
+    #[error("{}{what}", place(.block, .record))]
+    Gone {
+        /// The block concerned, if one can be named.
+        block: Option<u64>,
+        /// The record concerned, if one can be named.
+        record: Option<u64>,
+        /// What is gone.
         what: String,
     },
     /// The ledger is not that of a signed checkpoint seen before.
@@ -94,24 +104,36 @@ pub struct Trust<'a> {
 
 /// Verifies everything `source` has. `progress` is told (blocks done, blocks in all). This thread walks the chain; bodies are hashed by
 /// as many threads as there are cores, which also read them if the source can be read so. What is reported is the first thing wrong, as if one
-/// thread did it all in order.
+/// thread did it all in order. If content is gone without an order and more was signed meanwhile, it begins anew, at most [`ATTEMPTS`] times.
 pub fn verify(
     source: &mut dyn Source,
     trust: &Trust<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
-    let signed = source.checkpoint().map_err(|e| match (e, trust.known.iter().map(|k| k.size).max()) {
-        (SourceError::Empty(what), Some(size)) => {
-            let seen =
-                format!("{what}, but a signed checkpoint of {size} blocks has been seen: it was emptied");
-            wrong(None, None, seen)
+    let mut attempt = 1;
+    loop {
+        let signed =
+            source.checkpoint().map_err(|e| match (e, trust.known.iter().map(|k| k.size).max()) {
+                (SourceError::Empty(what), Some(size)) => {
+                    let seen = format!(
+                        "{what}, but a signed checkpoint of {size} blocks has been seen: it was emptied"
+                    );
+                    wrong(None, None, seen)
+                }
+                (e, _) => e.into(),
+            })?;
+        match verify_shown(source, trust, progress, &signed) {
+            Err(VerifyError::Gone { .. })
+                if attempt < ATTEMPTS && source.checkpoint().is_ok_and(|now| now != signed) =>
+            {
+                attempt += 1;
+            }
+            Err(VerifyError::History { block, what, .. }) => {
+                return Err(VerifyError::History { block, what, shown: signed });
+            }
+            done => return done,
         }
-        (e, _) => e.into(),
-    })?;
-    verify_shown(source, trust, progress, &signed).map_err(|e| match e {
-        VerifyError::History { block, what, .. } => VerifyError::History { block, what, shown: signed },
-        e => e,
-    })
+    }
 }
 
 /// [`verify`] of what the checkpoint `signed` stands for.

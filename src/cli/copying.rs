@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auditor::copies::Copy;
 use crate::auditor::source::{ServerSource, Source, SourceError};
-use crate::auditor::vault::{DATABASE, Progress, SyncError, SyncReport, Vault};
+use crate::auditor::vault::{DATABASE, Progress, SyncReport, Vault};
 use crate::auditor::verify::{Report, Trust, verify};
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::key::VerifierKey;
@@ -20,9 +20,6 @@ use super::operator::LEDGER_KEY;
 use super::progress::Bar;
 use super::source::FileSource;
 use super::trust::{any_session, verifier_key};
-
-/// How often a copy of a running ledger begins again because an erasure was carried out meanwhile.
-const ATTEMPTS: usize = 5;
 
 /// The ledger's public key: the one given, or the operator's own.
 pub fn ledger_key(given: Option<&str>, settings: &Settings) -> Result<VerifierKey, Failure> {
@@ -102,31 +99,14 @@ pub fn fill(
     source: &mut dyn Source,
     doing: &'static str,
 ) -> Result<(SyncReport, String), Failure> {
-    let mut attempt = 1;
-    loop {
-        let before = source.checkpoint().map_err(unreadable)?;
-        let mut vault = Vault::open_to_sync(dir, key)?;
-        let mut bar = Bar::new("checking the chain", "blocks");
-        let mut progress = |p: Progress| {
-            bar.say(if p.checking { "checking the chain" } else { doing });
-            bar.at(p.done, p.blocks);
-        };
-        let filled = vault.sync(source, None, &mut progress);
-        drop(bar);
-        match filled {
-            Ok(report) => {
-                let whole = vault.whole()?.map(|signed| signed.note().to_string());
-                return Ok((report, whole.unwrap_or_default()));
-            }
-            // A running server may have carried out an order that was not there yet when this began.
-            Err(SyncError::Wrong { .. })
-                if attempt < ATTEMPTS && source.checkpoint().is_ok_and(|now| now != before) =>
-            {
-                attempt += 1;
-            }
-            Err(e) => return Err(e.into()),
-        }
-    }
+    let mut vault = Vault::open_to_sync(dir, key)?;
+    let mut bar = Bar::new("checking the chain", "blocks");
+    let report = vault.sync(source, None, &mut |p: Progress| {
+        bar.say(if p.checking { "checking the chain" } else { doing });
+        bar.at(p.done, p.blocks);
+    })?;
+    let whole = vault.whole()?.map(|signed| signed.note().to_string());
+    Ok((report, whole.unwrap_or_default()))
 }
 
 /// What an error of a source means for a command that copies it.

@@ -135,7 +135,9 @@ impl From<crate::auditor::record::RecordsError> for Failure {
 impl From<VerifyError> for Failure {
     fn from(e: VerifyError) -> Failure {
         match e {
-            VerifyError::Wrong { .. } | VerifyError::History { .. } => Failure::Wrong(e.to_string()),
+            VerifyError::Wrong { .. } | VerifyError::History { .. } | VerifyError::Gone { .. } => {
+                Failure::Wrong(e.to_string())
+            }
             VerifyError::Source(SourceError::Damaged(_)) => Failure::Wrong(e.to_string()),
             VerifyError::Source(SourceError::Unavailable(_) | SourceError::Empty(_)) => {
                 Failure::unavailable(e)

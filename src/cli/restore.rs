@@ -167,7 +167,7 @@ fn lost(copies: &Copies<'_>, signed: u64) -> String {
          Somebody may have the missing blocks; give every copy you find with --from:\n  \
          - a newer backup, or the database that was there, even if it is damaged (--from FILE)\n  \
          - an auditor's vault: each `sealtrail audit sync` made a verified copy (--from FOLDER)\n  \
-         - a server that mirrors this ledger (--from URL --identity FILE)\n\
+         - a server that still runs with a newer copy (--from URL --identity FILE)\n\
          If nobody has them, they are lost: read \"When blocks are lost\" in docs/OPERATIONS.md before you go on. It says who must be \
          told, and how writers send again what only they still have."
     )

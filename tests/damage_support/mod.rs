@@ -17,6 +17,9 @@ pub const OFFICER: &str = "test.example/officers/dpo";
 /// The records that are erased.
 pub const ERASED: &str = "261..262,300..340";
 
+/// The file with a checkpoint of when there were some fifty blocks.
+pub const EARLY: &str = "early.checkpoint";
+
 /// The folder that all copies are made of, with the backup in `backup`.
 pub struct Base {
     pub ledger: Ledger,
@@ -70,6 +73,9 @@ fn make() -> Base {
     let server = ledger.serve();
     for n in 0..252 {
         log(&ledger, &server, n, 1);
+        if n == 50 {
+            fs::write(ledger.path(EARLY), server.client().checkpoint().unwrap()).unwrap();
+        }
     }
     log(&ledger, &server, 252, 260);
     ledger.ok(&["reader", "add", "bob", bob.trim()]);

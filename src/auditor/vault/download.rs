@@ -268,7 +268,7 @@ impl<'a> Download<'a> {
             Some(range) => {
                 let id = record_id(range.first);
                 let what = format!("the content of {id} is missing and no erasure statement orders that");
-                Err(wrong(checked.height, what))
+                Err(SyncError::Gone { block: checked.height, what })
             }
         }
     }
@@ -293,7 +293,8 @@ impl<'a> Download<'a> {
         let reads = self.roster.as_ref().is_some_and(|r| r.reader_by_recipient(&statement.to).is_some());
         let emptied = grant::emptied(statement, body, &self.ordered).map_err(|e| wrong(height, e))?;
         if let Some(records) = emptied.first().filter(|_| reads) {
-            return Err(fault(GrantFault::Emptied(*records)));
+            let what = GrantFault::<VaultError>::Emptied(*records).to_string();
+            return Err(SyncError::Gone { block: height, what });
         }
         let gone = |record| {
             let near = self.ordered.partition_point(|r| r.last < record);

@@ -19,12 +19,12 @@ use crate::chain::retention::Retention;
 use crate::chain::roster::{ROSTER_KIND, Roster};
 use crate::chain::statement::Statement;
 use crate::ledger::restore_log;
-use crate::store::{Head, Store};
+use crate::store::{Head, Store, mark};
 
 use super::super::chain_check::{ChainCheck, ChainFault, Shown, TextsError, block_texts, signed_checkpoint};
-use super::super::source::{Source, SourceError};
+use super::super::source::{ATTEMPTS, Source, SourceError};
 use super::download::Download;
-use super::{ErrorKind, SIGNED_BY, Vault, VaultError, WHOLE};
+use super::{ErrorKind, Vault, VaultError};
 
 /// Why a sync did not reach the end. What was verified before stays in the vault.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,14 @@ pub enum SyncError {
         /// What is wrong with it.
         what: String,
     },
+    /// Content is gone that no order explains, though all orders there are were looked at.
+    #[error("block {block}: {what}")]
+    Gone {
+        /// The block concerned.
+        block: u64,
+        /// What is gone.
+        what: String,
+    },
     /// The source did not deliver.
     #[error("the sync could not be finished: {0}. What was verified is kept{next}", next = next(.0))]
     Source(#[from] SourceError),
@@ -92,7 +100,10 @@ impl SyncError {
     /// What it means.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            SyncError::Fork { .. } | SyncError::Rollback { .. } | SyncError::Wrong { .. } => ErrorKind::Wrong,
+            SyncError::Fork { .. }
+            | SyncError::Rollback { .. }
+            | SyncError::Wrong { .. }
+            | SyncError::Gone { .. } => ErrorKind::Wrong,
             SyncError::Source(SourceError::Damaged(_)) => ErrorKind::Wrong,
             SyncError::Source(SourceError::Unavailable(_) | SourceError::Empty(_)) => ErrorKind::Unavailable,
             SyncError::Vault(e) => e.kind(),
@@ -149,8 +160,37 @@ pub struct SyncReport {
 
 impl Vault {
     /// Brings the vault up to the source's checkpoint. `admin`, if known, must have signed the first roster. The vault must have
-    /// been opened with [`Vault::open_to_sync`].
+    /// been opened with [`Vault::open_to_sync`]. If content is gone without an order and more was signed meanwhile, it goes on from
+    /// there with what is shown by then, at most [`ATTEMPTS`] times.
     pub fn sync(
+        &mut self,
+        source: &mut dyn Source,
+        admin: Option<&VerifierKey>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<SyncReport, SyncError> {
+        let had = self.store.head().map_err(VaultError::Store)?.unwrap_or_default();
+        let mut attempt = 1;
+        loop {
+            let before = source.checkpoint().ok();
+            match self.sync_shown(source, admin, progress) {
+                Err(SyncError::Gone { .. }) if attempt < ATTEMPTS && source.checkpoint().ok() != before => {
+                    attempt += 1;
+                }
+                // Since the first attempt began.
+                Ok(report) => {
+                    return Ok(SyncReport {
+                        new_blocks: report.blocks - had.size,
+                        new_records: report.records - had.records,
+                        continued: !had.checkpoint.is_empty(),
+                        ..report
+                    });
+                }
+                e => return e,
+            }
+        }
+    }
+
+    fn sync_shown(
         &mut self,
         source: &mut dyn Source,
         admin: Option<&VerifierKey>,
@@ -204,7 +244,10 @@ impl Vault {
         // From now on this is the newest signed head seen, even if nothing can be downloaded.
         let state = if had.size > 0 { had.state.clone() } else { State::new(self.key.name()).encode() };
         let seen = Head { checkpoint: text.clone().into_bytes(), state, ..had.clone() };
-        let signer = checked.signer.as_ref().map(|key| (SIGNED_BY.to_owned(), key.to_string().into_bytes()));
+        let signer = checked
+            .signer
+            .as_ref()
+            .map(|key| (mark::VAULT_SIGNED_BY.to_owned(), key.to_string().into_bytes()));
         self.store.append(had.size, &[], signer.as_slice(), &seen).map_err(VaultError::Store)?;
         let before = self.whole()?.map_or(0, |c| c.checkpoint().size);
         let chain = ChainCheck::resume(&self.key, admin, &shown, vouched, (self.state()?, log));
@@ -215,7 +258,7 @@ impl Vault {
         let dropped = self.drop_erased(before)?;
         // Last, so that an erasure that was interrupted is done again.
         let head = Head { size: blocks, records, checkpoint: text.clone().into_bytes(), state };
-        let whole = [(WHOLE.to_owned(), text.into_bytes())];
+        let whole = [(mark::VAULT_WHOLE.to_owned(), text.into_bytes())];
         self.store.append(blocks, &[], &whole, &head).map_err(VaultError::Store)?;
         Ok(SyncReport {
             new_blocks: blocks - had.size,

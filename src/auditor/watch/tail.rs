@@ -174,7 +174,7 @@ fn sync_error(e: SyncError) -> TailError {
             }
         }
         SyncError::Vault(e) => vault_error(e),
-        SyncError::Wrong { .. } | SyncError::Source(_) => of_kind(kind, what),
+        SyncError::Wrong { .. } | SyncError::Gone { .. } | SyncError::Source(_) => of_kind(kind, what),
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Row {
     Seal,
     /// Appending to a file.
     Append,
+    /// Plain files under the load of the store.
+    Disk,
     /// Plain SQLite rows.
     Rows,
     /// The library in process.
@@ -98,6 +100,14 @@ const ROWS: &[(Row, &str, &str, &str)] = &[
         "Appending to a file",
         "The same bytes appended to a plain file, fdatasync after every thousand events: the least that any durable log does, and what \
          `embedded` and `remote` are compared with",
+    ),
+    (
+        Row::Disk,
+        "disk",
+        "Plain files under the load of the store",
+        "What `http` makes a store write, written to plain files at the same pace for as long: 2,560 events at a time over and over a log of \
+         24 MB, beside it 2 MB at a time to a growing file, fdatasync after each, while two threads keep the cores busy. Measured: the \
+         longest append to the log, which is how long the disk makes any durable store wait. The longest commit of `http` is compared with it",
     ),
     (
         Row::Rows,

@@ -100,7 +100,8 @@ impl Bench {
         let rows = self.args.rows();
         // One large thing at a time, beside it a ledger of a tenth the size.
         let there = self.dir.join(GROWN).join(GROWN_NOTE).exists();
-        let large = !there || rows.iter().any(|r| matches!(r, Row::Http | Row::Rows | Row::Append));
+        let large =
+            !there || rows.iter().any(|r| matches!(r, Row::Http | Row::Rows | Row::Append | Row::Disk));
         let needed = (if large { full * 1.1 } else { full * 0.1 }) as u64 + (1 << 30);
         match machine::free_bytes(&self.dir) {
             Some(free) if free < needed => Err(format!(

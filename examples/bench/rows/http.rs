@@ -125,7 +125,8 @@ fn figures(bench: &mut Bench, per_request: u64, runs: &[Run]) {
         .target(Target::AtMost(0.25)),
     );
     let what = format!("{with}: longest commit, as the server says");
-    bench.add(figure("cycle", what, Unit::Seconds, of(&|r| r.cycle)).target(Target::AtMost(0.25)));
+    let cycle = figure("cycle", what, Unit::Seconds, of(&|r| r.cycle));
+    bench.add(cycle.against_figure("disk/longest").target(Target::AtMost(0.25)));
     bench.add(
         figure("memory", format!("{with}: server's peak memory"), Unit::Bytes, of(&|r| r.memory))
             .target(Target::AtMost(256.0 * f64::from(1 << 20))),

@@ -1,6 +1,7 @@
 //! One file a row.
 
 mod append;
+mod disk;
 mod embedded;
 mod http;
 mod open;
@@ -24,6 +25,7 @@ pub fn run(row: Row, bench: &mut Bench) -> Fallible<()> {
     match row {
         Row::Seal => seal::run(bench),
         Row::Append => append::run(bench),
+        Row::Disk => disk::run(bench),
         Row::Rows => sqlite::run(bench),
         Row::Embedded => embedded::run(bench),
         Row::Remote => remote::run(bench),

@@ -1,13 +1,17 @@
-//! Around a change of the ledger's key. Attacker: who stole the old key and can write to the database, before the change that is to end
-//! that.
+//! Around a change of the ledger's key. Attackers: who stole the old key and can write to the database, before the change that is to end
+//! that; and who has no key at all, and makes up a ledger that changes its key to one of his own.
 
 use std::fs;
+use std::process::Output;
 
 use sealtrail::chain::statement::Statement;
 use sealtrail::store::{SqliteStore, Store};
 
 use crate::forge::{Forged, plant_a_reader};
+use crate::judge::Scene;
+use crate::operator::made_up_by_anybody;
 use crate::support::Ledger;
+use crate::world::world;
 
 /// Whether the state that is stored with the database has mallory in it.
 fn is_planted(ledger: &Ledger) -> bool {
@@ -42,4 +46,49 @@ fn bring_a_planted_state_back_with_a_backup() {
     ledger.ok(&["restore", "backup"]);
     assert!(!is_planted(&ledger));
     ledger.ok(&["fsck"]);
+}
+
+fn said(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+/// Names of the files in the scene in which two histories are kept.
+fn evidence(scene: &Scene, folder: &str) -> Vec<String> {
+    let names = fs::read_dir(scene.path(folder)).unwrap().flatten();
+    let names = names.map(|e| e.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.contains("two-histories")).collect()
+}
+
+/// Attacker: no key. He answers the first sync of an auditor who knows the ledger's key and the admin's. Nothing of his may stay behind, or
+/// the vault accuses the honest ledger from then on.
+#[test]
+fn make_a_new_vault_accuse_the_ledger() {
+    for blocks in [3, 40] {
+        let scene = Scene::of(&made_up_by_anybody(blocks));
+        let honest = world().path("ledger.db").display().to_string();
+        let sync = |file: &str| {
+            let keys = ["--key", "ledger.vkey", "--admin", "admin.vkey", "--identity", "alice.identity"];
+            scene.run(&[&["audit", "sync", "--vault", "mine", "--file", file], &keys[..]].concat())
+        };
+        let refused = sync("ledger.db");
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        let then = sync(&honest);
+        assert!(then.status.success(), "{}", said(&then));
+        assert!(evidence(&scene, "mine").is_empty());
+    }
+}
+
+/// Attacker: no key. He answers an auditor who has seen the honest ledger: it is refused, and does not pass for a second history that the
+/// ledger signed.
+#[test]
+fn pass_for_a_second_history_without_any_key() {
+    let scene = Scene::of(&made_up_by_anybody(40));
+    let verify = ["audit", "verify", "--file", "ledger.db", "--key", "ledger.vkey"];
+    fs::remove_file(scene.path("ledger.db.last-signed")).unwrap();
+    for admin in [&[][..], &["--admin", "admin.vkey"]] {
+        let refused = scene.run(&[&verify[..], &["--checkpoint", "seen.note"], admin].concat());
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(!said(&refused).contains("two histories"), "{}", said(&refused));
+        assert!(evidence(&scene, "").is_empty());
+    }
 }

@@ -244,6 +244,16 @@ fn a_stolen_old_key_deceives_nobody_who_has_seen_the_change() {
     assert!(fake.fails(2, &["rotate", "ledger"]).contains("admin.key"));
 }
 
+    // Nor when the server is asked and not the vault: what the vault has seen counts, though it was told another key at its beginning, or
+    // its owner names one.
+    for more in ["--vault v2".to_owned(), format!("--key {old_vkey}"), format!("--vault v2 --key {old_vkey}")]
+    {
+        let refused = w.fails(1, &format!("audit open 0 --remote {more}"));
+        assert!(
+            refused.contains("is not signed by") || refused.contains("does not hold"),
+            "{more}: {refused}"
+        );
+    }
 impl Ledger {
     fn copy_without_admin(&self) -> Ledger {
         let dir = tempfile::tempdir().unwrap();

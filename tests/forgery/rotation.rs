@@ -4,14 +4,16 @@
 use std::fs;
 use std::process::Output;
 
+use sealtrail::chain::roster::Roster;
 use sealtrail::chain::statement::Statement;
 use sealtrail::store::{SqliteStore, Store};
 
 use crate::forge::{Forged, plant_a_reader};
-use crate::judge::Scene;
+use crate::judge::Victim::{Admin, File, Open, Reader, Resync, Seen, Stranger, Sync};
+use crate::judge::{Scene, expect};
 use crate::operator::made_up_by_anybody;
 use crate::support::Ledger;
-use crate::world::world;
+use crate::world::{ORIGIN, signer, world};
 
 /// Whether the state that is stored with the database has mallory in it.
 fn is_planted(ledger: &Ledger) -> bool {
@@ -91,4 +93,31 @@ fn pass_for_a_second_history_without_any_key() {
         assert!(!said(&refused).contains("two histories"), "{}", said(&refused));
         assert!(evidence(&scene, "").is_empty());
     }
+}
+
+/// Attacker: stole the admin's key, and answers for the server; he does not have the ledger's. He gives the ledger a key of his own, and goes
+/// on from its true history.
+#[test]
+fn give_the_ledger_another_key_with_a_stolen_admin_key() {
+    let (mine, keys) = (signer(ORIGIN), &world().keys);
+    let mut forged = Forged::honest();
+    let place = forged.place("");
+    let roster = Roster {
+        sequence: place.next_sequence,
+        previous: place.previous,
+        ledger_key: mine.verifier(),
+        ..world().roster.clone()
+    };
+    forged.append(Statement::Roster(roster).sign(&keys.admin).unwrap(), Vec::new());
+    forged.relink();
+    forged.sign(&mine);
+    expect(&Scene::of(&forged).judge(&[File, Admin, Seen, Stranger, Reader, Open(0), Sync, Resync]), "
+        File 1: the checkpoint: the ledger's key was changed at block 12 without a signature of the key before i…
+        Admin holds
+        Seen 1: the checkpoint: the ledger's key was changed at block 12 without a signature of the key before i…
+        Stranger 1: the checkpoint: the ledger's key was changed at block 12 without a signature of the key before i…
+        Reader 1: the checkpoint: the ledger's key was changed at block 12 without a signature of the key before i…
+        Open(0) 1: the proof that the server gave does not hold: checkpoint: none of the signatures is by a known k…
+        Sync holds, NOTE: from block 12 on the ledger signs with another key, …; an admin alone has signed that, wit
+        Resync holds, NOTE: from block 12 on the ledger signs with another key, …; an admin alone has signed that, wit");
 }

@@ -239,6 +239,27 @@ fn backups_follow_a_change_of_the_ledgers_key() {
     elsewhere.ok(&["restore", &old, "--key", key_before.trim()]);
 }
 
+/// A variable still names the key of before. A repair with that key must not take the ledger back to a backup from before the change, not
+/// even when the change broke off before the last-signed file was written.
+#[test]
+fn a_repair_with_the_key_of_before_takes_nothing_back() {
+    let ledger = copy_of_base();
+    let key_before = fs::read_to_string(ledger.path("keys/ledger.vkey")).unwrap();
+    let signed_before = fs::read(ledger.path("ledger.db.last-signed")).unwrap();
+    ledger.ok(&["rotate", "ledger"]);
+    let wanted = head(&ledger.path("ledger.db"));
+    let repair = ["fsck", "--repair", "--key", key_before.trim(), "--from", "backup"];
+    assert!(ledger.fails(1, &repair).contains("nothing was changed"));
+    let signed = fs::read(ledger.path("ledger.db.last-signed")).unwrap();
+    fs::write(ledger.path("ledger.db.last-signed"), signed_before).unwrap();
+    let said = ledger.fails(1, &repair);
+    fs::write(ledger.path("ledger.db.last-signed"), signed).unwrap();
+    assert!(said.contains("nothing was changed") && said.contains(&ledger.vkey().to_string()), "{said}");
+    assert_eq!(head(&ledger.path("ledger.db")), wanted);
+    assert!(!names(ledger.dir.path()).iter().any(|name| name.contains("damaged")));
+    ledger.ok(&["fsck"]);
+}
+
 /// Two histories: the ledger went on from an old backup, whatever it was told.
 #[test]
 fn copies_of_two_histories_are_not_mixed() {

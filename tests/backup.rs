@@ -260,6 +260,28 @@ fn a_repair_with_the_key_of_before_takes_nothing_back() {
     ledger.ok(&["fsck"]);
 }
 
+/// Attacker: who can write to the backups. The ledger in his is his own, and its settings name a folder with his own keys. Whom to believe
+/// a backup is not asked.
+#[test]
+fn a_backup_does_not_say_which_key_proves_it() {
+    let (honest, his) = (copy_of_base(), Ledger::new());
+    his.ok(&["backup", "backup"]);
+    copy_folder(&his.path("keys"), &his.path("backup/keys"));
+    let backup = his.path("backup").display().to_string();
+    assert!(new_machine(&honest).fails(1, &["restore", &backup]).contains("not signed by the key"));
+    let new = new_machine(&honest);
+    let settings = fs::read_to_string(his.path("backup/sealtrail.toml")).unwrap();
+    let pointed = settings.replace("keys = \"keys\"", &format!("keys = \"{backup}/keys\""));
+    assert_ne!(pointed, settings);
+    fs::write(his.path("backup/sealtrail.toml"), pointed).unwrap();
+    let said = new.fails(2, &["restore", &backup]);
+    assert!(said.contains("--key VKEY"), "{said}");
+    assert_eq!(names(new.dir.path()), ["keys"]);
+    // Settings that are used are nobody's word but the backup's.
+    let said = new.ok(&["restore", &honest.path("backup").display().to_string()]);
+    assert!(said.contains("nobody has signed"), "{said}");
+}
+
 /// Two histories: the ledger went on from an old backup, whatever it was told.
 #[test]
 fn copies_of_two_histories_are_not_mixed() {

@@ -305,6 +305,10 @@ fn grants(s: &Seeds) {
             |member: &str| sealtrail::base::hash::from_base64(case[member].as_str().unwrap()).unwrap();
         s.put("sealed", &name, [part(&bytes("enc")), bytes("ciphertext")].concat());
     }
+    for form in ["armored", "binary"] {
+        let file = s.vectors.join(format!("crypto/age-passphrase-{form}.age"));
+        s.put("protected", form, std::fs::read(file).unwrap());
+    }
 }
 
 fn events(s: &Seeds) {

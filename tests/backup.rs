@@ -4,20 +4,24 @@
 mod damage_support;
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use damage_support::{BASE, Victim, copy_folder, erase, log, stop};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
+use sealtrail::auditor::copies::{Copies, Copy};
 use sealtrail::auditor::source::{Source, SourceError};
 use sealtrail::auditor::vault::Vault;
 use sealtrail::auditor::verify::{Trust, VerifyError, verify};
+use sealtrail::base::grant::blank;
 use sealtrail::base::record::Record;
 use sealtrail::store::{SqliteStore, Store};
-use support::Ledger;
+use support::{LEDGER, Ledger};
 
 fn head(path: &Path) -> (u64, u64, Vec<u8>) {
     let head = SqliteStore::open_read_only(path).unwrap().head().unwrap().unwrap();
@@ -239,6 +243,91 @@ fn backups_follow_a_change_of_the_ledgers_key() {
     elsewhere.ok(&["restore", &old, "--key", key_before.trim()]);
 }
 
+/// A variable still names the key of before. A repair with that key must not take the ledger back to a backup from before the change, not
+/// even when the change broke off before the last-signed file was written.
+#[test]
+fn a_repair_with_the_key_of_before_takes_nothing_back() {
+    let ledger = copy_of_base();
+    let key_before = fs::read_to_string(ledger.path("keys/ledger.vkey")).unwrap();
+    let signed_before = fs::read(ledger.path("ledger.db.last-signed")).unwrap();
+    ledger.ok(&["rotate", "ledger"]);
+    let wanted = head(&ledger.path("ledger.db"));
+    let repair = ["fsck", "--repair", "--key", key_before.trim(), "--from", "backup"];
+    assert!(ledger.fails(1, &repair).contains("nothing was changed"));
+    let signed = fs::read(ledger.path("ledger.db.last-signed")).unwrap();
+    fs::write(ledger.path("ledger.db.last-signed"), signed_before).unwrap();
+    let said = ledger.fails(1, &repair);
+    fs::write(ledger.path("ledger.db.last-signed"), signed).unwrap();
+    assert!(said.contains("nothing was changed") && said.contains(&ledger.vkey().to_string()), "{said}");
+    assert_eq!(head(&ledger.path("ledger.db")), wanted);
+    assert!(!names(ledger.dir.path()).iter().any(|name| name.contains("damaged")));
+    ledger.ok(&["fsck"]);
+}
+
+/// Attacker: who can write to the backups. The ledger in his is his own, and its settings name a folder with his own keys. Whom to believe
+/// a backup is not asked.
+#[test]
+fn a_backup_does_not_say_which_key_proves_it() {
+    let (honest, his) = (copy_of_base(), Ledger::new());
+    his.ok(&["backup", "backup"]);
+    copy_folder(&his.path("keys"), &his.path("backup/keys"));
+    let backup = his.path("backup").display().to_string();
+    assert!(new_machine(&honest).fails(1, &["restore", &backup]).contains("not signed by the key"));
+    let new = new_machine(&honest);
+    let settings = fs::read_to_string(his.path("backup/sealtrail.toml")).unwrap();
+    let pointed = settings.replace("keys = \"keys\"", &format!("keys = \"{backup}/keys\""));
+    assert_ne!(pointed, settings);
+    fs::write(his.path("backup/sealtrail.toml"), pointed).unwrap();
+    let said = new.fails(2, &["restore", &backup]);
+    assert!(said.contains("--key VKEY"), "{said}");
+    assert_eq!(names(new.dir.path()), ["keys"]);
+    // Settings that are used are nobody's word but the backup's.
+    let said = new.ok(&["restore", &honest.path("backup").display().to_string()]);
+    assert!(said.contains("nobody has signed"), "{said}");
+}
+
+/// A copy that lacks the slots of a grant, as a server gives them of a reader who has left, or as somebody made it: another has them.
+#[test]
+fn slots_that_one_copy_lacks_are_taken_from_another() {
+    let ledger = copy_of_base();
+    let database = |folder: &str| ledger.path(folder).join("ledger.db");
+    let grant = |path: &Path| {
+        let store = SqliteStore::open_read_only(path).unwrap();
+        let is_grant = |h: &u64| {
+            let text = String::from_utf8(store.block_text(*h).unwrap().unwrap()).unwrap();
+            text.contains("sealtrail.org/grant/v1")
+        };
+        let height = (0..store.head().unwrap().unwrap().size).rev().find(is_grant).unwrap();
+        (height, store.body(height).unwrap().unwrap())
+    };
+    let (height, whole) = grant(&ledger.path("ledger.db"));
+    for reader_has_left in [false, true] {
+        if reader_has_left {
+            ledger.ok(&["reader", "remove", "bob"]);
+            ledger.ok(&["backup", "--update", "backup"]);
+        }
+        let hollow = if reader_has_left { "hollow-2" } else { "hollow" };
+        copy_folder(&ledger.path("backup"), &ledger.path(hollow));
+        let mut body = whole.clone();
+        blank(&mut body, 250, |_| true).unwrap();
+        assert_ne!(body, whole);
+        SqliteStore::open(&database(hollow), LEDGER, false).unwrap().replace_body(height, &body).unwrap();
+        fs::remove_file(ledger.path("ledger.db")).unwrap();
+        let said = ledger.ok(&["restore", hollow, "--from", "backup"]);
+        assert!(said.contains(&format!("block {height}, from backup")), "{said}");
+        assert_eq!(grant(&ledger.path("ledger.db")), (height, whole.clone()));
+        // The same with a repair, where the database itself lacks them.
+        SqliteStore::open(&ledger.path("ledger.db"), LEDGER, false)
+            .unwrap()
+            .replace_body(height, &body)
+            .unwrap();
+        if !reader_has_left {
+            ledger.ok(&["fsck", "--repair", "--from", "backup"]);
+            assert_eq!(grant(&ledger.path("ledger.db")), (height, whole.clone()));
+        }
+    }
+}
+
 /// Two histories: the ledger went on from an old backup, whatever it was told.
 #[test]
 fn copies_of_two_histories_are_not_mixed() {
@@ -288,6 +377,63 @@ impl Source for Breaking {
     fn leaf_inputs(&mut self, _: u64) -> Result<Vec<u8>, SourceError> {
         unreachable!()
     }
+}
+
+/// A server that gives true texts as often as it is read through to find out what it proves, and others from then on.
+struct Fickle {
+    store: SqliteStore,
+    reads: Rc<Cell<usize>>,
+    honest: usize,
+}
+
+impl Source for Fickle {
+    fn checkpoint(&mut self) -> Result<String, SourceError> {
+        Ok(String::from_utf8(self.store.head().unwrap().unwrap().checkpoint).unwrap())
+    }
+
+    fn blocks(&mut self, height: u64, _: u64) -> Result<Vec<String>, SourceError> {
+        self.reads.set(self.reads.get() + 1);
+        let texts = self.store.block_texts(height, 1000, 1 << 22).unwrap();
+        let texts = texts.into_iter().map(|t| String::from_utf8(t).unwrap());
+        Ok(match self.reads.get() > self.honest {
+            true => texts.map(|t| t.replace("committed 2", "committed 3")).collect(),
+            false => texts.collect(),
+        })
+    }
+
+    fn has_bodies(&self) -> bool {
+        true
+    }
+
+    fn body(&mut self, height: u64, _: u64) -> Result<Vec<u8>, SourceError> {
+        Ok(self.store.body(height).unwrap().unwrap_or_default())
+    }
+
+    fn leaf_inputs(&mut self, _: u64) -> Result<Vec<u8>, SourceError> {
+        unreachable!()
+    }
+}
+
+#[test]
+fn what_copies_give_is_what_was_proved() {
+    let ledger = &BASE.ledger;
+    let copies = |honest: usize| {
+        let (store, reads) = (SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap(), Rc::default());
+        let source = Box::new(Fickle { store, reads: Rc::clone(&reads), honest });
+        let copy = Copy { name: "fickle".into(), source };
+        (Copies::new(vec![copy], &ledger.vkey(), &[], &mut |_, _| ()), reads)
+    };
+    let (honest, reads) = copies(usize::MAX);
+    let mut honest = honest.unwrap();
+    let (needed, size) = (reads.get(), honest.size());
+    assert_eq!(honest.blocks(0, size).unwrap().len() as u64, size);
+    // However often it is true before, nothing else comes out.
+    for n in 0..needed {
+        assert!(copies(n).0.is_err(), "{n} of {needed}");
+    }
+    let mut fickle = copies(needed).0.unwrap();
+    let refused = fickle.blocks(0, size).unwrap_err().to_string();
+    assert!(refused.contains("two different texts"), "{refused}");
 }
 
 /// What a backup into `folder` comes to that ends at a block.

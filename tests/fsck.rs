@@ -342,6 +342,17 @@ fn an_emptied_database_does_not_hold_where_a_ledger_was_seen() {
     victim.expect(2, &verify);
 }
 
+/// The head counts blocks without end, and nothing proves those that are there: the walk ends all the same.
+#[test]
+fn a_head_that_counts_blocks_without_end() {
+    let victim = Victim::new();
+    fs::remove_file(victim.path("ledger.db.last-signed")).unwrap();
+    let sql = "UPDATE head SET size = 1 << 40; UPDATE head SET checkpoint = CAST(flip(checkpoint) AS BLOB)";
+    damage(&victim, sql);
+    let said = victim.expect(1, FSCK);
+    assert!(said.contains("  head") && said.contains("  blocks"), "{said}");
+}
+
 /// A file that may not be read is no finding; one that may only be read is looked at.
 #[test]
 fn permissions() {

@@ -223,6 +223,12 @@ fn a_stolen_old_key_deceives_nobody_who_has_seen_the_change() {
     w.server = Some(fake);
     // Who has seen nothing since cannot tell; said in docs/THREATS.md.
     w.ok(&format!("audit verify --key {old_vkey} --checkpoint before"));
+    // Nor can anybody from a proof; who knows that the key was replaced is told what that leaves open.
+    w.ok("prove 2 --out stolen.json");
+    assert!(!w.ok(&format!("verify stolen.json --key {old_vkey}")).contains("replaced"));
+    let handover = text(&w.key_file("ledger.", ".handover"));
+    let told = w.ok(&format!("verify stolen.json --key {old_vkey} --handover {handover}"));
+    assert!(told.contains("from before the ledger's key was replaced"), "{told}");
     // Who has: a checkpoint, a vault, the new key.
     let refused = w.fails(1, &format!("audit verify --key {old_vkey} --checkpoint seen"));
     assert!(
@@ -238,6 +244,16 @@ fn a_stolen_old_key_deceives_nobody_who_has_seen_the_change() {
     w.ok("audit open 0 --offline");
     // Also when the vault's owner names the old key.
     w.fails(1, &format!("audit sync --key {old_vkey}"));
+    // Nor when the server is asked and not the vault: what the vault has seen counts, though it was told another key at its beginning, or
+    // its owner names one.
+    for more in ["--vault v2".to_owned(), format!("--key {old_vkey}"), format!("--vault v2 --key {old_vkey}")]
+    {
+        let refused = w.fails(1, &format!("audit open 0 --remote {more}"));
+        assert!(
+            refused.contains("is not signed by") || refused.contains("does not hold"),
+            "{more}: {refused}"
+        );
+    }
     w.stop();
     // The thief's roster, too, is signed by nobody who may: it has the ledger's key and no admin's.
     let fake = thief.copy_without_admin();

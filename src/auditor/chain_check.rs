@@ -14,6 +14,10 @@ use crate::chain::statement::Statement;
 
 use super::source::{Source, SourceError};
 
+/// What is wrong with a chain whose first roster another admin signed than the one that is known.
+pub const OTHER_ADMIN: &str =
+    "its roster is not signed by the admin whose key was given: this is another ledger under the same name";
+
 /// What is wrong with the chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
@@ -93,10 +97,12 @@ impl Shown {
         not_signed(given, &"it is by another key")
     }
 
-    /// Whether the key given signed it, or the one that `keys` have for its size.
-    fn is_signed(&self, keys: &LedgerKeys) -> bool {
+    /// Whether the key `given` signed it, or the one that `keys` have for its size and that the one given leads to, as in
+    /// [`Shown::check`]: a chain by itself, which anybody can make, may name any key.
+    fn is_signed(&self, given: &VerifierKey, keys: &LedgerKeys, vouched: bool) -> bool {
         let by = |key| SignedCheckpoint::parse(&self.text, key).is_ok();
-        self.other_key.is_none() || keys.at(self.checkpoint.size).is_some_and(by)
+        self.other_key.is_none()
+            || (keys.at(self.checkpoint.size).is_some_and(by) && keys.follow_from(given, vouched).is_ok())
     }
 
     /// Checks the signature: it must be by the key that `keys`, those of the whole chain, have for this size, and the key `given`
@@ -146,7 +152,7 @@ impl<'a> ChainCheck<'a> {
                 "it ends at {} blocks, but a signed checkpoint of {} blocks has been seen: it was cut off or rolled back",
                 target.checkpoint.size, known.size
             );
-            let history = target.is_signed(&LedgerKeys::default());
+            let history = target.by_given();
             return Err(ChainFault { history, ..ChainFault::new(None, what) });
         }
         let (state, log) = (State::new(key.name()), Log::new());
@@ -208,13 +214,20 @@ impl<'a> ChainCheck<'a> {
         let tiles = self.log.append(hash);
         // To be named in it is not enough: anybody can write any key into a roster of their own.
         if height == 0 && self.admin.is_some_and(|admin| !block.statement.is_signed_by(admin)) {
-            let what = "its roster is not signed by the admin whose key was given: this is another ledger under the same name";
-            return Err(ChainFault::new(height, what));
+            return Err(ChainFault::new(height, OTHER_ADMIN));
         }
         if self.known.iter().any(|k| k.size == height + 1 && k.root != self.log.root()) {
-            let what = "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. \
-                        Keep both checkpoints as evidence";
-            let history = self.target.is_signed(self.state.ledger_keys());
+            let history = self.target.is_signed(self.key, self.state.ledger_keys(), self.vouched);
+            let what = match history {
+                true => {
+                    "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. \
+                     Keep both checkpoints as evidence"
+                }
+                false => {
+                    "up to here this is not the ledger of the checkpoint seen before, and the checkpoint it shows is not signed by a key \
+                     that the one given leads to: anybody can have made it"
+                }
+            };
             return Err(ChainFault { history, ..ChainFault::new(height, what) });
         }
         Ok(Link { statement, hash, tiles })

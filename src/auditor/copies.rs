@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::batch::Body;
+use crate::base::hash::Hash;
 use crate::base::record::Outline;
 use crate::chain::authority::{ERASURE_KIND, RecordRange};
 use crate::chain::batch;
@@ -35,12 +36,24 @@ pub struct Copies<'a> {
     target: String,
     /// Which copy the texts below a height are taken from, ascending.
     texts: Vec<(u64, usize)>,
+    /// Hashes of the texts, once all of them are proved.
+    proved: Vec<Hash>,
     /// Every erasure order, normalised.
     ordered: Vec<RecordRange>,
     /// Texts read last, from this height on.
     last: (u64, Vec<String>),
     /// Which copy a block was taken from, if not from the first.
     taken: BTreeMap<u64, usize>,
+}
+
+/// How good a body is.
+enum Fit {
+    /// As it must be.
+    Whole,
+    /// A grant's that lacks slots which nobody ordered to erase: so a server gives it whose reader has left. Good if no copy has more.
+    Emptied,
+    /// Another one.
+    Not,
 }
 
 /// What a copy shows: a checkpoint with its signed text.
@@ -59,6 +72,7 @@ impl<'a> Copies<'a> {
             copies,
             target: String::new(),
             texts: Vec::new(),
+            proved: Vec::new(),
             ordered: Vec::new(),
             last: (0, Vec::new()),
             taken: BTreeMap::new(),
@@ -183,10 +197,12 @@ impl<'a> Copies<'a> {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), SourceError> {
         let size = self.size();
-        let mut log = Log::new();
+        let (mut log, mut hashes) = (Log::new(), Vec::new());
         while log.size() < size {
             for text in self.blocks(log.size(), size)? {
-                log.append(merkle::leaf_hash(text.as_bytes()));
+                let hash = merkle::leaf_hash(text.as_bytes());
+                log.append(hash);
+                hashes.push(hash);
                 let other = |(c, _): &&(Checkpoint, String)| c.size == log.size() && c.root != log.root();
                 if claims.iter().flatten().any(|c| other(&c)) {
                     let what = format!(
@@ -205,6 +221,7 @@ impl<'a> Copies<'a> {
             progress(log.size(), size);
         }
         self.ordered = RecordRange::normalise(std::mem::take(&mut self.ordered));
+        self.proved = hashes;
         Ok(())
     }
 
@@ -231,15 +248,23 @@ impl<'a> Copies<'a> {
     }
 
     /// Whether a body is what the statement in its block signs, with nothing gone that was not ordered to go.
-    fn holds(&self, text: &str, body: &[u8]) -> bool {
-        let Ok(block) = Block::parse(text) else { return false };
+    fn fits(&self, text: &str, body: &[u8]) -> Fit {
+        let whole = |is_it: bool| if is_it { Fit::Whole } else { Fit::Not };
+        let Ok(block) = Block::parse(text) else { return Fit::Not };
         match Statement::parse(&block.statement.text) {
-            Ok(Statement::Records(s)) => batch::commit(body).is_ok_and(|found| {
+            Ok(Statement::Records(s)) => whole(batch::commit(body).is_ok_and(|found| {
                 batch::check_hashes(&s, &found).is_ok()
                     && (found.erased == 0 || self.were_ordered(block.first_record, body))
-            }),
-            Ok(Statement::Grant(g)) => grant::check(&g, body).is_ok(),
-            other => other.is_ok(),
+            })),
+            Ok(Statement::Grant(g)) if grant::check(&g, body).is_ok() => {
+                match grant::emptied(&g, body, &self.ordered) {
+                    Ok(gone) if gone.is_empty() => Fit::Whole,
+                    Ok(_) => Fit::Emptied,
+                    Err(_) => Fit::Not,
+                }
+            }
+            Ok(Statement::Grant(_)) => Fit::Not,
+            other => whole(other.is_ok()),
         }
     }
 
@@ -273,6 +298,13 @@ impl Source for Copies<'_> {
         };
         let end = end.min(size);
         let texts = self.texts_of(copy, height, end)?.unwrap_or_default();
+        // A server need not say now what it said when all of it was proved.
+        let proved = self.proved.iter().skip(usize::try_from(height).unwrap_or(usize::MAX));
+        let others = |(text, hash): (&String, &Hash)| merkle::leaf_hash(text.as_bytes()) != *hash;
+        if texts.iter().zip(proved).any(others) {
+            let name = self.copies.get(copy).map_or("", |c| &c.name);
+            return Err(SourceError::Unavailable(format!("{name} gave two different texts of one block")));
+        }
         if copy > 0 {
             // Only to say what the first one lacked.
             let first = self.texts_of(0, height, end).unwrap_or_default().unwrap_or_default();
@@ -292,20 +324,26 @@ impl Source for Copies<'_> {
 
     fn body(&mut self, height: u64, size: u64) -> Result<Vec<u8>, SourceError> {
         let text = self.text(height, size)?.unwrap_or_default();
-        let mut unavailable = None;
+        let (mut unavailable, mut found) = (None, None);
         for i in 0..self.copies.len() {
             let Some(copy) = self.copies.get_mut(i) else { break };
-            match copy.source.body(height, size) {
-                Ok(body) if self.holds(&text, &body) => {
-                    if i > 0 {
-                        self.taken.insert(height, i);
-                    }
-                    return Ok(body);
+            match copy.source.body(height, size).map(|body| (self.fits(&text, &body), body)) {
+                Ok((Fit::Whole, body)) => {
+                    found = Some((i, body));
+                    break;
                 }
+                Ok((Fit::Emptied, body)) => found = found.or(Some((i, body))),
+                Ok((Fit::Not, _)) => {}
                 // A server that is shorter than the ledger has no such body; another copy may.
                 Err(e @ SourceError::Unavailable(_)) => unavailable = Some(e),
-                _ => {}
+                Err(_) => {}
             }
+        }
+        if let Some((i, body)) = found {
+            if i > 0 {
+                self.taken.insert(height, i);
+            }
+            return Ok(body);
         }
         let damaged = SourceError::Damaged(format!(
             "the body of block {height} is damaged or missing in every copy that was given"

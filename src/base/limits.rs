@@ -112,6 +112,8 @@ pub const PASSPHRASE_WORK_FACTOR: u8 = 18;
 /// Largest scrypt work factor of a key file that is read: 1 GiB of memory, some seconds. A file that asks for more is refused before
 /// anything is computed.
 pub const MAX_PASSPHRASE_WORK_FACTOR: u8 = 20;
+/// Longest header of a protected key file that is read, in bytes: with its one stanza it has some 160.
+pub const MAX_PROTECTED_HEADER_BYTES: usize = 4096;
 /// Longest passphrase, in bytes.
 pub const MAX_PASSPHRASE_BYTES: usize = 1024;
 /// Most passphrases of a passphrase file, one a line: each is tried, and each attempt takes a second.

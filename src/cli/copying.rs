@@ -12,7 +12,7 @@ use crate::chain::checkpoint::Checkpoint;
 use crate::chain::key::VerifierKey;
 use crate::client::Client;
 use crate::config::settings::Settings;
-use crate::ledger::is_signed_state;
+use crate::ledger::is_signed;
 use crate::store::{Head, SqliteStore, Store};
 
 use super::Failure;
@@ -126,17 +126,20 @@ pub fn verify_written(dir: &Path, key: &VerifierKey, known: &[Checkpoint]) -> Re
     Ok(verify(&mut source, &trust, &mut |done, all| bar.at(done, all))?)
 }
 
-/// Makes a verified copy into what a server can start from: with the state its ledger signed, if it is there; without it the first
-/// start goes through all blocks.
+/// Makes a verified copy into what a server can start from: with the state its ledger signed, if it is there and is what the blocks of
+/// the copy give; without it the first start goes through all blocks.
 pub fn make_ledger(
     dir: &Path,
     key: &VerifierKey,
     checkpoint: &str,
     state: Option<Vec<u8>>,
 ) -> Result<(), Failure> {
-    let Some(state) = state.filter(|s| is_signed_state(s, checkpoint, key)) else { return Ok(()) };
+    let Some(state) = state else { return Ok(()) };
     let store = SqliteStore::open(&dir.join(DATABASE), key.name(), false)?;
-    if let Some(head) = store.head()?.filter(|h| h.checkpoint == checkpoint.as_bytes()) {
+    // A stolen key signs any state.
+    let fits =
+        |h: &Head| h.checkpoint == checkpoint.as_bytes() && is_signed(&state, &h.state, checkpoint, key);
+    if let Some(head) = store.head()?.filter(fits) {
         store.append(head.size, &[], &[], &Head { state, ..head })?;
     }
     Ok(())

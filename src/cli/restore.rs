@@ -54,10 +54,15 @@ struct Restored {
     mended: Vec<(u64, String)>,
     /// Blocks the last-signed file counts, if there is one.
     signed: Option<u64>,
+    /// The settings are those of the backup.
+    settings: bool,
 }
 
 pub fn run(settings_path: &Path, args: Args) -> Outcome {
     let (settings, new_settings) = settings_for(settings_path, &args.backup)?;
+    if new_settings.is_some() && args.key.is_none() {
+        own_keys(settings_path, &settings)?;
+    }
     let key = ledger_key(args.key.as_deref(), &settings)?;
     let database = &settings.database;
     // Whoever reads a database leaves an empty log there.
@@ -79,7 +84,7 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
     let lock = LockFile::acquire(database)?;
     // What an earlier attempt left was made of other copies, perhaps.
     let _ = fs::remove_dir_all(&work);
-    let restored = copy(&args, &key, &work, &signed)?;
+    let mut restored = copy(&args, &key, &work, &signed)?;
     sync_folder(&work)?;
     let _ = fs::remove_file(&log);
     let _ = fs::remove_file(beside(database, "-shm"));
@@ -87,9 +92,10 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
     // Nothing of it is needed any more.
     let _ = fs::remove_dir_all(&work);
     drop(lock);
-    if let Some(text) = new_settings {
-        keyfile::create_public(settings_path, &text).map_err(Failure::usage)?;
+    if let Some(text) = &new_settings {
+        keyfile::create_public(settings_path, text).map_err(Failure::usage)?;
     }
+    restored.settings = new_settings.is_some();
     tell(&args, &settings, settings_path, &restored)
 }
 
@@ -108,6 +114,19 @@ fn settings_for(path: &Path, backup: &Path) -> Result<(Settings, Option<String>)
     }
     let text = keyfile::read_public(&kept).map_err(Failure::usage)?;
     Ok((Settings::parse(&text, path).map_err(Failure::usage)?, Some(text)))
+}
+
+/// Settings out of a backup do not say where the key is that the backup is verified against.
+fn own_keys(path: &Path, settings: &Settings) -> Outcome {
+    if settings.keys == Settings::default_for(&settings.ledger, path.parent().unwrap_or(Path::new(""))).keys {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "there is no {} here, and the settings in the backup, which nobody has signed, name {} as the folder of the keys: name the ledger's \
+         public key with --key VKEY, from where you keep it",
+        path.display(),
+        settings.keys.display()
+    )))
 }
 
 /// The checkpoints in the last-signed file; none if there is no such file.
@@ -154,7 +173,7 @@ fn copy(
     make_ledger(work, key, &checkpoint, state.or_else(|| args.from.signed_state(&checkpoint)))?;
     let known: Vec<Checkpoint> = signed.iter().map(|(c, _)| c.clone()).collect();
     let report = verify_written(work, key, &known)?;
-    Ok(Restored { report, mended, signed: newest })
+    Ok(Restored { report, mended, signed: newest, settings: false })
 }
 
 /// What an operator can do whose backup is older than what the ledger has signed.
@@ -186,7 +205,7 @@ fn tell(args: &Args, settings: &Settings, path: &Path, restored: &Restored) -> O
         return print_json(&serde_json::json!({
             "ledger": r.ledger, "database": settings.database, "blocks": r.blocks, "records": r.records, "root": r.root,
             "last_committed": r.last_committed, "mended_blocks": restored.mended.iter().map(|m| m.0).collect::<Vec<_>>(),
-            "last_signed_blocks": restored.signed, "missing_keys": missing,
+            "last_signed_blocks": restored.signed, "missing_keys": missing, "settings_of_backup": restored.settings,
         }));
     }
     println!("RESTORED  {} to {}", r.ledger, settings.database.display());
@@ -206,6 +225,12 @@ fn tell(args: &Args, settings: &Settings, path: &Path, restored: &Restored) -> O
             guard_path(&settings.database).display(),
             r.blocks
         ),
+    }
+    if restored.settings {
+        println!(
+            "  settings   {} is the backup's, which nobody has signed: look through it before the server starts",
+            path.display()
+        );
     }
     if !missing.is_empty() {
         println!("  keys       missing, put them back before the server starts: {}", missing.join(", "));

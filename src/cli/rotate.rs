@@ -19,6 +19,7 @@ use super::operator::{
     ADMIN_KEY, GATEWAY_KEY, LEDGER_KEY, SEARCH_FILE, guard_path, settings as load_settings,
 };
 use super::operator::{signing_key, signing_key_file};
+use super::progress::Bar;
 use super::trust::verifier_key;
 use super::{Failure, Outcome};
 
@@ -118,7 +119,9 @@ fn ledger(settings: &Settings, lost: bool, passphrase: bool) -> Outcome {
         let new = next.verifier();
         let options =
             Options { key: next, guard: guard_path(&settings.database), accept_database_head: false };
-        let changed = Ledger::change_key(store.clone(), options, &old_public, |state| {
+        let mut bar = Bar::new("checking the chain", "blocks");
+        let mut progress = |done, all| bar.at(done, all);
+        let changed = Ledger::change_key(store.clone(), options, &old_public, &mut progress, |state| {
             let head = state.authority();
             let roster = Roster {
                 sequence: head.next_sequence,
@@ -133,6 +136,7 @@ fn ledger(settings: &Settings, lost: bool, passphrase: bool) -> Outcome {
             }
             Some(note)
         });
+        drop(bar);
         drop(changed?);
     }
     let (retired, handover) = finish_ledger(settings, &store, signing_key_file(&next_path(&path))?)?;

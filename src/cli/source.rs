@@ -7,7 +7,8 @@ use crate::auditor::source::{Blocks, Source, SourceError};
 use crate::auditor::vault::DATABASE;
 use crate::base::limits::MAX_BULK_BYTES;
 use crate::chain::block::Block;
-use crate::chain::checkpoint::Checkpoint;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::chain::key::VerifierKey;
 use crate::chain::note::Note;
 use crate::chain::statement::Statement;
 use crate::ledger::sequence_of;
@@ -76,6 +77,23 @@ impl FileSource {
             return Some(state);
         }
         store.head().ok().flatten().filter(|head| is_it(&head.checkpoint)).map(|head| head.state)
+    }
+
+    /// Another key than this one, that a roster in the database names and that signed the checkpoint in it, with the roster's block.
+    pub fn signed_by_another(&self, key: &VerifierKey) -> Option<(u64, VerifierKey)> {
+        let store = &self.store.0;
+        let checkpoint = String::from_utf8(store.head().ok()??.checkpoint).ok()?;
+        let rosters = (0..).map_while(|sequence| store.statement("", sequence).ok()?);
+        rosters
+            .filter_map(|height| {
+                let block = Block::parse(std::str::from_utf8(&store.block_text(height).ok()??).ok()?).ok()?;
+                let Ok(Statement::Roster(roster)) = Statement::parse(&block.statement.text) else {
+                    return None;
+                };
+                let other = Some(roster.ledger_key).filter(|other| other != key)?;
+                SignedCheckpoint::parse(&checkpoint, &other).is_ok().then_some((height, other))
+            })
+            .next()
     }
 }
 

@@ -63,7 +63,13 @@ struct Trusted {
     writers: Vec<VerifierKey>,
     signer: Option<VerifierKey>,
     policy: Option<WitnessPolicy>,
+    /// By a handover file that was given, the ledger replaced the key that signed this.
+    replaced: bool,
 }
+
+/// What a signature by a replaced key leaves open.
+const REPLACED: &str = "that this is from before the ledger's key was replaced: who has the old key can still make such a file. \
+     `sealtrail prove` fetches a new proof";
 
 pub fn run(args: Args) -> Outcome {
     let mut trusted = Trusted {
@@ -71,13 +77,16 @@ pub fn run(args: Args) -> Outcome {
         writers: args.writer.iter().map(|w| verifier_key(w)).collect::<Result<_, _>>()?,
         signer: args.signer.as_deref().map(verifier_key).transpose()?,
         policy: args.witness_policy.as_deref().map(policy).transpose()?,
+        replaced: false,
     };
     let bytes = read(&args.file, MAX_EVIDENCE_BYTES)?;
     // The key of the file's time: the one given, unless that did not sign it and leads to another one.
     let signer = signer(&bytes, &trusted.ledger);
-    if signer.is_some() {
-        let rosters = args.handover.iter().map(|path| handover(path)).collect::<Result<Vec<_>, _>>()?;
-        trusted.ledger = follow(&trusted.ledger, &rosters);
+    let rosters = args.handover.iter().map(|path| handover(path)).collect::<Result<Vec<_>, _>>()?;
+    let newest = follow(&trusted.ledger, &rosters);
+    match signer {
+        Some(_) => trusted.ledger = newest,
+        None => trusted.replaced = newest != trusted.ledger,
     }
     let outcome = if is_evidence(&bytes) {
         check_evidence(&args, &trusted, &bytes)
@@ -173,10 +182,16 @@ fn check_evidence(args: &Args, trusted: &Trusted, bytes: &[u8]) -> Outcome {
     };
     let read = Evidence::parse(bytes).map_err(wrong)?;
     let report = evidence::verify_parsed(&read, &trust).map_err(|e: EvidenceError| wrong(e))?;
-    if args.json { print_json(&report.to_json()) } else { tell_evidence(&report) }
+    if args.json {
+        let mut json = report.to_json();
+        json["key_replaced"] = trusted.replaced.into();
+        print_json(&json)
+    } else {
+        tell_evidence(&report, trusted.replaced)
+    }
 }
 
-fn tell_evidence(report: &EvidenceReport) -> Outcome {
+fn tell_evidence(report: &EvidenceReport, replaced: bool) -> Outcome {
     let mut text = String::from("PROVEN: everything this file shows.\n");
     report.heading().iter().for_each(|line| text.extend(["  ", line, "\n"]));
     for record in report.records.iter().take(TOLD_RECORDS) {
@@ -191,6 +206,9 @@ fn tell_evidence(report: &EvidenceReport) -> Outcome {
     }
     text.push_str("\nNOT PROVEN by it:\n");
     report.not_proven().iter().for_each(|line| text.extend(["  - ", line, "\n"]));
+    if replaced {
+        text.extend(["  - ", REPLACED, "\n"]);
+    }
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever reads only the first lines has the answer.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -220,10 +238,15 @@ fn check_proof(args: &Args, trusted: &Trusted, bytes: &[u8]) -> Outcome {
         }
     }
     if args.json {
-        print_json(&summary(&verified, &proof, met.as_ref()))
-    } else {
-        tell(&verified, &proof, met.as_ref(), args.ciphertext.is_some())
+        let mut json = summary(&verified, &proof, met.as_ref());
+        json["key_replaced"] = trusted.replaced.into();
+        return print_json(&json);
     }
+    tell(&verified, &proof, met.as_ref(), args.ciphertext.is_some())?;
+    if trusted.replaced {
+        println!("  not proven  {REPLACED}");
+    }
+    Ok(())
 }
 
 fn summary(v: &Verified, proof: &Proof, met: Option<&Met>) -> serde_json::Value {

@@ -31,7 +31,7 @@ impl Bench {
         drop(self.ledger.take());
         let options = Options { key: copy(next), guard: self.guard_path(), accept_database_head: false };
         let (admin, old) = (&self.admin, self.key());
-        Ledger::change_key(self.store.clone(), options, &old.verifier(), |s| {
+        Ledger::change_key(self.store.clone(), options, &old.verifier(), &mut |_, _| (), |s| {
             Some(roster(s, next, admin, &old))
         })
     }
@@ -103,7 +103,7 @@ fn what_does_not_fit_changes_nothing() {
     let options =
         |key: &SigningKey| Options { key: copy(key), guard: b.guard_path(), accept_database_head: false };
     let change = |key: &SigningKey, before: &SigningKey, named: &SigningKey, by: &SigningKey| {
-        Ledger::change_key(b.store.clone(), options(key), &before.verifier(), |s| {
+        Ledger::change_key(b.store.clone(), options(key), &before.verifier(), &mut |_, _| (), |s| {
             Some(roster(s, named, by, &old))
         })
         .err()

@@ -53,7 +53,7 @@ pub use guard::{Guard, GuardError, LastSigned};
 pub use inspect::{Fault, Inspection, Part, inspect};
 pub use prove::{Prover, checked_path, nodes_row};
 pub use read::{BlockBody, RecordBytes};
-pub use recover::{StoredTiles, is_signed_state, restore_log, tile_key};
+pub use recover::{StoredTiles, is_signed, is_signed_state, restore_log, tile_key};
 pub use search::{TagPage, TagQuery, epoch_of, epoch_rows, epochs, find_tagged};
 
 /// A signed statement on its way into the chain, with its body if it has one.
@@ -240,13 +240,18 @@ impl Ledger {
     /// Opens a ledger whose key is `before`, and changes it: commits the roster that `next` makes, if it makes one, which must name the
     /// key of `options`, and signs the checkpoint over it with that one. Either both are durable when this returns, or neither has left this function; after a
     /// crash the stored checkpoint tells which, and the ledger opens with the key that signed it. `before` signs nothing here.
+    ///
+    /// All blocks are replayed, and `progress` is told how many. The state that is stored is signed by `before`, and so by whoever has
+    /// stolen that: it would be signed anew here, and its roster by an admin.
     pub fn change_key(
         store: Arc<dyn Store>,
         options: Options,
         before: &VerifierKey,
+        progress: &mut dyn FnMut(u64, u64),
         next: impl FnOnce(&State) -> Option<Note>,
     ) -> Result<Ledger, LedgerError> {
-        let recovered = recover::recover(&*store, before)?.ok_or(LedgerError::Empty)?;
+        let from = recover::StateFrom::Blocks(progress);
+        let recovered = recover::recover_from(&*store, before, from)?.ok_or(LedgerError::Empty)?;
         let (mut guard, signed) = Guard::open_for(&options.guard, before, recovered.state.ledger_keys())?;
         recover::check_guard(&*store, &recovered, signed.checkpoint(), options.accept_database_head)?;
         let roster = next(&recovered.state).ok_or(LedgerError::KeyChange)?;

@@ -32,6 +32,12 @@ pub(super) fn seal_state(state: &State, checkpoint: &str, key: &SigningKey) -> V
     out
 }
 
+/// Whether these bytes are `state`, an encoded one, signed by the ledger together with a checkpoint. For who knows the state from the
+/// blocks, and so need not believe whoever has the key.
+pub fn is_signed(stored: &[u8], state: &[u8], checkpoint: &str, key: &VerifierKey) -> bool {
+    is_signed_state(stored, checkpoint, key) && stored.get(SIGNATURE_LEN..) == Some(state)
+}
+
 /// Whether these bytes are a state that the ledger signed together with a checkpoint.
 pub fn is_signed_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> bool {
     open_state(stored, checkpoint, key).is_some()
@@ -70,9 +76,26 @@ fn damaged(what: impl Into<String>) -> LedgerError {
     LedgerError::Damaged { what: what.into() }
 }
 
+/// Where the state comes from.
+pub(super) enum StateFrom<'p> {
+    /// The store, if the ledger signed it together with the checkpoint.
+    Snapshot,
+    /// The blocks, from the first on, whatever the store says; tells (blocks done, blocks in all).
+    Blocks(&'p mut dyn FnMut(u64, u64)),
+}
+
 /// Reads head, state and log from the store and checks them against each other and the signed checkpoint.
 /// `Ok(None)` if the store is empty.
 pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Recovered>, LedgerError> {
+    recover_from(store, key, StateFrom::Snapshot)
+}
+
+/// [`recover`] with the state from there.
+pub(super) fn recover_from(
+    store: &dyn Store,
+    key: &VerifierKey,
+    from: StateFrom<'_>,
+) -> Result<Option<Recovered>, LedgerError> {
     let Some(head) = store.head()? else { return Ok(None) };
     let text =
         String::from_utf8(head.checkpoint).map_err(|_| damaged("the stored checkpoint is not text"))?;
@@ -87,10 +110,11 @@ pub(super) fn recover(store: &dyn Store, key: &VerifierKey) -> Result<Option<Rec
             checkpoint.size, head.size
         )));
     }
-    let state = match open_state(&head.state, &text, key) {
-        Some(s) if s.height() == head.size => s,
+    let state = match (from, open_state(&head.state, &text, key)) {
+        (StateFrom::Snapshot, Some(s)) if s.height() == head.size => s,
         // The snapshot only saves time: the blocks have everything.
-        _ => replay(store, head.size)?,
+        (StateFrom::Snapshot, _) => replay(store, head.size, &mut |_, _| ())?,
+        (StateFrom::Blocks(progress), _) => replay(store, head.size, progress)?,
     };
     let log = restore_log(store, head.size)?;
     if log.root() != checkpoint.root {
@@ -135,7 +159,7 @@ pub fn restore_log(store: &dyn Store, size: u64) -> Result<Log, LedgerError> {
 }
 
 /// Replays every block from the first.
-fn replay(store: &dyn Store, size: u64) -> Result<State, LedgerError> {
+fn replay(store: &dyn Store, size: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<State, LedgerError> {
     let mut state = State::new(store.origin());
     while state.height() < size {
         let texts = store.block_texts(state.height(), TILE_WIDTH as usize, MAX_BATCH_BYTES)?;
@@ -148,6 +172,7 @@ fn replay(store: &dyn Store, size: u64) -> Result<State, LedgerError> {
             let block = Block::parse(&text).map_err(|e| damaged(format!("block {height}: {e}")))?;
             state.apply(&block).map_err(|e| damaged(format!("block {height}: {e}")))?;
         }
+        progress(state.height(), size);
     }
     Ok(state)
 }

@@ -11,6 +11,9 @@ pub mod aead;
 pub mod at_rest;
 pub mod disclosure;
 pub mod draft;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grant;
 pub mod kem;
 pub mod keys;

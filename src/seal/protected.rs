@@ -8,13 +8,19 @@ use age::secrecy::SecretString;
 use age::{DecryptError, Decryptor, Encryptor, scrypt};
 use zeroize::Zeroizing;
 
-use crate::base::limits::{MAX_KEY_FILE_BYTES, MAX_PASSPHRASE_WORK_FACTOR, PASSPHRASE_WORK_FACTOR};
+use crate::base::limits::{
+    MAX_KEY_FILE_BYTES, MAX_PASSPHRASE_WORK_FACTOR, MAX_PROTECTED_HEADER_BYTES, PASSPHRASE_WORK_FACTOR,
+};
 use crate::base::secret::ct_eq;
 
 /// What a binary age file starts with.
 const BINARY: &[u8] = b"age-encryption.org/";
 /// What an armored one starts with, after white space.
 const ARMORED: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
+
+/// How the header of a file under a passphrase begins, and how every header ends.
+const SCRYPT_HEADER: &[u8] = b"age-encryption.org/v1\n-> scrypt ";
+const HEADER_END: &[u8] = b"\n---";
 
 /// A passphrase, erased when dropped. No `Debug`, no `Clone`.
 pub struct Passphrase(Zeroizing<String>);
@@ -96,8 +102,32 @@ fn protect_with(text: &str, passphrase: &Passphrase, work: u8) -> Result<String,
     String::from_utf8(bytes).map_err(|_| ProtectedError::Damaged)
 }
 
+/// The age file without its armor, if it has one. The library reads a header again from the beginning for each line of it, so a long one
+/// is refused before; one stanza is short.
+fn unarmored(bytes: &[u8]) -> Result<Vec<u8>, ProtectedError> {
+    let mut file = Vec::new();
+    ArmoredReader::new(bytes).read_to_end(&mut file).map_err(|_| ProtectedError::Damaged)?;
+    let front = file.get(..file.len().min(MAX_PROTECTED_HEADER_BYTES)).unwrap_or_default();
+    match front.windows(HEADER_END.len()).any(|w| w == HEADER_END) {
+        true => Ok(file),
+        false if file.starts_with(SCRYPT_HEADER) || file.len() < MAX_PROTECTED_HEADER_BYTES => {
+            Err(ProtectedError::Damaged)
+        }
+        false => Err(ProtectedError::NotPassphrase),
+    }
+}
+
 /// The text in an age file, with its passphrase.
 pub fn open(bytes: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<String>, ProtectedError> {
+    open_within(bytes, passphrase, MAX_PASSPHRASE_WORK_FACTOR)
+}
+
+/// [`open`] with this largest work factor.
+pub(super) fn open_within(
+    bytes: &[u8],
+    passphrase: &Passphrase,
+    most_work: u8,
+) -> Result<Zeroizing<String>, ProtectedError> {
     let damaged = |e: DecryptError| match e {
         DecryptError::ExcessiveWork { required, .. } => ProtectedError::Work(required),
         // The AEAD over the file key fails: only a wrong passphrase, or a changed salt, does that.
@@ -105,12 +135,13 @@ pub fn open(bytes: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<String>, 
         DecryptError::NoMatchingKeys => ProtectedError::NotPassphrase,
         _ => ProtectedError::Damaged,
     };
-    let decryptor = Decryptor::new(ArmoredReader::new(bytes)).map_err(damaged)?;
+    let file = unarmored(bytes)?;
+    let decryptor = Decryptor::new_buffered(&*file).map_err(damaged)?;
     if !decryptor.is_scrypt() {
         return Err(ProtectedError::NotPassphrase);
     }
     let mut identity = scrypt::Identity::new(passphrase.secret());
-    identity.set_max_work_factor(MAX_PASSPHRASE_WORK_FACTOR);
+    identity.set_max_work_factor(most_work);
     let reader = decryptor.decrypt(iter::once(&identity as &dyn age::Identity)).map_err(damaged)?;
     // Room for all of it at once: a buffer that grew would leave copies behind.
     let mut plain = Zeroizing::new(Vec::with_capacity(MAX_KEY_FILE_BYTES + 1));

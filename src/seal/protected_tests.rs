@@ -79,6 +79,31 @@ fn other_files_are_told_apart() {
     assert!(matches!(open(&not_text, &phrase("p")), Err(ProtectedError::Damaged)));
 }
 
+/// What Go's age makes, the first implementation of the format: `tests/vectors/crypto/README.md`.
+#[test]
+fn files_of_the_other_implementation_open() {
+    let files = [
+        &include_bytes!("../../tests/vectors/crypto/age-passphrase-armored.age")[..],
+        include_bytes!("../../tests/vectors/crypto/age-passphrase-binary.age"),
+    ];
+    for file in files {
+        assert!(is_protected(file));
+        assert_eq!(*open(file, &phrase("correct horse")).unwrap(), KEY);
+        assert!(matches!(open(file, &phrase("battery staple")), Err(ProtectedError::Wrong)));
+    }
+}
+
+/// The library reads a header anew for each line: 64 KiB of short ones would take it minutes.
+#[test]
+fn a_long_header_is_refused_before_it_is_read() {
+    let file = |stanza: &str| ["age-encryption.org/v1\n", &stanza.repeat(5000), "--- x\n"].concat();
+    let to_keys = file("-> X25519 a\n\n");
+    assert!(matches!(open(to_keys.as_bytes(), &phrase("p")), Err(ProtectedError::NotPassphrase)));
+    for file in [file("-> scrypt a 18\n\n"), "age-encryption.org/v1\n-> X25519 a\n".to_owned()] {
+        assert!(matches!(open(file.as_bytes(), &phrase("p")), Err(ProtectedError::Damaged)));
+    }
+}
+
 /// Every byte changed, and every length: an error, never a key.
 #[test]
 fn a_damaged_file_gives_no_key() {

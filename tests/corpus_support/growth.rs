@@ -92,6 +92,12 @@ fn families() -> Vec<Family> {
         }),
         f("sql", "intervals", 4_000, |n| repeated("SELECT x", " + interval '1 day'", "", n)),
         f("sql", "quotes that do not end", 4_000, |n| repeated("", "' [ \" -- /* ", "", n)),
+        f("protected", "stanzas", 4_000, |n| {
+            repeated("age-encryption.org/v1\n", "-> a\n\n", "--- x\n", n.min(64 * 1024))
+        }),
+        f("protected", "one long line", 4_000, |n| {
+            repeated("age-encryption.org/v1\n-> a ", "a", "\n", n.min(64 * 1024))
+        }),
         f("note", "signature lines", 16_000, |n| repeated("x\n\n", "\u{2014} a AAAAAAA=\n", "", n)),
         f("note", "blank lines", 16_000, |n| repeated("", "\n\n", "\u{2014} a", n)),
         f("statement", "ranges of an erasure", 3_500, |n| {

@@ -11,9 +11,8 @@ use sealtrail::chain::note::Note;
 use sealtrail::chain::replay::State;
 use sealtrail::chain::roster::Roster;
 use sealtrail::chain::statement::Statement;
-use sealtrail::store::{SqliteStore, Store};
 
-use crate::forge::Forged;
+use crate::forge::{Forged, plant_a_reader};
 use crate::judge::Victim::{Admin, File, Open, OpenAs, Reader, Resync, Seen, Stranger, Sync};
 use crate::judge::{Scene, Victim, expect};
 use crate::world::{ADMIN, erasure, identity, on_roster, signer, world};
@@ -544,28 +543,8 @@ fn substitute_a_roster_in_the_stored_state() {
     assert!(
         run(&["init", "test.example/audit", "--reader", &format!("alice={}", alice.trim())]).status.success()
     );
+    plant_a_reader(dir.path());
     let database = dir.path().join("ledger.db");
-    let key = std::fs::read_to_string(dir.path().join("keys/ledger.key")).unwrap();
-    let key = SigningKey::parse(key.trim()).unwrap();
-    {
-        let store = SqliteStore::open(&database, "test.example/audit", false).unwrap();
-        let head = store.head().unwrap().unwrap();
-        let Statement::Roster(mut roster) = Forged::read(&database).parts[0].statement() else { panic!() };
-        let old = Statement::Roster(roster.clone()).to_text();
-        roster.readers.push(on_roster("mallory", &identity()));
-        roster.sort();
-        let new = Statement::Roster(roster).to_text();
-        // A signature of 64 bytes, then the snapshot with the roster's text and its length.
-        let at = head.state.windows(old.len()).position(|w| w == old.as_bytes()).unwrap();
-        let length = (new.len() as u16).to_be_bytes();
-        let state =
-            [&head.state[64..at - 2], &length, new.as_bytes(), &head.state[at + old.len()..]].concat();
-        State::decode(&state).unwrap();
-        let hash = sealtrail::base::hash::Hash::of(&[&state]);
-        let message = [b"sealtrail.org/state/v1\0", &head.checkpoint[..], b"\0", &hash.0].concat();
-        let state = [&key.sign_bytes(&message)[..], &state].concat();
-        store.append(head.size, &[], &[], &sealtrail::store::Head { state, ..head }).unwrap();
-    }
     let out = run(&["reader", "add", "bob", &identity().recipient().to_string()]);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     // What the admin has signed has bob in it, and nobody else. (The stored state stays the operator's own to spoil.)

@@ -13,7 +13,7 @@ use sealtrail::chain::checkpoint::Checkpoint;
 use sealtrail::chain::key::SigningKey;
 use sealtrail::chain::note::Note;
 use sealtrail::chain::proof::Proof;
-use sealtrail::chain::replay::Head as Place;
+use sealtrail::chain::replay::{Head as Place, State};
 use sealtrail::chain::statement::{RecordsStatement, Statement, statement_hash};
 use sealtrail::chain::tlog_proof::TlogProof;
 use sealtrail::chain::tree;
@@ -22,7 +22,7 @@ use sealtrail::ledger::sequence_of;
 use sealtrail::store::{Head, NewBlock, SqliteStore, Store, body_tags};
 use sealtrail::writer::Purpose;
 
-use crate::world::{ORIGIN, copy, world, writer};
+use crate::world::{ORIGIN, copy, identity, on_roster, world, writer};
 
 /// One block with what is kept of it.
 #[derive(Clone, Debug)]
@@ -273,4 +273,28 @@ impl Forged {
             log_proof: self.log_proof(height).to_string(),
         }
     }
+}
+
+/// Puts mallory among the readers of the state that is stored in the folder of a new ledger, and signs that with the ledger's key: what its
+/// thief can do who can write to the database too.
+pub fn plant_a_reader(dir: &Path) {
+    let database = dir.join("ledger.db");
+    let key = std::fs::read_to_string(dir.join("keys/ledger.key")).unwrap();
+    let key = SigningKey::parse(key.trim()).unwrap();
+    let store = SqliteStore::open(&database, ORIGIN, false).unwrap();
+    let head = store.head().unwrap().unwrap();
+    let Statement::Roster(mut roster) = Forged::read(&database).parts[0].statement() else { panic!() };
+    let old = Statement::Roster(roster.clone()).to_text();
+    roster.readers.push(on_roster("mallory", &identity()));
+    roster.sort();
+    let new = Statement::Roster(roster).to_text();
+    // A signature of 64 bytes, then the snapshot with the roster's text and its length.
+    let at = head.state.windows(old.len()).position(|w| w == old.as_bytes()).unwrap();
+    let length = (new.len() as u16).to_be_bytes();
+    let state = [&head.state[64..at - 2], &length, new.as_bytes(), &head.state[at + old.len()..]].concat();
+    State::decode(&state).unwrap();
+    let hash = Hash::of(&[&state]);
+    let message = [b"sealtrail.org/state/v1\0", &head.checkpoint[..], b"\0", &hash.0].concat();
+    let state = [&key.sign_bytes(&message)[..], &state].concat();
+    store.append(head.size, &[], &[], &Head { state, ..head }).unwrap();
 }

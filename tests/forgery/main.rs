@@ -14,6 +14,7 @@ mod judge;
 mod network;
 mod operator;
 mod peers;
+mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

@@ -164,11 +164,8 @@ fn invent_a_ledger_that_names_the_honest_admin() {
         ProofBy(0, \"ehr\") 1: NOT PROVEN: the statement is signed by test.example/writers/ehr, not with the given key of test.…");
 }
 
-/// Attacker: anybody, without any key. His first roster names the honest ledger's and admin's public keys, his second one a ledger key of
-/// his own, with which he signs. Whatever it may take to change a ledger's key, this does not. (Only exit codes: the words are those of
-/// the rule that is broken first.)
-#[test]
-fn invent_a_ledger_and_change_its_key() {
+/// A ledger of anybody's that names the honest keys and then another one for the ledger, which signs it; of this many blocks.
+pub fn made_up_by_anybody(blocks: u64) -> Forged {
     let (mine, other, ehr) = (signer(ORIGIN), signer("test.example/other"), signer(EHR));
     let mut forged = invented(true);
     let honest_admin = world().keys.admin.verifier();
@@ -181,11 +178,19 @@ fn invent_a_ledger_and_change_its_key() {
     let mut next = sealtrail::chain::roster::Roster { ledger_key: mine.verifier(), ..first };
     (next.sequence, next.previous) = (place.next_sequence, place.previous);
     forged.append(Statement::Roster(next).sign(&other).unwrap(), Vec::new());
-    // As many blocks as the auditor has seen.
-    (0..10).for_each(|n| forged.append_batch(&ehr, &[event(n)]));
+    (2..blocks).for_each(|n| forged.append_batch(&ehr, &[event(n)]));
     forged.relink();
     forged.sign(&mine);
-    let found = Scene::of(&forged).judge(AUDITORS);
+    forged
+}
+
+/// Attacker: anybody, without any key. His first roster names the honest ledger's and admin's public keys, his second one a ledger key of
+/// his own, with which he signs. Whatever it may take to change a ledger's key, this does not. (Only exit codes: the words are those of
+/// the rule that is broken first.)
+#[test]
+fn invent_a_ledger_and_change_its_key() {
+    // As many blocks as the auditor has seen.
+    let found = Scene::of(&made_up_by_anybody(12)).judge(AUDITORS);
     assert!(found.lines().all(|line| line.contains(" 1: ")), "{found}");
 }
 
@@ -215,7 +220,7 @@ fn substitute_the_first_roster() {
         Seen 1: block 4: test.example/admin signed with another key than the roster in force has for that name
         Stranger 1: block 4: test.example/admin signed with another key than the roster in force has for that name
         Reader 1: block 4: test.example/admin signed with another key than the roster in force has for that name
-        Sync 1: block 4: test.example/admin signed with another key than the roster in force has for that name
+        Sync 1: block 0: its roster is not signed by the admin whose key was given: this is another ledger under…
         Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
 }
 

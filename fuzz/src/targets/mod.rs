@@ -84,6 +84,8 @@ pub const TARGETS: &[Target] = &[
     target("open", opening::open),
     target("granted", opening::granted),
     target("sealed", opening::sealed),
+    // The library tries out how fast scrypt is here, in a mebibyte; and the file it opens may have 64 KiB.
+    Target { fixed: 4 * MIB, ..target("protected", opening::protected) },
     target("settings", words::settings),
     // The TOML library's tree.
     Target { per_byte: 160, ..target("rules", words::rules) },

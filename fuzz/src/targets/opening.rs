@@ -4,10 +4,13 @@ use sealtrail::auditor::batch::BatchOpener;
 use sealtrail::auditor::granted::Granted;
 use sealtrail::auditor::open::{open_bytes, open_with};
 use sealtrail::base::batch::{Body, Header};
+use sealtrail::base::limits::MAX_KEY_FILE_BYTES;
 use sealtrail::chain::batch::commit;
 use sealtrail::event::json::Parser;
 use sealtrail::seal::at_rest;
+use sealtrail::seal::fuzzing::open_protected;
 use sealtrail::seal::open::open_challenge;
+use sealtrail::seal::protected::{ProtectedError, is_protected};
 
 use super::input::{keys, part};
 
@@ -64,5 +67,19 @@ pub fn sealed(data: &[u8]) {
     for identity in &keys().identities {
         let _ = open_challenge(identity, "ledger.example/audit", enc, rest);
         let _ = at_rest::open(identity, "ledger.example/audit", "7", data);
+    }
+}
+
+/// Key files under a passphrase.
+pub fn protected(data: &[u8]) {
+    match open_protected(data, "correct horse") {
+        Ok(text) => {
+            assert!(is_protected(data) && !is_protected(text.as_bytes()) && text.len() <= MAX_KEY_FILE_BYTES);
+            assert!(
+                matches!(open_protected(data, "another"), Err(ProtectedError::Wrong)),
+                "any passphrase fits"
+            );
+        }
+        Err(e) => assert!(!e.to_string().contains("correct horse")),
     }
 }

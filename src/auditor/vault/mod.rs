@@ -16,6 +16,7 @@ use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::SignedCheckpoint;
 use crate::chain::key::VerifierKey;
+use crate::chain::ledger_key::LedgerKeys;
 use crate::chain::log::Log;
 use crate::chain::proof::Proof;
 use crate::chain::replay::State;
@@ -221,6 +222,18 @@ impl Vault {
     /// The key that signs the ledger's checkpoints, as far as this vault knows.
     pub fn ledger_key(&self) -> Result<VerifierKey, VaultError> {
         Ok(self.state()?.ledger_keys().current().unwrap_or(&self.key).clone())
+    }
+
+    /// The keys the ledger has had, as far as this vault knows.
+    pub fn ledger_keys(&self) -> Result<LedgerKeys, VaultError> {
+        Ok(self.state()?.ledger_keys().clone())
+    }
+
+    /// `key`, or if this vault knows that the ledger has replaced it, the one that signs now.
+    pub fn newest_of(&self, key: &VerifierKey) -> Result<VerifierKey, VaultError> {
+        let state = self.state()?;
+        let newest = state.ledger_keys().replaced(key).and_then(|_| state.ledger_keys().current());
+        Ok(newest.unwrap_or(key).clone())
     }
 
     /// Whether the ledger has, or has had, this key, as far as this vault knows.

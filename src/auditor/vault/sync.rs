@@ -21,7 +21,9 @@ use crate::chain::statement::Statement;
 use crate::ledger::restore_log;
 use crate::store::{Head, Store, mark};
 
-use super::super::chain_check::{ChainCheck, ChainFault, Shown, TextsError, block_texts, signed_checkpoint};
+use super::super::chain_check::{
+    ChainCheck, ChainFault, OTHER_ADMIN, Shown, TextsError, block_texts, signed_checkpoint,
+};
 use super::super::source::{ATTEMPTS, Source, SourceError};
 use super::download::Download;
 use super::{ErrorKind, Vault, VaultError};
@@ -233,7 +235,8 @@ impl Vault {
         }
         let log = restore_log(&*self.store, had.size).map_err(|e| self.damaged(e))?;
         let known_checkpoint = known.as_ref().map(|(c, _)| c);
-        let checked = self.check_chain(source, &log, &shown, vouched, known_checkpoint, progress)?;
+        let trusted = Trusted { admin, vouched, known: known_checkpoint };
+        let checked = self.check_chain(source, &log, &shown, &trusted, progress)?;
         if checked.forked
             && let Some((known, known_text)) = &known
         {
@@ -310,10 +313,10 @@ impl Vault {
         source: &mut dyn Source,
         log: &Log,
         shown: &Shown,
-        vouched: bool,
-        known: Option<&Checkpoint>,
+        trusted: &Trusted<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Checked, SyncError> {
+        let Trusted { admin, vouched, known } = *trusted;
         let (mut log, target, state) = (log.clone(), &shown.checkpoint, self.state()?);
         let mut keys = state.ledger_keys().clone();
         let mut checked = Checked { roster: state.roster().cloned(), ..Checked::default() };
@@ -331,10 +334,18 @@ impl Vault {
                     match Statement::parse(&block.statement.text) {
                         Ok(Statement::Erasure(order)) => checked.ordered.extend(order.records),
                         Ok(Statement::Roster(roster)) => {
-                            // The first one is the second pass's to check, with all that is not about keys.
-                            if let Some(before) = &checked.roster {
-                                check_roster(&block.statement, before, &roster)
-                                    .map_err(|e| wrong(height, e))?;
+                            // What is not about keys is the second pass's to check.
+                            match &checked.roster {
+                                Some(before) => check_roster(&block.statement, before, &roster)
+                                    .map_err(|e| wrong(height, e))?,
+                                // That the admins of a chain are vouched for is true of this admin's only.
+                                None if admin.is_some_and(|a| !block.statement.is_signed_by(a)) => {
+                                    return Err(wrong(height, OTHER_ADMIN));
+                                }
+                                None => {}
+                            }
+                            if roster.ledger != self.key.name() {
+                                return Err(wrong(height, "it holds the roster of another ledger"));
                             }
                             keys.take(height, &roster.ledger_key, &block.statement);
                             checked.roster = Some(roster);
@@ -424,6 +435,16 @@ impl Vault {
         let (block, _) = self.block(height)?;
         retention.check(order, block.committed).map_err(|e| wrong(height, e))
     }
+}
+
+/// What the first pass goes by, besides the ledger's key.
+struct Trusted<'a> {
+    /// Who must have signed the first roster.
+    admin: Option<&'a VerifierKey>,
+    /// Whether the chain's admins are known to be right, once `admin` has signed it if it is new.
+    vouched: bool,
+    /// The newest checkpoint seen before.
+    known: Option<&'a Checkpoint>,
 }
 
 #[derive(Default)]

@@ -13,6 +13,7 @@ use crate::auditor::vault::{
 };
 use crate::auditor::verify::{Report, Trust, verify};
 use crate::chain::key::VerifierKey;
+use crate::chain::ledger_key::LedgerKey;
 use crate::client::Client;
 use crate::config::keyfile;
 use crate::seal::reader_key::Identity;
@@ -159,10 +160,17 @@ impl VaultArgs {
         })
     }
 
-    /// [`VaultArgs::setting`] to ask the server and not the vault: with the key the ledger signs with now.
+    /// [`VaultArgs::setting`] to ask the server and not the vault: with the key the ledger signs with now. Where there is a vault, a key
+    /// that it has seen replaced is believed no more.
     pub fn remote_setting(&self) -> Result<Setting, Failure> {
         let mut setting = self.setting()?;
-        setting.key = present_key(&setting.plain_client()?, setting.given.as_ref().unwrap_or(&setting.key))?;
+        let told = setting.given.as_ref().unwrap_or(&setting.key);
+        let known = match Vault::open(&setting.dir, &setting.key) {
+            Ok(vault) => vault.newest_of(told)?,
+            Err(VaultError::Missing(_)) => told.clone(),
+            Err(e) => return Err(e.into()),
+        };
+        setting.key = present_key(&setting.plain_client()?, &known)?;
         Ok(setting)
     }
 
@@ -272,6 +280,7 @@ impl Setting {
             other => other?,
         };
         self.identity_file()?;
+        let known = vault.ledger_keys()?.all().len();
         let report = match file {
             Some(path) => self.run(&mut vault, &mut FileSource::open(path)?),
             None => {
@@ -279,6 +288,7 @@ impl Setting {
                 self.run(&mut vault, &mut ServerSource::new(&client, true))
             }
         }?;
+        tell_changes(vault.ledger_keys()?.all().iter().skip(known.max(1)));
         self.check_given(&vault)?;
         if remember || !self.dir.join(SETTINGS).exists() {
             self.remember(&vault.ledger_key()?)?;
@@ -359,6 +369,22 @@ impl OpenVault {
         let a = &self.view.as_of;
         let when = a.committed.map(|t| t.to_string()).unwrap_or_default();
         format!("{}: {} records in {} blocks, verified, as of {when}", a.ledger, a.records, a.blocks)
+    }
+}
+
+/// Says which keys the ledger has been given since the vault was synced last.
+fn tell_changes<'k>(changes: impl Iterator<Item = &'k LedgerKey>) {
+    for change in changes {
+        let by = match change.handed_over {
+            true => "and the key before it have signed that",
+            false => {
+                "alone has signed that, without the key before it: ask the operator, over a way you trust, whether it is theirs"
+            }
+        };
+        eprintln!(
+            "sealtrail: NOTE: from block {} on the ledger signs with another key, {}; an admin {by}",
+            change.since, change.key
+        );
     }
 }
 

@@ -82,6 +82,30 @@ fn in_place(target: &Target, found: &Findings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A key that the ledger has had before proves an older state, and nothing of what was signed since: with it the database would be taken
+/// back to that.
+fn not_behind_another_key(target: &Target, readable: bool) -> Result<(), Failure> {
+    let (guard, name) = (guard_path(&target.database), target.key.name());
+    if Guard::peek(&guard, &target.key).is_empty() && fs::metadata(&guard).is_ok_and(|m| m.len() > 0) {
+        return Err(Failure::Wrong(format!(
+            "nothing was changed: {} holds no checkpoint signed by the key of {name} that was given. Give the ledger's present key (--key); if \
+             the file is damaged, or of another ledger, and lost for good, move it away, and read \"When blocks are lost\" in docs/OPERATIONS.md",
+            guard.display()
+        )));
+    }
+    if !readable {
+        return Ok(());
+    }
+    let source = FileSource::open_damaged(&target.database)?;
+    let Some((block, other)) = source.signed_by_another(&target.key) else { return Ok(()) };
+    Err(Failure::Wrong(format!(
+        "nothing was changed: the roster in block {block} of {} gives the ledger the key {other}, and that signed its checkpoint, not the one \
+         that was given. If the ledger's key was changed to it, name it with --key, or finish a change that broke off (sealtrail rotate \
+         ledger); if not, the database is somebody else's: move it away, and restore",
+        target.database.display()
+    )))
+}
+
 /// Copies what is proved into a new file; gives the damaged one's new name.
 fn new_file(
     target: &Target,
@@ -90,6 +114,7 @@ fn new_file(
     found: &Findings,
 ) -> Result<PathBuf, Failure> {
     let (database, key) = (&target.database, &target.key);
+    not_behind_another_key(target, found.is_readable())?;
     let signed = Guard::peek_signed(&guard_path(database), key);
     let texts: Vec<String> = signed.iter().map(|s| s.note().to_string()).collect();
     let mut copies: Vec<Copy<'_>> = Vec::new();

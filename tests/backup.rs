@@ -8,10 +8,10 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use damage_support::{BASE, Victim, copy_folder, erase, log, stop};
+use damage_support::{BASE, Victim, erase, log};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use sealtrail::auditor::copies::{Copies, Copy};
@@ -20,8 +20,9 @@ use sealtrail::auditor::vault::Vault;
 use sealtrail::auditor::verify::{Trust, VerifyError, verify};
 use sealtrail::base::grant::blank;
 use sealtrail::base::record::Record;
-use sealtrail::store::{SqliteStore, Store};
-use support::{LEDGER, Ledger};
+use sealtrail::ledger::is_signed_state;
+use sealtrail::store::{LockFile, SqliteStore, Store};
+use support::{Done, LEDGER, Ledger, copy_folder};
 
 fn head(path: &Path) -> (u64, u64, Vec<u8>) {
     let head = SqliteStore::open_read_only(path).unwrap().head().unwrap().unwrap();
@@ -46,16 +47,25 @@ fn copy_of_base() -> Ledger {
     Ledger { dir: Victim::new().dir }
 }
 
+/// A backup has the state that the ledger signed with the backup's checkpoint, however many more it has signed meanwhile: else the first
+/// start from it goes through all blocks.
+fn has_its_state(ledger: &Ledger, folder: &str) {
+    let store = SqliteStore::open_read_only(&ledger.path(folder).join("ledger.db")).unwrap();
+    let derived = |name| store.derived(name).unwrap().unwrap_or_else(|| panic!("no {name}"));
+    let checkpoint = String::from_utf8(derived("vault/whole")).unwrap();
+    assert!(is_signed_state(&derived("backup/state"), &checkpoint, &ledger.vkey()), "{checkpoint}");
+}
+
 #[test]
 fn a_backup_of_a_running_server_holds_while_it_is_written_to() {
     let ledger = copy_of_base();
     let server = ledger.serve();
-    let done = AtomicBool::new(false);
+    let done = Done::default();
     let (appends, longest) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut n = 10_000;
-            while !done.load(Ordering::Acquire) {
+            while !done.0.load(Ordering::Acquire) {
                 let since = Instant::now();
                 log(&ledger, &server, n, 20);
                 n += 20;
@@ -67,11 +77,13 @@ fn a_backup_of_a_running_server_holds_while_it_is_written_to() {
             // An order that is carried out in the middle of it.
             erase(&ledger, &server, "20..60");
         });
+        let _ends = done.at_the_end();
         ledger.ok(&["backup", "one"]);
+        has_its_state(&ledger, "one");
         let before = appends.load(Ordering::Acquire);
         ledger.ok(&["backup", "--update", "one"]);
+        has_its_state(&ledger, "one");
         assert!(appends.load(Ordering::Acquire) > before, "appends go on beside it");
-        done.store(true, Ordering::Release);
     });
     assert!(longest.load(Ordering::Acquire) < 10_000);
     assert!(!ledger.path("one.partial").exists());
@@ -83,7 +95,7 @@ fn a_backup_of_a_running_server_holds_while_it_is_written_to() {
             assert!(!bytes.windows(mark.len()).any(|w| w == mark), "{:?}", entry.path());
         }
     }
-    drop(stop(server));
+    server.stop();
 }
 
 #[test]
@@ -91,8 +103,9 @@ fn a_new_machine_goes_on_where_the_backup_ended() {
     let old = copy_of_base();
     let server = old.serve();
     log(&old, &server, 20_000, 3);
-    drop(stop(server));
-    old.ok(&["backup", "new"]);
+    server.stop();
+    // As the shell completes it.
+    old.ok(&["backup", "new/"]);
     assert_eq!(
         names(&old.path("new")),
         ["BACKUP.txt", "ledger.db", "ledger.db.last-signed", "sealtrail.toml"]
@@ -100,6 +113,18 @@ fn a_new_machine_goes_on_where_the_backup_ended() {
     assert!(old.fails(2, &["backup", "new"]).contains("is not overwritten"));
     assert!(old.fails(2, &["backup", "--update", "keys"]).contains("is no backup"));
     assert!(old.fails(2, &["backup", "nowhere/new"]).contains("there is no folder"));
+    // What is in the way says nothing about the ledger.
+    fs::write(old.path("taken.partial"), "x").unwrap();
+    assert!(old.fails(2, &["backup", "taken"]).contains("taken.partial cannot be opened"));
+    let lock = LockFile::acquire(&old.path("new/ledger.db")).unwrap();
+    let said = old.fails(3, &["backup", "--update", "new"]);
+    assert!(said.contains("another command is writing to new") && !said.contains("--offline"), "{said}");
+    drop(lock);
+    std::fs::remove_file(old.path("new/ledger.db.lock")).unwrap();
+    let other = Ledger { dir: tempfile::tempdir().unwrap() };
+    other.ok(&["init", "other.example/audit"]);
+    let said = other.fails(2, &["backup", "--update", &old.path("new").display().to_string()]);
+    assert!(said.contains("holds a copy of test.example/audit") && !said.contains("--vault"), "{said}");
     let new = new_machine(&old);
     let backup = old.path("new").display().to_string();
     // Which ledger it must be, the backup itself is not asked.
@@ -114,7 +139,7 @@ fn a_new_machine_goes_on_where_the_backup_ended() {
     fs::copy(old.path("ledger.db.last-signed"), new.path("ledger.db.last-signed")).unwrap();
     let server = new.serve();
     log(&new, &server, 30_000, 3);
-    drop(stop(server));
+    server.stop();
     new.ok(&["fsck"]);
 }
 
@@ -145,7 +170,7 @@ fn what_was_erased_is_not_in_a_later_backup_and_goes_from_an_older_one() {
     let said = ledger.ok(&["backup", "--update", "old"]);
     assert!(said.contains("erased     1 records"), "{said}");
     assert!(!has("old", &word) && content("old/ledger.db", 100).is_none());
-    drop(stop(server));
+    server.stop();
 }
 
 #[test]
@@ -153,7 +178,7 @@ fn nothing_goes_behind_what_was_signed() {
     let ledger = copy_of_base();
     let server = ledger.serve();
     log(&ledger, &server, 40_000, 5);
-    drop(stop(server));
+    server.stop();
     // The auditor's copy. (Made from the server it would lack the newest blocks: those that say that it was made.)
     let vault = [
         "audit",
@@ -182,7 +207,7 @@ fn nothing_goes_behind_what_was_signed() {
     ledger.ok(&["fsck"]);
     let server = ledger.serve();
     log(&ledger, &server, 50_000, 1);
-    drop(stop(server));
+    server.stop();
     // A last-signed file that says nothing is not replaced either.
     fs::rename(ledger.path("ledger.db"), ledger.path("lost/again.db")).unwrap();
     fs::write(ledger.path("ledger.db.last-signed"), "x").unwrap();
@@ -209,7 +234,7 @@ fn blocks_after_the_backup_come_from_a_server() {
     assert!(!new.path("ledger.db").exists());
     let said = run(0, as_alice(&server.url));
     assert!(said.contains(&format!("from {}", server.url)), "{said}");
-    drop(stop(server));
+    server.stop();
     let open = |ledger: &Ledger| SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap();
     let (now, then) = (open(&new), open(&old));
     let size = now.head().unwrap().unwrap().size;
@@ -337,7 +362,7 @@ fn copies_of_two_histories_are_not_mixed() {
     for (i, l) in [&ledger, &other].into_iter().enumerate() {
         let server = l.serve();
         log(l, &server, 60_000 + 10 * i as u64, 2);
-        drop(stop(server));
+        server.stop();
     }
     other.ok(&["backup", "fork"]);
     let fork = other.path("fork").display().to_string();
@@ -495,7 +520,7 @@ fn an_erasure_that_overtakes_a_reading_is_no_finding() {
     assert_eq!(vault.whole().unwrap().unwrap().checkpoint().size, blocks);
     drop(vault);
     drop((source, second));
-    drop(stop(server));
+    server.stop();
     // Where nothing was signed meanwhile, nothing is read again.
     let gone = || {
         let store = SqliteStore::open(&ledger.path("ledger.db"), key.name(), false).unwrap();
@@ -541,7 +566,7 @@ fn an_interrupted_update_leaves_the_backup_as_it_was() {
     let server = ledger.serve();
     log(&ledger, &server, 70_000, 3);
     log(&ledger, &server, 70_003, 3);
-    drop(stop(server));
+    server.stop();
     broken_off(&ledger, "backup", before.0 + 1);
     let new = new_machine(&ledger);
     new.ok(&["restore", &ledger.path("backup").display().to_string()]);
@@ -562,6 +587,8 @@ fn a_damaged_backup_is_not_restored_and_two_of_them_complete_each_other() {
     };
     damage("backup/ledger.db", "UPDATE body_chunk SET data = zeroblob(length(data)) WHERE id >> 12 = 60");
     damage("second/ledger.db", "UPDATE body_chunk SET data = zeroblob(length(data)) WHERE id >> 12 = 61");
+    // Such a file is refused by all who would believe it.
+    damage("second/ledger.db", "DROP TRIGGER block_update");
     let wanted = head(&ledger.path("ledger.db"));
     fs::remove_file(ledger.path("ledger.db")).unwrap();
     let said = ledger.fails(1, &["restore", "backup"]);
@@ -588,6 +615,8 @@ fn stats_count_what_is_there() {
     assert_eq!((number("blocks"), number("records")), (head.size, head.records));
     assert_eq!(number("file"), fs::metadata(ledger.path("ledger.db")).unwrap().len());
     assert_eq!(number("erased_records"), 43);
+    // One full tile, of 256 hashes; nodes of one block, which has 260 records. What the store does not know by name is under "other".
+    assert_eq!((number("tiles"), number("nodes")), (256 * 32, 9 * 32));
     assert!(number("freed_by_erasure") > 43 * 200, "{stats}");
     let (mut ciphertext, mut slots, mut tags, mut bodies) = (0, 0, 0, 0);
     for height in 0..head.size {
@@ -612,5 +641,5 @@ fn stats_count_what_is_there() {
     let server = ledger.serve();
     assert!(ledger.ok(&["stats"]).contains("index of tags"));
     assert_eq!(read(&["stats", "--json", "--file", "backup"])["records"], stats["records"]);
-    drop(stop(server));
+    server.stop();
 }

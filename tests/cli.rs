@@ -6,7 +6,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 
 use rusqlite::Connection;
-use support::{LEDGER, Ledger, program};
+use support::{LEDGER, Ledger, Server, program};
 
 /// A stopped ledger with three blocks of events, and a proof of record 1.
 fn filled() -> Ledger {
@@ -455,4 +455,38 @@ fn log_takes_files_and_standard_input_and_seals_beside_the_application() {
     std::fs::write(ledger.path("keys/ehr.state"), state.replacen('3', "4", 1)).unwrap();
     let said = ledger.fails(1, &["log", "one.json", "--seal", "writer.toml", "--server", &server.url]);
     assert!(said.contains("lost statements"), "{said}");
+}
+
+/// A key that the service manager hands over (systemd.exec(5), `LoadCredential`): a file in a folder of the service's own, which its
+/// user reads by an access list, so that the bits of the group say that somebody may.
+#[test]
+fn keys_that_a_service_manager_hands_over() {
+    let ledger = Ledger::new();
+    let credentials = ledger.path("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::rename(ledger.path("keys/ledger.key"), credentials.join("ledger.key")).unwrap();
+    std::os::unix::fs::symlink(credentials.join("ledger.key"), ledger.path("keys/ledger.key")).unwrap();
+    let mode = |bits| {
+        let bits = std::fs::Permissions::from_mode(bits);
+        std::fs::set_permissions(credentials.join("ledger.key"), bits).unwrap();
+    };
+    let serve = |folder: &std::path::Path| {
+        let mut command = program();
+        command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(ledger.dir.path());
+        command.env("CREDENTIALS_DIRECTORY", folder);
+        command
+    };
+    let refused = |folder: &std::path::Path| {
+        let out = serve(folder).output().unwrap();
+        assert_eq!(out.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&out.stderr).contains("is open to other users"));
+    };
+    mode(0o440);
+    Server::start(&mut serve(&credentials)).stop();
+    // Of nobody else: a folder that is not the service's, and bits that no access list of one reader sets.
+    refused(&ledger.path("keys"));
+    for bits in [0o444, 0o460, 0o450] {
+        mode(bits);
+        refused(&credentials);
+    }
 }

@@ -276,6 +276,9 @@ fn check_images(recording: &Recording, job: &Job, images: u64) {
         work.len()
     );
     let failed = failed.into_inner().unwrap();
+    // An image of a ledger that was not created yet has nothing to hold.
+    let enough = checked * 3 > work.len() as u64;
+    assert!(!failed.is_empty() || enough, "{job:?}: only {checked} of {} images had a ledger", work.len());
     if !failed.is_empty() {
         let kept = recording.path("").join("keep");
         std::fs::write(&kept, []).unwrap();

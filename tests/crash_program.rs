@@ -188,5 +188,6 @@ fn power_is_lost_while_a_ledger_is_created_and_served() {
             }
         }
         eprintln!("{} operations, {} images, {again} of them before init was done", cuts.len(), work.len());
+        assert!(again > 0 && (again as usize) < work.len(), "both before and after init is looked at");
     }
 }

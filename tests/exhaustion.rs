@@ -11,7 +11,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use exhaustion_support::*;
@@ -381,38 +381,40 @@ fn readers_who_download_everything_while_writers_write() {
     let server = Arc::new(ledger.serve());
     fill(&Told::default(), &ledger, &server, 6);
     let before = memory(&server, "VmRSS");
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let readers: Vec<_> = (0..12)
         .map(|_| {
-            let (ledger, server, stop) = (ledger.clone(), server.clone(), stop.clone());
+            let (ledger, server) = (ledger.clone(), server.clone());
+            let (stop, taken) = (stop.clone(), taken.clone());
             std::thread::spawn(move || {
                 let client = ledger.reader_client(&server);
-                let mut bytes = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let (mut height, blocks) = (0, client.ledger().unwrap().blocks);
                     while height < blocks && !stop.load(Ordering::Relaxed) {
                         for (h, body) in client.bodies(height, 256).unwrap() {
                             height = h + 1;
-                            bytes += body.len();
+                            taken.fetch_add(body.len(), Ordering::Relaxed);
                         }
                     }
                 }
-                bytes
             })
         })
         .collect();
-    let load = Load::start(&ledger, &server, 4, 10, 1000);
+    let (load, start) = (Load::start(&ledger, &server, 4, 10, 1000), Instant::now());
     std::thread::sleep(Duration::from_secs(5));
+    // On a machine that has other things to do it takes longer.
+    let enough = || taken.load(Ordering::Relaxed) > 12 * 6_000_000 && load.told.acknowledged() > 200;
+    wait_until("downloads beside events", Duration::from_secs(60), enough);
     let told = load.stop();
     stop.store(true, Ordering::Relaxed);
-    let bytes: usize = readers.into_iter().map(|r| r.join().unwrap()).sum();
+    readers.into_iter().for_each(|r| r.join().unwrap());
+    let (bytes, took) = (taken.load(Ordering::Relaxed), start.elapsed());
     let (peak, longest) = (memory(&server, "VmHWM"), told.longest.load(Ordering::Relaxed));
     let logged = told.acknowledged();
     println!(
-        "12 readers took {} MB in 5 s while {logged} events were logged: {before} KiB before, {peak} KiB at most, longest append {longest} ms",
+        "12 readers took {} MB in {took:?} while {logged} events were logged: {before} KiB before, {peak} KiB at most, longest append {longest} ms",
         bytes / 1_000_000
     );
-    assert!(bytes > 12 * 6_000_000 && logged > 200, "{bytes} bytes, {logged} events");
     // Their answers, of a ledger that grew by at most 2 KiB an event, and one that is made; not what the allocator would like to
     // keep of each.
     let answer = 7_000 + 2 * logged as u64;

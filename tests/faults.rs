@@ -197,28 +197,34 @@ fn every_call_of_a_workload_fails_once_with_both_outcomes() {
 
 #[test]
 fn random_faults_in_memory() {
-    let injected = AtomicU64::new(0);
-    on_all_cores(&seeds(FOUND, 40), |seed| {
+    let (injected, seeds) = (AtomicU64::new(0), seeds(FOUND, 40));
+    on_all_cores(&seeds, |seed| {
         let one_in = 20 + seed % 60;
         let plan = Plan::Random { one_in, seed: *seed };
         let (_, n) = naming(format!("SEALTRAIL_TEST_SEED={seed}"), || in_memory(*seed, 40, plan));
         injected.fetch_add(n, Ordering::Relaxed);
     });
-    eprintln!("{} faults", injected.load(Ordering::Relaxed));
+    let injected = injected.into_inner();
+    eprintln!("{injected} faults");
+    assert!(injected >= seeds.len() as u64, "only {injected} faults in {} workloads", seeds.len());
 }
 
 #[test]
 fn random_faults_on_a_database() {
-    on_all_cores(&seeds(FOUND, 8), |seed| {
+    let (injected, seeds) = (AtomicU64::new(0), seeds(FOUND, 8));
+    on_all_cores(&seeds, |seed| {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.db");
         let _lock = LockFile::acquire(&path).unwrap();
         let store = Arc::new(SqliteStore::open(&path, ORIGIN, true).unwrap());
         let plan = Plan::Random { one_in: 20 + seed % 60, seed: *seed };
         let f = || run(store.clone(), &dir.path().join("guard"), *seed, 40, plan);
-        naming(format!("SEALTRAIL_TEST_SEED={seed}"), f);
+        let (_, n) = naming(format!("SEALTRAIL_TEST_SEED={seed}"), f);
+        injected.fetch_add(n, Ordering::Relaxed);
         drop(store);
         // The bytes on the disk are what the store said.
         History::default().check_bytes(&SqliteStore::open_read_only(&path).unwrap());
     });
+    let injected = injected.into_inner();
+    assert!(injected >= seeds.len() as u64, "only {injected} faults in {} workloads", seeds.len());
 }

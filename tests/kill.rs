@@ -34,7 +34,7 @@ use sealtrail::ledger::{Ledger as InProcess, Options, Submission};
 use sealtrail::seal::tag::SearchSecret;
 use sealtrail::store::{LockFile, SqliteStore};
 use sealtrail::writer::{Purpose, Writer, WriterOptions};
-use support::{LEDGER, Ledger, Server, program};
+use support::{Done, LEDGER, Ledger, Server, program};
 
 /// How long, unless the environment says otherwise.
 const SECONDS: u64 = 5;
@@ -202,10 +202,10 @@ fn live(
     ends: impl FnOnce(Server),
 ) {
     let server = ledger.serve();
-    let (stop, url) = (AtomicBool::new(false), server.url.clone());
+    let (done, url) = (Done::default(), server.url.clone());
+    let stop = &done.0;
     std::thread::scope(|scope| {
         let again = |mut f: Box<dyn FnMut() -> Result<(), ClientError> + Send>| {
-            let stop = &stop;
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     match f() {
@@ -216,7 +216,7 @@ fn live(
                 }
             })
         };
-        let (url, stopped) = (&url, &stop);
+        let (url, stopped) = (&url, stop);
         let mut threads = Vec::new();
         for kind in 0..3 {
             let (client, mut random) = (ledger.writer_client(&server), Random::new(seed + kind));
@@ -245,8 +245,9 @@ fn live(
             Ok(())
         })));
         told.checkpoints.lock().unwrap().extend(from);
+        let at_the_end = done.at_the_end();
         ends(server);
-        stop.store(true, Ordering::Relaxed);
+        drop(at_the_end);
         threads.into_iter().for_each(|t| t.join().unwrap());
     });
 }

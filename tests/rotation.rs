@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use sealtrail::chain::key::{SigningKey, VerifierKey};
-use support::{LEDGER, Ledger, Server, program};
+use support::{LEDGER, Ledger, Server, copy_folder, program};
 
 const EVENT: &str = r#"{"actor":{"user_id":"u"},"resource":{"id":"PAT-1"},"action":"read","timestamp":"2026-07-21T10:00:00Z"}"#;
 
@@ -86,19 +86,6 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         copy_folder(self.ledger.dir.path(), dir.path());
         Ledger { dir }
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy_folder(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
     }
 }
 

@@ -4,7 +4,6 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use sealtrail::auditor::record::{Content, Records};
 use sealtrail::auditor::search::{Criteria, Found, SearchError, search_server, search_vault};
@@ -13,7 +12,7 @@ use sealtrail::auditor::vault::{SyncError, SyncReport, Vault, VaultError};
 use sealtrail::base::clock::Timestamp;
 use sealtrail::chain::key::VerifierKey;
 use sealtrail::store::{SqliteStore, Store};
-use support::{Ledger, Server, identity, program};
+use support::{Ledger, Server, copy_folder, identity, program};
 
 /// A database read as a server would serve it, with faults.
 struct Copy {
@@ -183,11 +182,6 @@ fn a_broken_sync_goes_on_and_what_was_changed_never_enters() {
     assert!(!raw.windows(5).any(|w| w == b"PAT-1"));
 }
 
-/// Copies a stopped ledger's folder.
-fn copy_folder(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap().success());
-}
-
 #[test]
 fn a_fork_and_a_rollback_stop_the_sync_and_leave_both_checkpoints_as_proof() {
     let bench = Bench::new();
@@ -221,7 +215,7 @@ fn a_fork_and_a_rollback_stop_the_sync_and_leave_both_checkpoints_as_proof() {
         match bench.sync(&dir, &mut Copy::of(&other.join("ledger.db"))) {
             Err(SyncError::Fork { known: 4, found, kept, .. }) => {
                 assert_eq!(found, if more { 5 } else { 4 });
-                let proof = std::fs::read_to_string(kept).unwrap();
+                let proof = std::fs::read_to_string(kept.path).unwrap();
                 assert_eq!(proof.matches("\u{2014} ").count(), 2, "two signatures: {proof}");
                 assert_eq!(proof.matches(support::LEDGER).count(), 5);
             }
@@ -229,7 +223,15 @@ fn a_fork_and_a_rollback_stop_the_sync_and_leave_both_checkpoints_as_proof() {
         }
     }
     match bench.sync(&dir, &mut Copy::of(&old.join("ledger.db"))) {
-        Err(SyncError::Rollback { known: 4, found: 2, kept, .. }) => assert!(kept.exists()),
+        Err(SyncError::Rollback { known: 4, found: 2, kept, .. }) => {
+            // A disk that does not take the proof does not keep anybody from being told.
+            let text = std::fs::read_to_string(&kept.path).unwrap();
+            std::fs::remove_file(&kept.path).unwrap();
+            std::fs::create_dir(&kept.path).unwrap();
+            let again = bench.sync(&dir, &mut Copy::of(&old.join("ledger.db"))).unwrap_err();
+            assert!(matches!(again, SyncError::Rollback { .. }), "{again}");
+            assert!(again.to_string().ends_with(&text), "{again}");
+        }
         outcome => panic!("{outcome:?}"),
     }
     // A first sync that broke off before it had any block remembers what it was shown.
@@ -240,7 +242,7 @@ fn a_fork_and_a_rollback_stop_the_sync_and_leave_both_checkpoints_as_proof() {
     assert!(matches!(begun.view(), Err(VaultError::Unfinished(_))));
     drop(begun);
     match bench.sync(&fresh, &mut Copy::of(&other.join("ledger.db"))) {
-        Err(SyncError::Fork { known: 4, found: 5, kept, .. }) => assert!(kept.exists()),
+        Err(SyncError::Fork { known: 4, found: 5, kept, .. }) => assert!(kept.path.exists()),
         outcome => panic!("{outcome:?}"),
     }
     let rolled_back = bench.sync(&fresh, &mut Copy::of(&old.join("ledger.db")));

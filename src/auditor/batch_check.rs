@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::base::batch::Body;
-use crate::base::record::Outline;
 use crate::chain::authority::RecordRange;
 use crate::chain::batch::{self, BatchCommitment, BatchError};
 use crate::chain::block::Block;
@@ -83,23 +81,12 @@ impl Batch {
     /// Whether these hashes of the body are what was signed. Gives the records that are erased, which somebody must have ordered.
     pub fn check(&self, found: &BatchCommitment) -> Result<Vec<RecordRange>, BatchFault> {
         self.check_signed(found)?;
-        Ok(if found.erased > 0 { self.erased() } else { Vec::new() })
+        Ok(if found.erased > 0 { batch::erased_in(self.first_record, &self.body) } else { Vec::new() })
     }
 
     /// [`Batch::check`] for hashes that were made elsewhere than from [`Batch::body`].
     pub fn check_signed(&self, found: &BatchCommitment) -> Result<(), BatchFault> {
         let roster = self.roster.as_deref().ok_or(BatchFault::NoRoster)?;
         batch::check_erased(&self.statement, &self.writer, found, roster).map_err(BatchFault::NotSigned)
-    }
-
-    fn erased(&self) -> Vec<RecordRange> {
-        let mut ranges: Vec<RecordRange> = Vec::new();
-        let records = Body::decode(&self.body).map(|b| b.records()).into_iter().flatten();
-        for (index, bytes) in (self.first_record..).zip(records) {
-            if matches!(Outline::decode(bytes), Ok(Outline::Erased(_))) {
-                RecordRange { first: index, last: index }.append_to(&mut ranges);
-            }
-        }
-        ranges
     }
 }

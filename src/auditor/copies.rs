@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::batch::Body;
 use crate::base::hash::Hash;
-use crate::base::record::Outline;
 use crate::chain::authority::{ERASURE_KIND, RecordRange};
 use crate::chain::batch;
 use crate::chain::block::Block;
@@ -254,7 +252,7 @@ impl<'a> Copies<'a> {
         match Statement::parse(&block.statement.text) {
             Ok(Statement::Records(s)) => whole(batch::commit(body).is_ok_and(|found| {
                 batch::check_hashes(&s, &found).is_ok()
-                    && (found.erased == 0 || self.were_ordered(block.first_record, body))
+                    && (found.erased == 0 || self.were_ordered(&batch::erased_in(block.first_record, body)))
             })),
             Ok(Statement::Grant(g)) if grant::check(&g, body).is_ok() => {
                 match grant::emptied(&g, body, &self.ordered) {
@@ -268,13 +266,8 @@ impl<'a> Copies<'a> {
         }
     }
 
-    fn were_ordered(&self, first_record: u64, body: &[u8]) -> bool {
-        let Ok(body) = Body::decode(body) else { return false };
-        (first_record..).zip(body.records()).all(|(record, bytes)| {
-            let near = self.ordered.partition_point(|r| r.last < record);
-            !matches!(Outline::decode(bytes), Ok(Outline::Erased(_)))
-                || self.ordered.get(near).is_some_and(|r| r.first <= record)
-        })
+    fn were_ordered(&self, erased: &[RecordRange]) -> bool {
+        RecordRange::without(erased, &self.ordered).is_empty()
     }
 }
 

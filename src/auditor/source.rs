@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::limits::{FETCH_BYTES, MAX_BULK_BLOCKS};
 use crate::base::record::LEAF_INPUTS_LEN;
 use crate::base::wire::{Reader, WireError};
-use crate::chain::tile::index_path_with_width;
+use crate::chain::tile::{TILE_WIDTH, index_path_with_width};
 use crate::client::{Client, ClientError};
 
 /// Why a source could not deliver.
@@ -96,8 +96,8 @@ fn next_count(last: &[(u64, Vec<u8>)]) -> u64 {
     (fits as u64).clamp(1, (2 * last.len() as u64).max(FIRST_COUNT)).min(MAX_BULK_BLOCKS)
 }
 
-/// Entries of a full bundle (C2SP tlog-tiles).
-const BUNDLE: u64 = 256;
+/// Entries of a full bundle (C2SP tlog-tiles): those of a full tile.
+const BUNDLE: u64 = TILE_WIDTH as u64;
 
 impl Source for ServerSource<'_> {
     fn checkpoint(&mut self) -> Result<String, SourceError> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use crate::base::grant::GrantBody;
 use crate::base::hash::Hash;
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::block::Block;
@@ -195,14 +194,8 @@ impl Findings {
         if !gone.is_empty() {
             self.emptied.push((height, statement.to.clone(), gone));
         }
-        let body = GrantBody::decode(&body).map_err(|e| wrong(height, None, e.to_string()))?;
-        let mut record = statement.range.first;
-        for part in body.parts() {
-            let with_slots = (record..).zip(part.entries()).filter(|(_, entry)| entry.gives_something());
-            let slots = with_slots.map(|(r, _)| RecordRange { first: r, last: r }).collect();
-            self.slots.extend(RecordRange::normalise(slots));
-            record += u64::from(part.head.records);
-        }
+        let slots = grant::given(statement, &body).map_err(|e| wrong(height, None, e.to_string()))?;
+        self.slots.extend(slots);
         Ok(())
     }
 

@@ -181,6 +181,63 @@ impl Header {
     }
 }
 
+/// What stands before the records of a body.
+struct Front<'a> {
+    header: &'a [u8],
+    /// Length of each record.
+    lengths: &'a [u8],
+    /// Length of all this, in bytes: there the first record begins.
+    len: usize,
+}
+
+impl<'a> Front<'a> {
+    /// Reads it from the beginning of a body as far as that has come; `None` if that is not far enough.
+    fn read(bytes: &'a [u8]) -> Result<Option<Front<'a>>, WireError> {
+        let mut r = Reader::new(bytes, "batch body");
+        if bytes.len() < BODY_MAGIC.len() + 4 {
+            return Ok(None);
+        }
+        if r.take(BODY_MAGIC.len())? != BODY_MAGIC {
+            return r.invalid("does not start with STB1");
+        }
+        let n = r.u32()? as usize;
+        if n > MAX_BATCH_BYTES {
+            return r.invalid("larger than MAX_BATCH_BYTES");
+        }
+        if bytes.len() < Body::front_len(n, 0) {
+            return Ok(None);
+        }
+        let header = r.take(n)?;
+        let count = r.u32()? as usize;
+        if count == 0 || count > MAX_BATCH_RECORDS {
+            return r.invalid("number of records");
+        }
+        let len = Body::front_len(n, count);
+        if bytes.len() < len {
+            return Ok(None);
+        }
+        Ok(Some(Front { header, lengths: r.take(count * 4)?, len }))
+    }
+
+    /// Length of the whole body, whose records and which itself must be within their limits.
+    fn body_len(&self) -> Result<usize, WireError> {
+        let invalid = |why| Err(WireError::Invalid { what: "batch body", why });
+        let mut total = self.len;
+        for n in words(self.lengths) {
+            if n as usize > MAX_RECORD_BYTES {
+                return invalid("a record is larger than MAX_RECORD_BYTES");
+            }
+            total += n as usize;
+        }
+        if total > MAX_BATCH_BYTES { invalid("larger than MAX_BATCH_BYTES") } else { Ok(total) }
+    }
+}
+
+/// Numbers of four bytes each.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> + use<'_> {
+    bytes.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word))
+}
+
 /// A batch body, borrowed: header bytes and one byte string per record. Records are framed here and
 /// decoded by [`super::record::Record::decode`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,34 +253,18 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// Splits a body into header and records, checking the framing but not what is inside.
     pub fn decode(bytes: &'a [u8]) -> Result<Body<'a>, WireError> {
-        let mut r = Reader::new(bytes, "batch body");
+        let what = "batch body";
         if bytes.len() > MAX_BATCH_BYTES {
-            return r.invalid("larger than MAX_BATCH_BYTES");
+            return Err(WireError::Invalid { what, why: "larger than MAX_BATCH_BYTES" });
         }
-        if r.take(BODY_MAGIC.len())? != BODY_MAGIC {
-            return r.invalid("does not start with STB1");
-        }
-        let n = r.u32()? as usize;
-        let header = r.take(n)?;
-        let count = r.u32()? as usize;
-        if count == 0 || count > MAX_BATCH_RECORDS {
-            return r.invalid("number of records");
-        }
-        let lengths = r.take(count * 4)?;
-        let body = Body { header, lengths, data: r.remaining() };
-        let mut total = 0;
-        for n in body.record_lengths() {
-            if n > MAX_RECORD_BYTES {
-                return r.invalid("a record is larger than MAX_RECORD_BYTES");
+        let Some(front) = Front::read(bytes)? else { return Err(WireError::Truncated { what }) };
+        match bytes.len().checked_sub(front.body_len()?) {
+            None => Err(WireError::Truncated { what }),
+            Some(0) => {
+                let data = bytes.get(front.len..).unwrap_or_default();
+                Ok(Body { header: front.header, lengths: front.lengths, data })
             }
-            total += n;
-        }
-        match total.cmp(&body.data.len()) {
-            std::cmp::Ordering::Less => {
-                Err(WireError::Trailing { what: "batch body", extra: body.data.len() - total })
-            }
-            std::cmp::Ordering::Equal => Ok(body),
-            std::cmp::Ordering::Greater => Err(WireError::Truncated { what: "batch body" }),
+            Some(extra) => Err(WireError::Trailing { what, extra }),
         }
     }
 
@@ -233,41 +274,9 @@ impl<'a> Body<'a> {
     pub fn decode_front(
         bytes: &'a [u8],
     ) -> Result<Option<(&'a [u8], impl Iterator<Item = u32> + use<'a>, usize)>, WireError> {
-        let mut r = Reader::new(bytes, "batch body");
-        if bytes.len() < 8 {
-            return Ok(None);
-        }
-        if r.take(BODY_MAGIC.len())? != BODY_MAGIC {
-            return r.invalid("does not start with STB1");
-        }
-        let n = r.u32()? as usize;
-        if n > MAX_BATCH_BYTES {
-            return r.invalid("larger than MAX_BATCH_BYTES");
-        }
-        if bytes.len() < Self::front_len(n, 0) {
-            return Ok(None);
-        }
-        let header = r.take(n)?;
-        let count = r.u32()? as usize;
-        if count == 0 || count > MAX_BATCH_RECORDS {
-            return r.invalid("number of records");
-        }
-        let front = Self::front_len(n, count);
-        if bytes.len() < front {
-            return Ok(None);
-        }
-        let lengths = r.take(count * 4)?.as_chunks::<4>().0;
-        let mut total = front;
-        for n in lengths.iter().map(|c| u32::from_be_bytes(*c) as usize) {
-            if n > MAX_RECORD_BYTES {
-                return r.invalid("a record is larger than MAX_RECORD_BYTES");
-            }
-            total += n;
-        }
-        if total > MAX_BATCH_BYTES {
-            return r.invalid("larger than MAX_BATCH_BYTES");
-        }
-        Ok(Some((header, lengths.iter().map(|c| u32::from_be_bytes(*c)), front)))
+        let Some(front) = Front::read(bytes)? else { return Ok(None) };
+        front.body_len()?;
+        Ok(Some((front.header, words(front.lengths), front.len)))
     }
 
     /// Number of records, at least one.
@@ -275,15 +284,11 @@ impl<'a> Body<'a> {
         self.lengths.len() / 4
     }
 
-    fn record_lengths(&self) -> impl Iterator<Item = usize> + use<'a> {
-        self.lengths.chunks_exact(4).map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]) as usize)
-    }
-
     /// The records' bytes in order.
     pub fn records(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut rest = self.data;
-        self.record_lengths().map(move |n| {
-            let (head, tail) = rest.split_at_checked(n).unwrap_or((rest, &[]));
+        words(self.lengths).map(move |n| {
+            let (head, tail) = rest.split_at_checked(n as usize).unwrap_or((rest, &[]));
             rest = tail;
             head
         })
@@ -314,46 +319,6 @@ impl<'a> Body<'a> {
         for n in lengths {
             out.put_u32(n as u32);
         }
-    }
-
-    /// Where record `position` lies inside a body whose first bytes are `front`: (offset, length). `front`
-    /// must reach to the end of the length table; see [`Body::front_len`].
-    pub fn locate(front: &[u8], position: usize) -> Result<(usize, usize), WireError> {
-        let mut r = Reader::new(front, "batch body");
-        r.take(BODY_MAGIC.len())?;
-        let n = r.u32()? as usize;
-        r.take(n)?;
-        let count = r.u32()? as usize;
-        if position >= count || count > MAX_BATCH_RECORDS {
-            return r.invalid("no record at that position");
-        }
-        let table = r.take(count * 4)?;
-        let mut at = front.len() - r.remaining().len();
-        for (i, c) in table.chunks_exact(4).enumerate() {
-            let n = u32::from_be_bytes([c[0], c[1], c[2], c[3]]) as usize;
-            if i == position {
-                return Ok((at, n));
-            }
-            at += n;
-        }
-        r.invalid("no record at that position")
-    }
-
-    /// Length in bytes of the body that `bytes` begins with, whatever follows it; `None` if not all of it is there, or if it is
-    /// no batch body but something else, such as a grant's.
-    pub fn encoded_len(bytes: &[u8]) -> Option<usize> {
-        let mut r = Reader::new(bytes, "batch body");
-        if r.take(BODY_MAGIC.len()).ok()? != BODY_MAGIC {
-            return None;
-        }
-        let n = r.u32().ok()? as usize;
-        r.take(n).ok()?;
-        let count = r.u32().ok()? as usize;
-        let table = r.take(count.checked_mul(4)?).ok()?;
-        let records: usize =
-            table.chunks_exact(4).map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]) as usize).sum();
-        let length = Self::front_len(n, count) + records;
-        (length <= bytes.len()).then_some(length)
     }
 
     /// How many bytes stand before the first record of a body with this header length and count.

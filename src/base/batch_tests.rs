@@ -85,20 +85,22 @@ proptest! {
     }
 
     #[test]
-    fn body_round_trips_and_locates(records in proptest::collection::vec(record(), 1..6), h in header()) {
+    fn body_round_trips(records in proptest::collection::vec(record(), 1..6), h in header()) {
         let head = h.encode().unwrap();
         let bytes = Body::encode(&head, &records);
         let body = Body::decode(&bytes).unwrap();
         prop_assert_eq!(body.header, &head[..]);
         prop_assert_eq!(body.records().map(<[u8]>::to_vec).collect::<Vec<_>>(), records.clone());
-        let front = &bytes[..Body::front_len(head.len(), records.len())];
-        for (i, r) in records.iter().enumerate() {
-            let (at, n) = Body::locate(front, i).unwrap();
-            prop_assert_eq!(&bytes[at..at + n], &r[..]);
+        let front = Body::front_len(head.len(), records.len());
+        // From its front alone the same is known, and nothing of less than that.
+        let (header, lengths, len) = Body::decode_front(&bytes[..front]).unwrap().unwrap();
+        prop_assert_eq!((header, len), (&head[..], front));
+        prop_assert!(lengths.map(|n| n as usize).eq(records.iter().map(Vec::len)));
+        for cut in [0, 7, 8, front - 4 * records.len(), front - 1] {
+            prop_assert!(Body::decode_front(&bytes[..cut]).unwrap().is_none());
         }
-        prop_assert!(Body::locate(front, records.len()).is_err());
-        for cut in [0, 3, front.len() - 1, bytes.len() - 1] {
-            prop_assert!(Body::decode(&bytes[..cut]).is_err());
+        for cut in [0, 3, front - 1, bytes.len() - 1] {
+            prop_assert_eq!(Body::decode(&bytes[..cut]), Err(WireError::Truncated { what: "batch body" }));
         }
     }
 

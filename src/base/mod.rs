@@ -10,6 +10,7 @@ pub mod hmac;
 pub mod limits;
 pub mod notice;
 pub(crate) mod padded;
+pub mod paths;
 pub mod random;
 pub mod record;
 pub mod secret;

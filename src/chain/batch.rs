@@ -2,7 +2,7 @@
 //! Writer, ledger and auditor all go through [`commit`].
 
 pub use super::batch_pieces::PieceHasher;
-pub use super::batch_rules::{check, check_erased, check_hashes, check_header};
+pub use super::batch_rules::{check, check_erased, check_hashes, check_header, erased_in};
 use super::batch_tags::{sort_tags, tags_root};
 use super::merkle::{TOGETHER, empty_root, node_hashes};
 use super::tree;

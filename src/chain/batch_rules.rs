@@ -1,13 +1,15 @@
 //! The rules a records statement must keep towards its batch and the roster in force. `docs/FORMAT.md` §4 and §7.
 
+use super::authority::RecordRange;
 use super::batch::{BatchCommitment, BatchError, header_hash};
 use super::block::Block;
 use super::recipient::recipient_key;
 use super::roster::Roster;
 use super::statement::RecordsStatement;
-use crate::base::batch::{Header, KEM_X25519};
+use crate::base::batch::{Body, Header, KEM_X25519};
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_HEADER_BYTES;
+use crate::base::record::Outline;
 
 /// Every rule a records statement by `writer` must keep towards its batch and the roster in force. The
 /// signature and the sequence are [`super::replay::State::check_statement`]'s. A batch with erased
@@ -113,4 +115,16 @@ fn check_required(header: &Header, roster: &Roster) -> Result<(), BatchError> {
         }
     }
     Ok(())
+}
+
+/// The records of a body that are erased, as far as it can be read; its first one is `first_record`.
+pub fn erased_in(first_record: u64, body: &[u8]) -> Vec<RecordRange> {
+    let mut ranges = Vec::new();
+    let records = Body::decode(body).map(|b| b.records()).into_iter().flatten();
+    for (record, bytes) in (first_record..).zip(records) {
+        if matches!(Outline::decode(bytes), Ok(Outline::Erased(_))) {
+            RecordRange { first: record, last: record }.append_to(&mut ranges);
+        }
+    }
+    ranges
 }

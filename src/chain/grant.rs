@@ -81,6 +81,18 @@ pub fn emptied(
     Ok(RecordRange::without(&RecordRange::normalise(gone), ordered))
 }
 
+/// The records of which the body has slots that open something.
+pub fn given(statement: &GrantStatement, body: &[u8]) -> Result<Vec<RecordRange>, WireError> {
+    let mut record = statement.range.first;
+    let mut given = Vec::new();
+    for part in GrantBody::decode(body)?.parts() {
+        let with_slots = (record..).zip(part.entries()).filter(|(_, entry)| entry.gives_something());
+        given.extend(with_slots.map(|(r, _)| RecordRange { first: r, last: r }));
+        record = record.saturating_add(u64::from(part.head.records));
+    }
+    Ok(RecordRange::normalise(given))
+}
+
 /// Whether the body's batches are the blocks that hold the range, all of them. `block` gives a block's first record and the
 /// number of its records; its error ends the check.
 pub fn check_place<E: From<GrantError>>(

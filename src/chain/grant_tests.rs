@@ -45,9 +45,16 @@ fn the_hash_survives_erasure_and_nothing_else() {
     let s = statement(2, 4, &body);
     check(&s, &body).unwrap();
     let mut blanked = body.clone();
-    for record in 2..=4 {
+    let range = |first, last| RecordRange { first, last };
+    assert_eq!(given(&s, &body).unwrap(), [range(2, 4)]);
+    for (record, gone, left) in [
+        (3, vec![range(3, 3)], vec![range(2, 2), range(4, 4)]),
+        (2, vec![range(2, 3)], vec![range(4, 4)]),
+        (4, vec![range(2, 4)], vec![]),
+    ] {
         blank(&mut blanked, 2, |r| r == record).unwrap();
         check(&s, &blanked).unwrap();
+        assert_eq!((emptied(&s, &blanked, &[]), given(&s, &blanked)), (Ok(gone), Ok(left)));
     }
     assert_ne!(blanked, body);
     for at in 0..body.len() {

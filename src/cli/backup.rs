@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use crate::auditor::vault::{DATABASE, SyncReport};
 use crate::auditor::verify::Report;
 use crate::base::clock::Timestamp;
+use crate::base::paths::beside;
 use crate::chain::checkpoint::SignedCheckpoint;
 use crate::chain::key::VerifierKey;
 use crate::config::keyfile;
+use crate::config::settings::SETTINGS_FILE;
 use crate::ledger::Guard;
 use crate::store::{SqliteStore, Store, mark};
 
-use super::copying::{beside, fill, ledger_key, put_in_place, sync_folder, tidy, verify_written};
+use super::copying::{fill, ledger_key, put_in_place, sync_folder, tidy, verify_written};
 use super::operator::{guard_path, settings};
 use super::source::FileSource;
 use super::{Failure, Outcome, print_json};
 
-/// Copy of the settings file in a backup.
-pub const SETTINGS_COPY: &str = "sealtrail.toml";
 /// What a backup says about itself.
 const ABOUT: &str = "BACKUP.txt";
 /// A backup that is being made is called so.
@@ -136,7 +136,7 @@ fn write_guard(work: &Path, key: &VerifierKey, checkpoint: &str) -> Result<(), F
 
 fn copy_settings(from: &Path, work: &Path) -> Result<(), Failure> {
     let text = keyfile::read_public(from).map_err(Failure::usage)?;
-    keyfile::replace_public(&work.join(SETTINGS_COPY), &text).map_err(Failure::unavailable)
+    keyfile::replace_public(&work.join(SETTINGS_FILE), &text).map_err(Failure::unavailable)
 }
 
 fn write_about(work: &Path, r: &Report) -> Result<(), Failure> {

@@ -4,16 +4,17 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::auditor::copies::Copy;
+use crate::auditor::copies::{Copies, Copy};
 use crate::auditor::source::{ServerSource, Source, SourceError};
-use crate::auditor::vault::{DATABASE, Progress, SyncReport, Vault};
+use crate::auditor::vault::{DATABASE, Progress, SyncError, SyncReport, Vault, VaultError};
 use crate::auditor::verify::{Report, Trust, verify};
-use crate::chain::checkpoint::Checkpoint;
+use crate::base::paths::beside;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
 use crate::client::Client;
 use crate::config::settings::Settings;
 use crate::ledger::is_signed;
-use crate::store::{Head, SqliteStore, Store};
+use crate::store::{Head, LockFile, SHM, SqliteStore, Store, WAL};
 
 use super::Failure;
 use super::operator::LEDGER_KEY;
@@ -99,18 +100,73 @@ pub fn fill(
     source: &mut dyn Source,
     doing: &'static str,
 ) -> Result<(SyncReport, String), Failure> {
-    let mut vault = Vault::open_to_sync(dir, key)?;
+    let mut vault = Vault::open_to_sync(dir, key).map_err(of_copy)?;
     let mut bar = Bar::new("checking the chain", "blocks");
-    let report = vault.sync(source, None, &mut |p: Progress| {
+    let filled = vault.sync(source, None, &mut |p: Progress| {
         bar.say(if p.checking { "checking the chain" } else { doing });
         bar.at(p.done, p.blocks);
+    });
+    let report = filled.map_err(|e| match e {
+        SyncError::Vault(e) => of_copy(e),
+        e => e.into(),
     })?;
-    let whole = vault.whole()?.map(|signed| signed.note().to_string());
+    let whole = vault.whole().map_err(of_copy)?.map(|signed| signed.note().to_string());
     Ok((report, whole.unwrap_or_default()))
 }
 
+/// What is wrong with the folder that is filled, for whoever makes a backup or a ledger: to them it is no vault.
+fn of_copy(e: VaultError) -> Failure {
+    match e {
+        VaultError::OtherLedger { dir, found, expected } => {
+            Failure::Usage(format!("{dir} holds a copy of {found}, not of {expected}: name another folder"))
+        }
+        VaultError::Busy(dir) => Failure::Unavailable(format!(
+            "another command is writing to {dir}; run this again when it has ended"
+        )),
+        VaultError::Reading(dir) => Failure::Unavailable(format!(
+            "records that were ordered to be erased stay in {dir} until another command that is reading it ends: run this again then"
+        )),
+        VaultError::Damaged { dir, why } => Failure::Wrong(format!(
+            "the copy in {dir} is damaged ({why}): keep it as it is, and make another one in a new folder"
+        )),
+        e @ (VaultError::Missing(_) | VaultError::Unfinished(_) | VaultError::Store(_)) => e.into(),
+    }
+}
+
+/// Makes a ledger in the folder `work` of what several copies prove together, unless that is less than the last-signed file says was
+/// signed: `behind` then says what to do, told how many blocks there are and how many were signed. `state` is the signed state to a
+/// checkpoint, if it is to be had. Gives what was verified, and which blocks another copy than the first had.
+pub fn put_together(
+    work: &Path,
+    key: &VerifierKey,
+    copies: Vec<Copy<'_>>,
+    signed: &[SignedCheckpoint],
+    state: impl FnOnce(&str) -> Option<Vec<u8>>,
+    behind: impl FnOnce(u64, u64) -> String,
+) -> Result<(Report, Vec<(u64, String)>), Failure> {
+    let texts: Vec<String> = signed.iter().map(|s| s.note().to_string()).collect();
+    let mut bar = Bar::new("reading the copies", "blocks");
+    let mut copies =
+        Copies::new(copies, key, &texts, &mut |done, all| bar.at(done, all)).map_err(unreadable)?;
+    drop(bar);
+    let newest = signed.iter().map(|s| s.checkpoint().size).max().unwrap_or_default();
+    if newest > copies.size() {
+        return Err(Failure::Wrong(behind(copies.size(), newest)));
+    }
+    // What an earlier attempt left was made of other copies, perhaps.
+    let _ = fs::remove_dir_all(work);
+    let (_, checkpoint) = fill(work, key, &mut copies, "copying")?;
+    let mended = copies.taken().map(|(block, name)| (block, name.to_owned())).collect();
+    drop(copies);
+    make_ledger(work, key, &checkpoint, state(&checkpoint))?;
+    let known: Vec<Checkpoint> = signed.iter().map(|s| s.checkpoint().clone()).collect();
+    let report = verify_written(work, key, &known)?;
+    sync_folder(work)?;
+    Ok((report, mended))
+}
+
 /// What an error of a source means for a command that copies it.
-pub fn unreadable(e: SourceError) -> Failure {
+fn unreadable(e: SourceError) -> Failure {
     match e {
         SourceError::Damaged(_) => Failure::Wrong(e.to_string()),
         SourceError::Empty(_) => Failure::Usage(format!("{e}: there is nothing to copy")),
@@ -128,7 +184,7 @@ pub fn verify_written(dir: &Path, key: &VerifierKey, known: &[Checkpoint]) -> Re
 
 /// Makes a verified copy into what a server can start from: with the state its ledger signed, if it is there and is what the blocks of
 /// the copy give; without it the first start goes through all blocks.
-pub fn make_ledger(
+fn make_ledger(
     dir: &Path,
     key: &VerifierKey,
     checkpoint: &str,
@@ -163,11 +219,11 @@ pub fn sync_folder(dir: &Path) -> Result<(), Failure> {
 pub fn tidy(dir: &Path) {
     let database = dir.join(DATABASE);
     let empty = |path: &PathBuf| fs::metadata(path).is_ok_and(|m| m.len() == 0);
-    if empty(&beside(&database, "-wal")) {
-        let _ = fs::remove_file(beside(&database, "-wal"));
-        let _ = fs::remove_file(beside(&database, "-shm"));
+    if empty(&beside(&database, WAL)) {
+        let _ = fs::remove_file(beside(&database, WAL));
+        let _ = fs::remove_file(beside(&database, SHM));
     }
-    let _ = fs::remove_file(beside(&database, ".lock"));
+    let _ = fs::remove_file(LockFile::path_for(&database));
 }
 
 /// Renames, and makes sure of it. What is at `to` already is not replaced.
@@ -181,13 +237,6 @@ pub fn put_in_place(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::rename(from, to).map_err(cannot)?;
     let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|f| f.sync_all()).map_err(cannot)
-}
-
-/// A name beside `path`: `path` with `suffix`.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Says which blocks were taken from other copies than the first, as ranges.

@@ -182,7 +182,18 @@ impl From<StoreError> for Failure {
             | StoreError::Unsynced { .. }
             | StoreError::Busy { .. }
             | StoreError::Uncertain { .. } => Failure::unavailable(e),
-            _ => Failure::usage(e),
+            StoreError::Conflict { .. }
+            | StoreError::WrongLedger { .. }
+            | StoreError::WrongVersion { .. }
+            | StoreError::NotADatabase { .. }
+            | StoreError::Missing { .. }
+            | StoreError::CannotOpen { .. }
+            | StoreError::Locked { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::DuplicateStatement { .. }
+            | StoreError::Invalid { .. }
+            | StoreError::IndexIncomplete { .. }
+            | StoreError::Engine { .. } => Failure::usage(e),
         }
     }
 }

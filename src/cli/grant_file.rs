@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auditor::grant::{MadeGrant, check_made};
 use crate::base::limits::{MAX_BATCH_BYTES, MAX_STATEMENT_BYTES};
+use crate::base::paths::beside;
 use crate::chain::statement::Statement;
 
 use super::Failure;
@@ -25,9 +26,7 @@ pub struct GrantFileWriter {
 impl GrantFileWriter {
     /// Starts the file.
     pub fn create(path: &Path) -> Result<GrantFileWriter, Failure> {
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
+        let new = beside(path, ".new");
         let started = File::create(&new).map(BufWriter::new).and_then(|mut out| {
             out.write_all(MAGIC)?;
             Ok(out)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::base::clock::Timestamp;
 use crate::base::hash::{Hash, to_hex};
+use crate::base::paths::beside;
 use crate::base::random;
 use crate::chain::key::is_key_name;
 use crate::chain::roster::{Roster, RosterReader};
@@ -12,7 +13,7 @@ use crate::chain::statement::Statement;
 use crate::config::keyfile;
 use crate::config::settings::Settings;
 use crate::ledger::{Ledger, Options};
-use crate::store::{LockFile, SqliteStore};
+use crate::store::{LockFile, SHM, SqliteStore, WAL};
 
 use super::operator::*;
 use super::{Failure, Outcome, keygen};
@@ -151,10 +152,8 @@ pub fn create(
 /// off, or of something else. All of it is named at once: removing one file after the other would make others meanwhile.
 fn nothing_is_in_the_way(settings_path: &Path, settings: &Settings) -> Outcome {
     let mut files = vec![settings.database.clone(), guard_path(&settings.database)];
-    for suffix in ["-wal", "-shm", "-journal"] {
-        let mut path = settings.database.clone().into_os_string();
-        path.push(suffix);
-        files.push(path.into());
+    for suffix in [WAL, SHM, "-journal"] {
+        files.push(beside(&settings.database, suffix));
     }
     for key in [LEDGER_KEY, ADMIN_KEY, GATEWAY_KEY] {
         files.extend(["key", "vkey"].map(|ending| settings.keys.join(format!("{key}.{ending}"))));

@@ -30,7 +30,6 @@ mod retain;
 mod roster;
 mod rotate;
 mod seal;
-
 mod serve;
 mod source;
 mod stats;
@@ -42,6 +41,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::settings::SETTINGS_FILE;
 use crate::event::view::printable;
 pub use failure::{Failure, Outcome};
 use redact::without_keys;
@@ -57,7 +57,7 @@ use redact::without_keys;
 )]
 struct Args {
     /// The ledger's settings file, for the commands of its operator
-    #[arg(long, global = true, default_value = "sealtrail.toml", value_name = "FILE")]
+    #[arg(long, global = true, default_value = SETTINGS_FILE, value_name = "FILE")]
     settings: PathBuf,
     /// Where the passphrases of protected keys are, one a line, instead of asking; may be a pipe such as /dev/fd/3
     #[arg(long, global = true, env = "SEALTRAIL_PASSPHRASE_FILE", value_name = "FILE")]

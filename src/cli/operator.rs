@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::hash::Hash;
+use crate::base::paths::beside;
 use crate::chain::key::SigningKey;
 use crate::config::keyfile;
 use crate::config::settings::Settings;
@@ -39,7 +40,7 @@ pub struct AddressNote(PathBuf);
 impl AddressNote {
     /// Writes the note.
     pub fn write(database: &Path, url: &str) -> Result<AddressNote, Failure> {
-        let path = suffixed(database, ADDRESS_SUFFIX);
+        let path = beside(database, ADDRESS_SUFFIX);
         std::fs::write(&path, url)
             .map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))?;
         Ok(AddressNote(path))
@@ -47,7 +48,7 @@ impl AddressNote {
 
     /// The address in a database's note.
     pub fn read(database: &Path) -> Option<String> {
-        std::fs::read_to_string(suffixed(database, ADDRESS_SUFFIX)).ok().filter(|url| url.starts_with("http"))
+        std::fs::read_to_string(beside(database, ADDRESS_SUFFIX)).ok().filter(|url| url.starts_with("http"))
     }
 }
 
@@ -55,12 +56,6 @@ impl Drop for AddressNote {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Reads the settings file, or says how to make one.
@@ -87,7 +82,7 @@ pub fn signing_key_file(path: &Path) -> Result<SigningKey, Failure> {
 
 /// Path of the last-signed file of a database.
 pub fn guard_path(database: &Path) -> PathBuf {
-    suffixed(database, GUARD_SUFFIX)
+    beside(database, GUARD_SUFFIX)
 }
 
 /// A ledger open in this process, with the lock that keeps other processes out.

@@ -3,23 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::auditor::copies::{Copies, Copy};
+use crate::auditor::copies::Copy;
 use crate::auditor::vault::DATABASE;
 use crate::auditor::verify::Report;
-use crate::chain::checkpoint::Checkpoint;
+use crate::base::paths::beside;
+use crate::chain::checkpoint::SignedCheckpoint;
 use crate::chain::key::VerifierKey;
 use crate::config::keyfile;
-use crate::config::settings::Settings;
+use crate::config::settings::{SETTINGS_FILE, Settings};
 use crate::ledger::Guard;
-use crate::store::LockFile;
+use crate::store::{LockFile, SHM, WAL};
 
-use super::backup::SETTINGS_COPY;
-use super::copying::{
-    FromArgs, beside, fill, ledger_key, make_ledger, put_in_place, sync_folder, tell_mended, unreadable,
-    verify_written,
-};
+use super::copying::{FromArgs, ledger_key, put_in_place, put_together, tell_mended};
 use super::operator::{GATEWAY_KEY, LEDGER_KEY, TOKEN_FILE, guard_path};
-use super::progress::Bar;
 use super::source::FileSource;
 use super::{Failure, Outcome, print_json};
 
@@ -66,7 +62,7 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
     let key = ledger_key(args.key.as_deref(), &settings)?;
     let database = &settings.database;
     // Whoever reads a database leaves an empty log there.
-    let log = beside(database, "-wal");
+    let log = beside(database, WAL);
     let has_log = fs::symlink_metadata(&log).is_ok_and(|m| m.len() > 0);
     for path in [Some(database.clone()), Some(log.clone()).filter(|_| has_log)].into_iter().flatten() {
         if fs::symlink_metadata(&path).is_ok() {
@@ -82,12 +78,9 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
         keyfile::create_folder(parent).map_err(Failure::usage)?;
     }
     let lock = LockFile::acquire(database)?;
-    // What an earlier attempt left was made of other copies, perhaps.
-    let _ = fs::remove_dir_all(&work);
     let mut restored = copy(&args, &key, &work, &signed)?;
-    sync_folder(&work)?;
     let _ = fs::remove_file(&log);
-    let _ = fs::remove_file(beside(database, "-shm"));
+    let _ = fs::remove_file(beside(database, SHM));
     put_in_place(&work.join(DATABASE), database)?;
     // Nothing of it is needed any more.
     let _ = fs::remove_dir_all(&work);
@@ -104,7 +97,7 @@ fn settings_for(path: &Path, backup: &Path) -> Result<(Settings, Option<String>)
     if path.exists() {
         return Ok((super::operator::settings(path)?, None));
     }
-    let kept = backup.join(SETTINGS_COPY);
+    let kept = backup.join(SETTINGS_FILE);
     if !kept.is_file() {
         return Err(Failure::Usage(format!(
             "there is neither {} nor {}: write the settings first, or name them with --settings",
@@ -130,12 +123,9 @@ fn own_keys(path: &Path, settings: &Settings) -> Outcome {
 }
 
 /// The checkpoints in the last-signed file; none if there is no such file.
-fn last_signed(database: &Path, key: &VerifierKey) -> Result<Vec<(Checkpoint, String)>, Failure> {
+fn last_signed(database: &Path, key: &VerifierKey) -> Result<Vec<SignedCheckpoint>, Failure> {
     let path = guard_path(database);
-    let signed: Vec<_> = Guard::peek_signed(&path, key)
-        .iter()
-        .map(|signed| (signed.checkpoint().clone(), signed.note().to_string()))
-        .collect();
+    let signed = Guard::peek_signed(&path, key);
     if signed.is_empty() && fs::metadata(&path).is_ok_and(|m| m.len() > 0) {
         return Err(Failure::Usage(format!(
             "{} holds no checkpoint signed by {}: it is of another ledger, or damaged. It is not replaced: it alone knows what this \
@@ -151,34 +141,24 @@ fn copy(
     args: &Args,
     key: &VerifierKey,
     work: &Path,
-    signed: &[(Checkpoint, String)],
+    signed: &[SignedCheckpoint],
 ) -> Result<Restored, Failure> {
     let clients = args.from.clients(key)?;
-    let backup: Box<dyn crate::auditor::source::Source> = Box::new(FileSource::open_copy(&args.backup)?);
-    let mut copies = vec![Copy { name: args.backup.display().to_string(), source: backup }];
+    let backup = FileSource::open_copy(&args.backup)?;
+    let mut copies = vec![Copy { name: args.backup.display().to_string(), source: Box::new(backup) }];
     copies.extend(args.from.open(&clients)?);
-    let texts: Vec<String> = signed.iter().map(|(_, text)| text.clone()).collect();
-    let mut bar = Bar::new("reading the copies", "blocks");
-    let mut copies =
-        Copies::new(copies, key, &texts, &mut |done, all| bar.at(done, all)).map_err(unreadable)?;
-    drop(bar);
-    let newest = signed.iter().map(|(c, _)| c.size).max();
-    if let Some(newest) = newest.filter(|n| *n > copies.size()) {
-        return Err(Failure::Wrong(lost(&copies, newest)));
-    }
-    let (_, checkpoint) = fill(work, key, &mut copies, "copying")?;
-    let mended = copies.taken().map(|(block, from)| (block, from.to_owned())).collect();
-    drop(copies);
-    let state = FileSource::open_copy(&args.backup)?.signed_state(&checkpoint);
-    make_ledger(work, key, &checkpoint, state.or_else(|| args.from.signed_state(&checkpoint)))?;
-    let known: Vec<Checkpoint> = signed.iter().map(|(c, _)| c.clone()).collect();
-    let report = verify_written(work, key, &known)?;
-    Ok(Restored { report, mended, signed: newest, settings: false })
+    let state = |checkpoint: &str| {
+        let own = FileSource::open_copy(&args.backup).ok().and_then(|s| s.signed_state(checkpoint));
+        own.or_else(|| args.from.signed_state(checkpoint))
+    };
+    let (report, mended) = put_together(work, key, copies, signed, state, lost)?;
+    let signed = signed.iter().map(|s| s.checkpoint().size).max();
+    Ok(Restored { report, mended, signed, settings: false })
 }
 
 /// What an operator can do whose backup is older than what the ledger has signed.
-fn lost(copies: &Copies<'_>, signed: u64) -> String {
-    let (have, missing) = (copies.size(), signed - copies.size());
+fn lost(have: u64, signed: u64) -> String {
+    let missing = signed - have;
     format!(
         "these copies have {have} blocks, and by its last-signed file the ledger has signed {signed}: the last {missing} are missing. \
          Nothing was restored, because a ledger that goes on from here signs a second history, which everyone who saw the first one \
@@ -237,7 +217,7 @@ fn tell(args: &Args, settings: &Settings, path: &Path, restored: &Restored) -> O
     }
     println!(
         "Next: sealtrail serve{}",
-        if path == Path::new("sealtrail.toml") {
+        if path == Path::new(SETTINGS_FILE) {
             String::new()
         } else {
             format!(" --settings {}", path.display())

@@ -13,6 +13,7 @@ use crate::api::message::{EventReceipts, StatementReceipt};
 use crate::auditor::follow::present_key;
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
+use crate::base::paths::beside;
 use crate::chain::block::Block;
 use crate::chain::key::VerifierKey;
 use crate::chain::note::Note;
@@ -248,8 +249,7 @@ fn change_over(path: &Path, client: &Client) -> Result<(), Failure> {
 
 /// Puts `bytes` in place of the file at `path`: after a crash the old content is there or the new.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
+    let new = beside(path, ".new");
     let write = || {
         let mut file = File::create(&new)?;
         file.write_all(bytes)?;

@@ -24,6 +24,8 @@ pub struct FileSource {
     store: Arc<Stored>,
     /// What to show instead of the head's checkpoint.
     whole: Option<Vec<u8>>,
+    /// The head that was shown last: a running ledger has another one by the time its copy is complete.
+    shown: Option<Head>,
     /// What is read is proved by whoever reads it: what is odd about rows and texts is no reason to give nothing.
     damaged: bool,
 }
@@ -36,14 +38,24 @@ impl FileSource {
         Ok(FileSource {
             store: Arc::new(Stored(SqliteStore::open_read_only(path)?)),
             whole: None,
+            shown: None,
             damaged: false,
         })
     }
 
     /// Opens a copy of a ledger: a database file, or the folder of a backup or a vault. If filling that broke off, it shows what it
-    /// was filled to before.
+    /// was filled to before. Of a damaged one what is whole is read: whoever asks for copies takes what is proved, and nothing else.
     pub fn open_copy(path: &Path) -> Result<FileSource, Failure> {
-        let mut source = FileSource::open(&database_of(path))?;
+        let database = database_of(path);
+        let store = match SqliteStore::open_read_only(&database) {
+            Ok(store) => store,
+            Err(StoreError::Corrupt { .. }) => {
+                return Ok(FileSource::open_damaged(&database)?);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let mut source =
+            FileSource { store: Arc::new(Stored(store)), whole: None, shown: None, damaged: false };
         let store = &source.store.0;
         if let Some(head) = store.head()?
             && checkpoint_size(&head.checkpoint) != Some(head.size)
@@ -58,6 +70,7 @@ impl FileSource {
         Ok(FileSource {
             store: Arc::new(Stored(SqliteStore::open_damaged(path)?)),
             whole: None,
+            shown: None,
             damaged: true,
         })
     }
@@ -76,7 +89,8 @@ impl FileSource {
         {
             return Some(state);
         }
-        store.head().ok().flatten().filter(|head| is_it(&head.checkpoint)).map(|head| head.state)
+        let heads = self.shown.clone().into_iter().chain(store.head().ok().flatten());
+        heads.into_iter().find(|head| is_it(&head.checkpoint)).map(|head| head.state)
     }
 
     /// Another key than this one, that a roster in the database names and that signed the checkpoint in it, with the roster's block.
@@ -150,7 +164,9 @@ impl Source for FileSource {
         if self.whole.is_none() && !self.damaged {
             check_size(&head)?;
         }
-        String::from_utf8(self.whole.clone().unwrap_or(head.checkpoint))
+        let text = self.whole.clone().unwrap_or_else(|| head.checkpoint.clone());
+        self.shown = Some(head);
+        String::from_utf8(text)
             .map_err(|_| SourceError::Damaged("the stored checkpoint is not text".to_owned()))
     }
 

@@ -58,6 +58,10 @@ pub enum KeyFileError {
     },
 }
 
+/// The variable in which systemd names the folder of a service's credentials.
+#[cfg(unix)]
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
 /// Who may read a file that is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Audience {
@@ -109,7 +113,7 @@ pub fn take_place(next: &Path, key: &Path, retired: &Path) -> Result<(), KeyFile
 }
 
 /// Reads a secret file; refuses one that others can read or write. A symbolic link is followed, and the
-/// file it leads to is the one that is checked.
+/// file it leads to is the one that is checked. The group may read what a service manager hands over.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     text(path, read(path, Audience::Owner)?)
 }
@@ -202,10 +206,19 @@ fn text(path: &Path, mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>,
 #[cfg(unix)]
 fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<(), KeyFileError> {
     let mode = std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::TooOpen { path: path.to_owned(), mode });
+    if mode & 0o077 == 0 || (mode & 0o037 == 0 && is_credential(path)) {
+        return Ok(());
     }
-    Ok(())
+    Err(KeyFileError::TooOpen { path: path.to_owned(), mode })
+}
+
+/// Whether a file was handed to this service alone, by the manager of services (systemd.exec(5), `LoadCredential`). Such a file is in a
+/// folder of the service's own, and readable through an access list, which shows in the bits of the group.
+#[cfg(unix)]
+fn is_credential(path: &Path) -> bool {
+    let handed_over = std::env::var_os(CREDENTIALS).and_then(|folder| fs::canonicalize(folder).ok());
+    let file = fs::canonicalize(path).ok();
+    handed_over.is_some_and(|folder| file.is_some_and(|file| file.parent() == Some(&folder)))
 }
 
 /// Where there are no mode bits, the folder's access list is the owner's business.

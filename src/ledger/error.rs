@@ -70,8 +70,8 @@ pub enum LedgerError {
     /// The database is older than what was signed.
     #[error(
         "the database ends at block {found} but this ledger has signed a checkpoint of {signed} blocks: the database was restored \
-         from an older backup. Starting would sign a second history. Restore a newer backup; if none exists, this ledger has \
-         ended and a new one must be started under another name"
+         from an older backup. Starting would sign a second history. Look for the missing blocks: \
+         docs/OPERATIONS.md, \"When blocks are lost\", says where, and what to do if nobody has them"
     )]
     Behind {
         /// Blocks in the database.
@@ -99,7 +99,7 @@ pub enum LedgerError {
     },
     /// The stored bytes contradict each other.
     #[error(
-        "the database is damaged: {what}. Run `sealtrail audit verify --file` on it and restore from a backup"
+        "the database is damaged: {what}. Run `sealtrail fsck`: it says what is damaged and what can mend it. Keep this file until then"
     )]
     Damaged {
         /// What was found.

@@ -9,7 +9,7 @@ use crate::chain::log::{Log, TileReader};
 use crate::chain::merkle;
 use crate::chain::note::{Note, Signature};
 use crate::chain::replay::State;
-use crate::chain::tile::TileId;
+use crate::chain::tile::{TILE_WIDTH, TileId};
 use crate::store::Store;
 
 use super::error::LedgerError;
@@ -48,8 +48,8 @@ pub(super) fn open_state(stored: &[u8], checkpoint: &str, key: &VerifierKey) -> 
     key.verify_bytes(&state_message(checkpoint, bytes), signature).then(|| State::decode(bytes).ok())?
 }
 
-/// Width of a full tile (C2SP tlog-tiles).
-const TILE_WIDTH: u64 = 256;
+/// Hashes of a full tile.
+const WIDTH: u64 = TILE_WIDTH as u64;
 
 /// Full tiles as the store keeps them: disposable rows, written in the transaction that completed them.
 pub struct StoredTiles<'a>(pub &'a dyn Store);
@@ -142,11 +142,11 @@ fn other_key(checkpoint: &str, key: &VerifierKey) -> Option<String> {
 
 /// The log of the first `size` blocks, from stored tiles and the texts after the last full one.
 pub fn restore_log(store: &dyn Store, size: u64) -> Result<Log, LedgerError> {
-    let first_of_edge = size - size % TILE_WIDTH;
+    let first_of_edge = size - size % WIDTH;
     let mut edge = Vec::new();
     let mut at = first_of_edge;
     while at < size {
-        let texts = store.block_texts(at, TILE_WIDTH as usize, MAX_BATCH_BYTES)?;
+        let texts = store.block_texts(at, WIDTH as usize, MAX_BATCH_BYTES)?;
         if texts.is_empty() {
             return Err(damaged(format!("block {at} is missing")));
         }
@@ -162,7 +162,7 @@ pub fn restore_log(store: &dyn Store, size: u64) -> Result<Log, LedgerError> {
 fn replay(store: &dyn Store, size: u64, progress: &mut dyn FnMut(u64, u64)) -> Result<State, LedgerError> {
     let mut state = State::new(store.origin());
     while state.height() < size {
-        let texts = store.block_texts(state.height(), TILE_WIDTH as usize, MAX_BATCH_BYTES)?;
+        let texts = store.block_texts(state.height(), WIDTH as usize, MAX_BATCH_BYTES)?;
         if texts.is_empty() {
             return Err(damaged(format!("block {} is missing", state.height())));
         }

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::base::paths::beside;
 
 /// Longest part of the lock file's content that is shown to a person, in bytes.
 const MAX_HOLDER_BYTES: u64 = 20;
@@ -19,12 +20,15 @@ pub struct LockFile {
 }
 
 impl LockFile {
+    /// The lock file of a database.
+    pub fn path_for(database: &Path) -> PathBuf {
+        beside(database, ".lock")
+    }
+
     /// Locks the database `database` by its companion `<database>.lock`. [`StoreError::Locked`] names the
     /// process that has it.
     pub fn acquire(database: &Path) -> Result<LockFile, StoreError> {
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = LockFile::path_for(database);
         let fail = |e: std::io::Error| StoreError::CannotOpen {
             place: path.display().to_string(),
             why: e.to_string(),

@@ -27,7 +27,7 @@ pub use memory::MemoryStore;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use sqlite::fuzzing;
-pub use sqlite::{IndexShape, Space, SqliteStore};
+pub use sqlite::{IndexShape, SHM, Space, SqliteStore, WAL};
 pub use tags::body_tags;
 
 /// A blind tag as a big-endian number, and the position in its batch of a record that carries it.

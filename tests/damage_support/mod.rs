@@ -2,7 +2,6 @@
 //! tiers, records that were erased, a grant; and a backup of it. Made once; damaged as often as one likes, each time as a copy.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::LazyLock;
@@ -11,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-use super::support::{Ledger, Server, program};
+use super::support::{Ledger, Server, copy_folder, program};
 
 pub const OFFICER: &str = "test.example/officers/dpo";
 /// The records that are erased.
@@ -74,7 +73,7 @@ fn make() -> Base {
     for n in 0..252 {
         log(&ledger, &server, n, 1);
         if n == 50 {
-            fs::write(ledger.path(EARLY), server.client().checkpoint().unwrap()).unwrap();
+            std::fs::write(ledger.path(EARLY), server.client().checkpoint().unwrap()).unwrap();
         }
     }
     log(&ledger, &server, 252, 260);
@@ -88,18 +87,10 @@ fn make() -> Base {
     ledger.ok(&[&grant[..], &["--server", &server.url, "--admin-key", "keys/admin.key"]].concat());
     erase(&ledger, &server, ERASED);
     log(&ledger, &server, 900, 7);
-    drop(stop(server));
+    server.stop();
     ledger.ok(&["backup", "backup"]);
     let rows = rows(&ledger.path("ledger.db"));
     Base { ledger, rows }
-}
-
-/// Stops a server as its operator would.
-pub fn stop(mut server: Server) -> Server {
-    let pid = rustix::process::Pid::from_raw(server.child.id() as i32).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    server.child.wait().unwrap();
-    server
 }
 
 /// A copy of the base, to be damaged.
@@ -142,17 +133,6 @@ impl Victim {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false).unwrap();
         f(&conn);
         conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    }
-}
-
-pub fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy_folder(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
     }
 }
 

@@ -4,7 +4,8 @@
  *     <operation> <part of a path, or with a $ after it its end> <what>
  *
  * with the operations write (also making files longer), sync and read, and what is one of: errno N, sleep MILLISECONDS, hang (until
- * the line is gone; the call then goes on as if nothing had been). */
+ * the line is gone; the call then goes on as if nothing had been). After errno N two more numbers may name the bytes FROM and TO of the
+ * file that alone fail, when they are read. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,7 +28,7 @@ static int matches(const char *path, char *part) {
 }
 
 /* The first line for this operation and path: 0 none, 1 errno, 2 sleep, 3 hang. */
-static int rule(const char *operation, int fd, int *number) {
+static int rule(const char *operation, int fd, off64_t at, size_t length_asked, int *number) {
     static const char *control;
     char text[1024], link[64], path[512];
     if (!control && !(control = getenv("DISK_CONTROL")))
@@ -48,10 +49,13 @@ static int rule(const char *operation, int fd, int *number) {
     char *save = NULL;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         char op[16], part[128], what[16];
+        long long from = 0, to = -1;
         *number = 0;
-        if (sscanf(line, "%15s %127s %15s %d", op, part, what, number) < 3)
+        if (sscanf(line, "%15s %127s %15s %d %lld %lld", op, part, what, number, &from, &to) < 3)
             continue;
         if (strcmp(op, operation) || !matches(path, part))
+            continue;
+        if (to >= 0 && (at < 0 || at >= to || at + (off64_t)length_asked <= from))
             continue;
         return what[0] == 'e' ? 1 : what[0] == 's' ? 2 : 3;
     }
@@ -59,9 +63,9 @@ static int rule(const char *operation, int fd, int *number) {
 }
 
 /* Waits or fails as told; -1 with errno set if the call is to fail. */
-static int disturbed(const char *operation, int fd) {
+static int disturbed(const char *operation, int fd, off64_t at, size_t length) {
     int number, before = errno;
-    switch (rule(operation, fd, &number)) {
+    switch (rule(operation, fd, at, length, &number)) {
     case 1:
         errno = number;
         return -1;
@@ -69,7 +73,7 @@ static int disturbed(const char *operation, int fd) {
         usleep((useconds_t)number * 1000);
         break;
     case 3:
-        while (rule(operation, fd, &number) == 3)
+        while (rule(operation, fd, at, length, &number) == 3)
             usleep(20000);
         break;
     }
@@ -77,12 +81,14 @@ static int disturbed(const char *operation, int fd) {
     return 0;
 }
 
-#define WRAP(result, name, operation, parameters, arguments) \
+#define WRAP(result, name, operation, parameters, arguments) WRAP_AT(result, name, operation, parameters, arguments, -1, 0)
+
+#define WRAP_AT(result, name, operation, parameters, arguments, at, length) \
     result name parameters { \
         static __typeof__(name) *next; \
         if (!next) \
             next = (__typeof__(name) *)dlsym(RTLD_NEXT, #name); \
-        if (disturbed(operation, fd)) \
+        if (disturbed(operation, fd, at, length)) \
             return -1; \
         return next arguments; \
     }
@@ -95,6 +101,6 @@ WRAP(int, ftruncate, "write", (int fd, off_t n), (fd, n))
 WRAP(int, ftruncate64, "write", (int fd, off64_t n), (fd, n))
 WRAP(int, fsync, "sync", (int fd), (fd))
 WRAP(int, fdatasync, "sync", (int fd), (fd))
-WRAP(ssize_t, read, "read", (int fd, void *p, size_t n), (fd, p, n))
-WRAP(ssize_t, pread, "read", (int fd, void *p, size_t n, off_t at), (fd, p, n, at))
-WRAP(ssize_t, pread64, "read", (int fd, void *p, size_t n, off64_t at), (fd, p, n, at))
+WRAP_AT(ssize_t, read, "read", (int fd, void *p, size_t n), (fd, p, n), lseek64(fd, 0, SEEK_CUR), n)
+WRAP_AT(ssize_t, pread, "read", (int fd, void *p, size_t n, off_t at), (fd, p, n, at), at, n)
+WRAP_AT(ssize_t, pread64, "read", (int fd, void *p, size_t n, off64_t at), (fd, p, n, at), at, n)

@@ -1,7 +1,7 @@
 //! The victims: everyone who looks at what an attacker made, with the real program. What each says is the matrix.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 
 use sealtrail::ledger::Ledger;
@@ -9,15 +9,12 @@ use sealtrail::store::SqliteStore;
 
 use crate::evil::Evil;
 use crate::forge::Forged;
+use crate::support::{copy_folder, program};
 use crate::world::{ORIGIN, options, take_copy, world};
 
 /// Runs the program in `dir`.
 pub fn run(dir: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sealtrail"));
-    for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("SEALTRAIL_")) {
-        command.env_remove(name);
-    }
-    command.args(args).current_dir(dir).stdin(Stdio::null()).output().unwrap()
+    program().args(args).current_dir(dir).output().unwrap()
 }
 
 /// Who looks.
@@ -301,13 +298,6 @@ pub fn with_triggers_off(database: &Path, edit: impl FnOnce(&rusqlite::Connectio
     triggers.iter().for_each(|(name, _)| conn.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
     edit(&conn);
     triggers.iter().for_each(|(_, sql)| conn.execute_batch(sql).unwrap());
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
 
 /// The matrix's lines for one move must be exactly these.

@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sealtrail::auditor::session::open_session;
 use sealtrail::chain::key::VerifierKey;
@@ -94,6 +95,38 @@ impl Ledger {
         let mut c = Client::new(&server.url, None).unwrap();
         open_session(&mut c, &self.identity("alice"), LEDGER).unwrap();
         c
+    }
+}
+
+/// Tells threads that they are to end: also if the test fails, which would wait for them for ever.
+#[derive(Default)]
+pub struct Done(pub AtomicBool);
+
+/// Until this is dropped they go on.
+pub struct AtTheEnd<'a>(&'a Done);
+
+impl Done {
+    pub fn at_the_end(&self) -> AtTheEnd<'_> {
+        AtTheEnd(self)
+    }
+}
+
+impl Drop for AtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Release);
+    }
+}
+
+/// Copies a folder with all that is in it; `to` need not be there.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy_folder(&path, &target),
+            false => drop(std::fs::copy(&path, target).unwrap()),
+        }
     }
 }
 

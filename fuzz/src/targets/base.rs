@@ -49,12 +49,6 @@ pub fn body(mut data: &[u8]) {
     if let Ok(body) = &whole {
         let records: Vec<&[u8]> = body.records().collect();
         assert_eq!(Body::encode(body.header, &records), data);
-        assert_eq!(Body::encoded_len(data), Some(data.len()));
-        for (n, record) in records.iter().enumerate().take(64) {
-            let (at, len) = Body::locate(data, n).unwrap();
-            assert_eq!(&data[at..at + len], *record);
-        }
-        assert!(Body::locate(data, records.len()).is_err());
     }
     // Hashing a body in one go and in pieces.
     let committed = commit(data);

@@ -30,7 +30,7 @@ use super::record::AsOf;
 
 use opened::Kept;
 pub use scan::VaultRecords;
-pub use sync::{Progress, SyncError, SyncReport};
+pub use sync::{KeptProof, Progress, SyncError, SyncReport};
 
 /// The database inside the folder.
 pub const DATABASE: &str = "ledger.db";
@@ -145,8 +145,12 @@ impl Vault {
     /// Opens or makes the vault to sync it. The folder gets mode 0700.
     pub fn open_to_sync(dir: &Path, key: &VerifierKey) -> Result<Vault, VaultError> {
         let path = dir.join(DATABASE);
-        make_folder(dir)
-            .map_err(|e| VaultError::Damaged { dir: dir.display().to_string(), why: e.to_string() })?;
+        // Nothing is said about a copy that cannot be made or reached.
+        let cannot = |e: std::io::Error| StoreError::CannotOpen {
+            place: dir.display().to_string(),
+            why: e.to_string(),
+        };
+        make_folder(dir).map_err(cannot)?;
         let lock = LockFile::acquire(&path).map_err(|e| match e {
             StoreError::Locked { .. } => VaultError::Busy(dir.display().to_string()),
             other => VaultError::Store(other),
@@ -156,8 +160,7 @@ impl Vault {
             Vault::open(dir, key)?;
         }
         let store = SqliteStore::open(&path, key.name(), true)?;
-        only_mine(&path)
-            .map_err(|e| VaultError::Damaged { dir: dir.display().to_string(), why: e.to_string() })?;
+        only_mine(&path).map_err(cannot)?;
         Vault::checked(dir, key, store, Some(lock))
     }
 

@@ -35,7 +35,7 @@ pub enum SyncError {
     #[error(
         "FORK: {ledger} has signed two histories. The checkpoint of {known} blocks this vault trusted is not the \
          beginning of the one of {found} blocks it shows now. Nothing of the new one was kept. \
-         Both signed checkpoints are in {}: they are proof; show them to others", .kept.display()
+         Both signed checkpoints are proof; show them to others: they are in {kept}"
     )]
     Fork {
         /// The ledger.
@@ -44,13 +44,13 @@ pub enum SyncError {
         known: u64,
         /// Size shown now.
         found: u64,
-        /// The file with both.
-        kept: PathBuf,
+        /// Where both are.
+        kept: KeptProof,
     },
     /// The ledger shows less than it signed before.
     #[error(
         "ROLLBACK: {ledger} shows {found} blocks, and has signed {known} before: blocks were taken back, or this is an old copy. \
-         Nothing was changed in the vault. Both signed checkpoints are in {}", .kept.display()
+         Nothing was changed in the vault. Both signed checkpoints are in {kept}"
     )]
     Rollback {
         /// The ledger.
@@ -59,8 +59,8 @@ pub enum SyncError {
         known: u64,
         /// Size shown now.
         found: u64,
-        /// The file with both.
-        kept: PathBuf,
+        /// Where both are.
+        kept: KeptProof,
     },
     /// Something that was downloaded is not what the ledger signed.
     #[error("{}{what}", .block.map(|b| format!("block {b}: ")).unwrap_or_default())]
@@ -84,6 +84,28 @@ pub enum SyncError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+}
+
+/// Where two signed checkpoints are kept that contradict each other.
+#[derive(Debug)]
+pub struct KeptProof {
+    /// The file with both.
+    pub path: PathBuf,
+    /// Why it could not be written, and what should be in it: then whoever is told is told all of it.
+    lost: Option<(std::io::Error, String)>,
+}
+
+impl std::fmt::Display for KeptProof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.lost {
+            None => write!(f, "{}", self.path.display()),
+            Some((why, text)) => write!(
+                f,
+                "this message, because {} could not be written ({why}). Keep it:\n{text}",
+                self.path.display()
+            ),
+        }
+    }
 }
 
 /// What to do when a source did not deliver.
@@ -225,7 +247,7 @@ impl Vault {
         {
             // Said of nothing that anybody could have written.
             self.own_checkpoint(&text).map_err(|_| shown.not_signed(&self.key))?;
-            let kept = self.keep_evidence(known_text, &text)?;
+            let kept = self.keep_evidence(known_text, &text);
             let (ledger, known, found) = (self.key.name().to_owned(), known.size, target.size);
             return Err(if found < known {
                 SyncError::Rollback { ledger, known, found, kept }
@@ -240,7 +262,7 @@ impl Vault {
         if checked.forked
             && let Some((known, known_text)) = &known
         {
-            let kept = self.keep_evidence(known_text, &text)?;
+            let kept = self.keep_evidence(known_text, &text);
             let ledger = self.key.name().to_owned();
             return Err(SyncError::Fork { ledger, known: known.size, found: target.size, kept });
         }
@@ -295,16 +317,20 @@ impl Vault {
         Ok(Some((signed.checkpoint().clone(), text)))
     }
 
-    /// Writes both signed checkpoints into a file of their own, which no later sync overwrites.
-    fn keep_evidence(&self, known: &str, found: &str) -> Result<PathBuf, SyncError> {
+    /// Writes both signed checkpoints into a file of their own, which no later sync overwrites. What they prove is told even if that
+    /// cannot be done.
+    fn keep_evidence(&self, known: &str, found: &str) -> KeptProof {
         let text = format!(
             "Two signed checkpoints of one ledger, {}, that cannot both be true.\n\n--- trusted before\n{known}\n--- shown now\n{found}",
             self.key.name()
         );
         let name = format!("two-histories-{}.txt", &Hash::of(&[text.as_bytes()]).hex()[..16]);
         let path = self.dir.join(name);
-        std::fs::write(&path, text).map_err(|e| self.damaged(e))?;
-        Ok(path)
+        if std::fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+            return KeptProof { path, lost: None };
+        }
+        let lost = std::fs::write(&path, &text).err().map(|why| (why, text));
+        KeptProof { path, lost }
     }
 
     /// The first pass: hashes of the new block texts, whose tree must have the root of `target` and begin with that of `known`.

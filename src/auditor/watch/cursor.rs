@@ -14,6 +14,7 @@ use super::writers::{LastWord, Writers};
 use crate::base::clock::Timestamp;
 use crate::base::hash::Hash;
 use crate::base::limits::MAX_CURSOR_BYTES;
+use crate::base::paths::beside;
 use crate::base::random;
 use crate::base::secret::Secret;
 
@@ -182,12 +183,6 @@ pub(in crate::auditor) fn text(position: &Position, ledger: &str) -> Result<Stri
         began: position.began,
         writers: position.writers.iter().map(writer).collect(),
     })
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 fn failed<'p>(doing: &'static str, path: &'p Path) -> impl Fn(io::Error) -> CursorError + use<'p> {

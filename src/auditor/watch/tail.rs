@@ -166,7 +166,8 @@ fn sync_error(e: SyncError) -> TailError {
     match e {
         SyncError::Fork { known, found, kept, .. } | SyncError::Rollback { known, found, kept, .. } => {
             // The file holds both signed checkpoints and is named after its content.
-            let evidence = kept.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            let evidence =
+                kept.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             TailError::Fork {
                 what,
                 known: format!("{known} blocks"),

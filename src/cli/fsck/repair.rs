@@ -4,19 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::auditor::copies::{Copies, Copy};
-use crate::auditor::source::Source;
+use crate::auditor::copies::Copy;
 use crate::auditor::vault::DATABASE;
 use crate::base::clock::Timestamp;
-use crate::chain::checkpoint::Checkpoint;
+use crate::base::paths::beside;
 use crate::client::Client;
 use crate::ledger::{Guard, is_signed_state};
-use crate::store::{Head, SqliteStore, Store};
+use crate::store::{Head, SHM, SqliteStore, Store, WAL};
 
 use super::super::Failure;
-use super::super::copying::{
-    FromArgs, beside, fill, make_ledger, put_in_place, sync_folder, tell_mended, unreadable, verify_written,
-};
+use super::super::copying::{FromArgs, put_in_place, put_together, tell_mended};
 use super::super::operator::guard_path;
 use super::super::progress::Bar;
 use super::super::source::FileSource;
@@ -116,51 +113,40 @@ fn new_file(
     let (database, key) = (&target.database, &target.key);
     not_behind_another_key(target, found.is_readable())?;
     let signed = Guard::peek_signed(&guard_path(database), key);
-    let texts: Vec<String> = signed.iter().map(|s| s.note().to_string()).collect();
     let mut copies: Vec<Copy<'_>> = Vec::new();
     if found.is_readable() {
-        let source: Box<dyn Source> = Box::new(FileSource::open_damaged(database)?);
-        copies.push(Copy { name: database.display().to_string(), source });
+        let source = FileSource::open_damaged(database)?;
+        copies.push(Copy { name: database.display().to_string(), source: Box::new(source) });
     }
     copies.extend(from.open(clients)?);
-    let mut bar = Bar::new("reading the copies", "blocks");
-    let mut copies =
-        Copies::new(copies, key, &texts, &mut |done, all| bar.at(done, all)).map_err(unreadable)?;
-    drop(bar);
-    let newest = signed.iter().map(|s| s.checkpoint().size).max().unwrap_or_default();
-    if newest > copies.size() {
-        return Err(Failure::Wrong(format!(
-            "nothing was changed: by its last-signed file the ledger has signed {newest} blocks, and what was given proves {}. Look for \
-             the missing ones: a newer backup, an auditor's vault, a mirror (--from)",
-            copies.size()
-        )));
-    }
+    let state = |checkpoint: &str| {
+        let own = FileSource::open_damaged(database).ok().and_then(|s| s.signed_state(checkpoint));
+        own.or_else(|| from.signed_state(checkpoint))
+    };
     let work = beside(database, WORK);
-    // What an earlier attempt left was made of other copies, perhaps.
-    let _ = fs::remove_dir_all(&work);
-    let (_, checkpoint) = fill(&work, key, &mut copies, "copying")?;
-    let mended: Vec<(u64, String)> = copies.taken().map(|(block, name)| (block, name.to_owned())).collect();
-    drop(copies);
-    let own = FileSource::open_damaged(database).ok().and_then(|s| s.signed_state(&checkpoint));
-    make_ledger(&work, key, &checkpoint, own.or_else(|| from.signed_state(&checkpoint)))?;
-    let known: Vec<Checkpoint> = signed.iter().map(|s| s.checkpoint().clone()).collect();
-    verify_written(&work, key, &known)?;
-    sync_folder(&work)?;
+    let (_, mended) = put_together(&work, key, copies, &signed, state, lost)?;
     let kept = swap(database, &work.join(DATABASE))?;
     let _ = fs::remove_dir_all(&work);
     tell_mended(&mended);
     Ok(kept)
 }
 
+fn lost(have: u64, signed: u64) -> String {
+    format!(
+        "nothing was changed: by its last-signed file the ledger has signed {signed} blocks, and what was given proves {have}. Look for \
+         the missing ones: a newer backup, an auditor's vault, a mirror (--from)"
+    )
+}
+
 /// Puts `new` in the place of `database`, which gets another name, with its log.
 fn swap(database: &Path, new: &Path) -> Result<PathBuf, Failure> {
     let now: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     let kept = beside(database, &format!(".damaged-{now}"));
-    let log = beside(database, "-wal");
+    let log = beside(database, WAL);
     if log.exists() {
-        put_in_place(&log, &beside(&kept, "-wal"))?;
+        put_in_place(&log, &beside(&kept, WAL))?;
     }
-    let _ = fs::remove_file(beside(database, "-shm"));
+    let _ = fs::remove_file(beside(database, SHM));
     put_in_place(database, &kept)?;
     put_in_place(new, database)?;
     Ok(kept)

@@ -2,9 +2,7 @@
 
 use super::{Granted, Part, Walk, damaged_as_none, range_of, records_in};
 use crate::base::batch::{Body, Header};
-use crate::base::grant::GrantBody;
-use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs, Outline};
-use crate::chain::authority::RecordRange;
+use crate::base::record::{LEAF_INPUTS_LEN, LeafInputs};
 use crate::chain::batch::{self, BatchCommitment};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::Checkpoint;
@@ -120,7 +118,8 @@ impl Walk<'_> {
         match commitment(&body, statement) {
             Ok(found) => {
                 if found.erased > 0 {
-                    self.note_erased(block.first_record, &body);
+                    let erased = batch::erased_in(block.first_record, &body);
+                    erased.into_iter().for_each(|range| range.append_to(&mut self.erased));
                 }
                 self.epoch(height, &found.header)?;
                 if let Some((key, value)) = nodes_row(height, inputs.len(), &found.nodes) {
@@ -145,15 +144,6 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn note_erased(&mut self, first_record: u64, body: &[u8]) {
-        let records = Body::decode(body).map(|b| b.records()).into_iter().flatten();
-        for (record, bytes) in (first_record..).zip(records) {
-            if matches!(Outline::decode(bytes), Ok(Outline::Erased(_))) {
-                RecordRange { first: record, last: record }.append_to(&mut self.erased);
-            }
-        }
-    }
-
     fn epoch(&mut self, height: u64, header: &Header) -> Result<(), StoreError> {
         let rows = epoch_rows(&self.none, &self.epochs, height, header)?;
         // One row counts them all.
@@ -167,15 +157,8 @@ impl Walk<'_> {
         let place = |at: u64| Ok::<_, grant::GrantError>(self.firsts.get(&at).copied());
         let fits = grant::check(statement, &body).and_then(|()| grant::check_place(statement, &body, place));
         let read = fits.and_then(|()| {
-            let mut record = statement.range.first;
-            let mut here = Vec::new();
-            for part in GrantBody::decode(&body)?.parts() {
-                let there = (record..).zip(part.entries()).filter(|(_, entry)| entry.gives_something());
-                here.extend(there.map(|(r, _)| RecordRange { first: r, last: r }));
-                record += u64::from(part.head.records);
-            }
-            let gone = grant::emptied(statement, &body, &[])?;
-            Ok(Granted { height, to: statement.to.clone(), gone, here: RecordRange::normalise(here) })
+            let (gone, here) = (grant::emptied(statement, &body, &[])?, grant::given(statement, &body)?);
+            Ok(Granted { height, to: statement.to.clone(), gone, here })
         });
         match read {
             Ok(granted) => self.grants.push(granted),

@@ -62,6 +62,7 @@ impl SqliteStore {
                 Ok(None) => break,
                 Err(e) => {
                     part(&mut check.faults, StorePart::Blocks, e)?;
+                    check.seen.incomplete = true;
                     break;
                 }
             }

@@ -17,6 +17,8 @@ pub(super) fn fault(path: &Path, error: &Error) -> StoreError {
     match code.code {
         // A page that should be there is beyond the end of the file.
         _ if code.extended_code == ffi::SQLITE_IOERR_SHORT_READ => StoreError::Corrupt { place, why },
+        // A sector that cannot be read, which SQLite itself calls so everywhere but in the first pages it reads.
+        _ if code.extended_code == ffi::SQLITE_IOERR_CORRUPTFS => StoreError::Corrupt { place, why },
         ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure => {
             StoreError::Full { place, why }
         }
@@ -53,6 +55,7 @@ mod tests {
             assert!(matches!(of(code), StoreError::Full { .. }), "{code}");
         }
         assert!(matches!(of(ffi::SQLITE_IOERR_SHORT_READ), StoreError::Corrupt { .. }));
+        assert!(matches!(of(ffi::SQLITE_IOERR_CORRUPTFS), StoreError::Corrupt { .. }));
         assert!(matches!(of(ffi::SQLITE_CORRUPT_INDEX), StoreError::Corrupt { .. }));
         assert!(matches!(of(ffi::SQLITE_NOTADB), StoreError::NotADatabase { .. }));
         assert!(matches!(of(ffi::SQLITE_BUSY_RECOVERY), StoreError::Busy { .. }));

@@ -42,8 +42,9 @@ pub fn stored_record(stored: &[u8], leaf_inputs: &[u8], position: usize) -> Opti
 
 /// The record at a position of a whole body.
 pub fn body_record(body: &[u8], position: usize) -> Option<&[u8]> {
-    let (at, len) = Body::locate(body, position).ok()?;
-    body.get(at..at.checked_add(len)?)
+    let (_, mut lengths, front) = Body::decode_front(body).ok()??;
+    let at = lengths.by_ref().take(position).try_fold(front, |at, n| at.checked_add(n as usize))?;
+    body.get(at..at.checked_add(lengths.next()? as usize)?)
 }
 
 /// The entries (key, record) of a row of the look-up index; `None` if it is damaged. With `reseal` its checksums are made right first.

@@ -25,6 +25,12 @@ use rusqlite::{Connection, Error, Result, ffi};
 use super::held::Held;
 use super::open;
 use super::schema::PAGE_BYTES;
+use crate::base::paths::beside;
+
+/// What the names of the log and of the memory that connections share end in, after the database's.
+pub const WAL: &str = "-wal";
+/// See [`WAL`].
+pub const SHM: &str = "-shm";
 
 /// Growth of the log after which the thread copies again, in bytes. Larger values make commits that come meanwhile wait longer for
 /// the disk.
@@ -32,6 +38,12 @@ const COPY_BYTES: usize = 2 * 1024 * 1024;
 /// Size of the log at which an append sees to it that the log can start anew, in bytes. Larger values make this rarer, and
 /// recovery after a hard stop longer.
 const LOG_BYTES: usize = 24 * 1024 * 1024;
+/// The log file is cut back to this size when it starts anew, in bytes. More than [`LOG_BYTES`] by a large append, or it would be cut
+/// and grow again each time.
+pub(super) const JOURNAL_SIZE_LIMIT: usize = LOG_BYTES + 8 * 1024 * 1024;
+/// Size of the log at which appends wait for readers to let go of it, in bytes. Readers that always overlap would else keep it growing for
+/// ever.
+pub(super) const MAX_LOG_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Copies the log of one database.
 #[derive(Debug)]
@@ -94,7 +106,7 @@ const AGAIN_BYTES: usize = 1024 * 1024;
 /// copied is always right: then they find in the log what is in the database too. Not while this process has the file open: closing the
 /// shared memory would take away its locks.
 pub(super) fn forget_copied(path: &Path) -> std::io::Result<()> {
-    let mut shared = match OpenOptions::new().write(true).open(open::beside(path, "-shm")) {
+    let mut shared = match OpenOptions::new().write(true).open(beside(path, SHM)) {
         Ok(shared) => shared,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e),
@@ -110,7 +122,7 @@ pub(super) fn forget_copied(path: &Path) -> std::io::Result<()> {
 /// Writes every byte of the log where it stands, and syncs: then the disk has what is read. For whoever may write to the log, and while
 /// nobody else may.
 pub(super) fn write_again(path: &Path) -> std::io::Result<()> {
-    let mut log = match OpenOptions::new().read(true).write(true).open(open::beside(path, "-wal")) {
+    let mut log = match OpenOptions::new().read(true).write(true).open(beside(path, WAL)) {
         Ok(log) => log,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e),

@@ -74,7 +74,7 @@ fn unsynced(path: &Path) -> (SqliteStore, Vec<u8>) {
 
 /// The disk has none of what was copied: everything must come from the log.
 fn everything_is_in_the_log(path: &Path, before: &[u8]) {
-    let log_file = open::beside(path, "-wal");
+    let log_file = beside(path, WAL);
     assert!(std::fs::metadata(&log_file).unwrap().len() > 12_000_000, "the log is not put away");
     std::fs::write(path, before).unwrap();
     let store = SqliteStore::open(path, ORIGIN, false).unwrap();

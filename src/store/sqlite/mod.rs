@@ -42,6 +42,7 @@ use self::blocks::{
 use self::chunks::{BODIES, LEAVES};
 use self::held::Held;
 use self::index::Index;
+pub use self::log::{SHM, WAL};
 use self::open::ReadMode;
 use self::pool::Pool;
 pub use self::stats::Space;

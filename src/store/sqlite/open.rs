@@ -2,7 +2,7 @@
 //! nothing can be written.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -10,10 +10,12 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Result, TransactionBehavior};
 
 use super::super::StoreError;
+use super::disk;
 use super::fault::fault;
+use super::log::{self, JOURNAL_SIZE_LIMIT, WAL};
 use super::schema::{self, PAGE_BYTES};
-use super::{disk, log};
 use crate::base::limits::MAX_STORED_ROW_BYTES;
+use crate::base::paths::beside;
 
 /// How long to wait for another process before an operation fails as busy.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,9 +25,6 @@ const WRITER_CACHE_KIB: i64 = 16 * 1024;
 const READER_CACHE_KIB: i64 = 4 * 1024;
 /// Page cache of the connection that copies the log, in KiB: it reads hardly anything.
 const COPIER_CACHE_KIB: i64 = 64;
-/// The log file is cut back to this size when it starts anew, in bytes. More than appends let it grow to (`log`) by a large append,
-/// or it would be cut and grow again each time.
-const JOURNAL_SIZE_LIMIT: usize = 32 * 1024 * 1024;
 /// Prepared statements kept per connection: all this module has.
 const STATEMENTS: usize = 64;
 
@@ -187,15 +186,8 @@ pub(super) fn read_only(path: &Path, damaged: bool) -> std::result::Result<(Read
         Err(StoreError::CannotOpen { .. } | StoreError::Full { .. }) => {}
         answer => return answer,
     }
-    let log = std::fs::metadata(beside(path, "-wal"));
+    let log = std::fs::metadata(beside(path, WAL));
     attempt(if log.is_ok_and(|m| m.len() > 0) { ReadMode::Private } else { ReadMode::Immutable })
-}
-
-/// The file SQLite keeps beside the database under this suffix.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// `path` as an SQLite URI with `immutable=1`. <https://sqlite.org/uri.html>
@@ -226,7 +218,7 @@ mod tests {
                 drop(writer(&path, "example.org/log", true).unwrap());
             }
             let conn = writer(&path, "example.org/log", create).unwrap();
-            let log = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+            let log = || std::fs::metadata(beside(&path, WAL)).unwrap().len();
             let before = log();
             conn.execute_batch("BEGIN; CREATE TABLE large (data BLOB)").unwrap();
             for _ in 0..40 {

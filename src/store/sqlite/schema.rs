@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use super::super::StoreError;
 use super::IndexShape;
 use super::fault::fault;
-use super::open::beside;
+use super::log::WAL;
+use crate::base::paths::beside;
 
 /// `application_id`: "STrl".
 const APPLICATION_ID: i64 = 0x5354_726c;
@@ -208,7 +209,7 @@ fn check_length(conn: &Connection, path: &Path) -> std::result::Result<(), Store
         |name| conn.pragma_query_value(None, name, |r| r.get::<_, u64>(0)).map_err(|e| fault(path, &e));
     let wanted = pragma("page_count")? * pragma("page_size")?;
     let length = |p: &Path| std::fs::metadata(p).map_or(0, |m| m.len());
-    if length(&beside(path, "-wal")) > 0 || length(path) >= wanted {
+    if length(&beside(path, WAL)) > 0 || length(path) >= wanted {
         return Ok(());
     }
     let why = format!("it is cut short, {} of {wanted} bytes are there", length(path));

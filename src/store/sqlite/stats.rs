@@ -5,9 +5,10 @@ use std::path::Path;
 use rusqlite::OptionalExtension;
 
 use super::super::{StoreError, StoreStats};
-use super::open::beside;
+use super::log::WAL;
 use super::runs::{self, KIND_TAG, KINDS};
 use super::{SqliteStore, index};
+use crate::base::paths::beside;
 use crate::base::record::LEAF_INPUTS_LEN;
 
 /// What takes room in a database file beside the blocks.
@@ -65,7 +66,7 @@ impl SqliteStore {
         })?;
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
         stats.file_bytes = size(&self.path);
-        stats.wal_bytes = size(&beside(&self.path, "-wal"));
+        stats.wal_bytes = size(&beside(&self.path, WAL));
         Ok(stats)
     }
 }

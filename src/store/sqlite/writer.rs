@@ -13,13 +13,10 @@ use super::chunks::{BODIES, LEAVES};
 use super::fault::{commit_in_doubt, fault};
 use super::held::Held;
 use super::index::IndexStep;
-use super::log::LogKeeper;
-use super::open::{BUSY_TIMEOUT, beside, writer};
+use super::log::{LogKeeper, MAX_LOG_BYTES, WAL};
+use super::open::{BUSY_TIMEOUT, writer};
 use super::stored;
-
-/// Size of the write-ahead log at which appends wait for readers to let go of it, in bytes. Readers that
-/// always overlap would else keep it growing for ever.
-const WAL_MAX_BYTES: u64 = 256 * 1024 * 1024;
+use crate::base::paths::beside;
 
 /// How long scrubbing waits for readers to let go of the log.
 const SCRUB_TIMEOUT: Duration = Duration::from_millis(200);
@@ -198,7 +195,7 @@ impl Writer {
 
     /// Keeps the log from growing for ever. What was appended is durable: an error here is none of it.
     fn bound_log(&self, conn: &Connection) {
-        if self.log_bytes() > WAL_MAX_BYTES {
+        if self.log_bytes() > MAX_LOG_BYTES {
             let _ = self.empty_log(conn);
         }
     }
@@ -217,7 +214,7 @@ impl Writer {
     }
 
     pub(super) fn log_bytes(&self) -> u64 {
-        std::fs::metadata(beside(&self.path, "-wal")).map_or(0, |m| m.len())
+        std::fs::metadata(beside(&self.path, WAL)).map_or(0, |m| m.len())
     }
 
     pub(super) fn corrupt(&self, why: String) -> StoreError {

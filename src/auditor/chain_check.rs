@@ -68,6 +68,13 @@ pub struct Shown {
     other_key: Option<CheckpointError>,
 }
 
+/// The ledger does not have at `height` what a checkpoint seen before signs, and another one signs what it has.
+fn two_histories(height: u64) -> ChainFault {
+    let what = "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. Keep both checkpoints as \
+                evidence";
+    ChainFault { history: true, ..ChainFault::new(height, what) }
+}
+
 /// Reads a checkpoint that must be signed by `key`, or by one that the ledger's rosters put in its place.
 pub fn signed_checkpoint(text: &str, key: &VerifierKey) -> Result<Shown, ChainFault> {
     match SignedCheckpoint::parse(text, key) {
@@ -95,14 +102,6 @@ impl Shown {
     /// What is wrong if no key known signed it.
     pub fn not_signed(&self, given: &VerifierKey) -> ChainFault {
         not_signed(given, &"it is by another key")
-    }
-
-    /// Whether the key `given` signed it, or the one that `keys` have for its size and that the one given leads to, as in
-    /// [`Shown::check`]: a chain by itself, which anybody can make, may name any key.
-    fn is_signed(&self, given: &VerifierKey, keys: &LedgerKeys, vouched: bool) -> bool {
-        let by = |key| SignedCheckpoint::parse(&self.text, key).is_ok();
-        self.other_key.is_none()
-            || (keys.at(self.checkpoint.size).is_some_and(by) && keys.follow_from(given, vouched).is_ok())
     }
 
     /// Checks the signature: it must be by the key that `keys`, those of the whole chain, have for this size, and the key `given`
@@ -135,6 +134,8 @@ pub struct ChainCheck<'a> {
     vouched: bool,
     state: State,
     log: Log,
+    /// Where it is not the ledger of a checkpoint seen before, if it is not known yet whether the ledger signed it.
+    contradicts: Option<u64>,
     /// Kept only from the first block on.
     retention: Option<Retention>,
 }
@@ -157,7 +158,8 @@ impl<'a> ChainCheck<'a> {
         }
         let (state, log) = (State::new(key.name()), Log::new());
         let vouched = admin.is_some();
-        Ok(ChainCheck { key, admin, known, target, vouched, state, log, retention: Some(Retention::new()) })
+        let (contradicts, retention) = (None, Some(Retention::new()));
+        Ok(ChainCheck { key, admin, known, target, vouched, state, log, contradicts, retention })
     }
 
     /// Goes on where a verified copy ends; `vouched` if its admins are known to be right, as those of a copy that was whole are.
@@ -169,7 +171,7 @@ impl<'a> ChainCheck<'a> {
         vouched: bool,
         (state, log): (State, Log),
     ) -> ChainCheck<'a> {
-        ChainCheck { key, admin, known: &[], target, vouched, state, log, retention: None }
+        ChainCheck { key, admin, known: &[], target, vouched, state, log, contradicts: None, retention: None }
     }
 
     /// Number of blocks walked, and height of the next one.
@@ -217,18 +219,11 @@ impl<'a> ChainCheck<'a> {
             return Err(ChainFault::new(height, OTHER_ADMIN));
         }
         if self.known.iter().any(|k| k.size == height + 1 && k.root != self.log.root()) {
-            let history = self.target.is_signed(self.key, self.state.ledger_keys(), self.vouched);
-            let what = match history {
-                true => {
-                    "up to here the ledger is not the one of the checkpoint seen before: two histories are signed. \
-                     Keep both checkpoints as evidence"
-                }
-                false => {
-                    "up to here this is not the ledger of the checkpoint seen before, and the checkpoint it shows is not signed by a key \
-                     that the one given leads to: anybody can have made it"
-                }
-            };
-            return Err(ChainFault { history, ..ChainFault::new(height, what) });
+            // Whether the ledger signed it, a change of its key further on may decide.
+            if self.target.by_given() {
+                return Err(two_histories(height));
+            }
+            self.contradicts.get_or_insert(height);
         }
         Ok(Link { statement, hash, tiles })
     }
@@ -239,7 +234,11 @@ impl<'a> ChainCheck<'a> {
             let what = "the blocks do not have the root that the checkpoint signs: a block was changed, removed or added";
             return Err(ChainFault::new(None, what));
         }
-        self.target.check(self.key, self.state.ledger_keys(), self.vouched)
+        self.target.check(self.key, self.state.ledger_keys(), self.vouched)?;
+        match self.contradicts {
+            Some(height) => Err(two_histories(height)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -121,3 +121,32 @@ fn give_the_ledger_another_key_with_a_stolen_admin_key() {
         Sync holds, NOTE: from block 12 on the ledger signs with another key, …; an admin alone has signed that, wit
         Resync holds, NOTE: from block 12 on the ledger signs with another key, …; an admin alone has signed that, wit");
 }
+
+/// Attacker: the operator, with the ledger's keys. He goes on from an older state and changes the key then, as if to leave the other history
+/// behind with the old one; the admin signs that without knowing.
+#[test]
+fn hide_a_second_history_behind_a_change_of_the_key() {
+    let (second, keys) = (signer(ORIGIN), &world().keys);
+    let mut forged = Forged::honest();
+    forged.parts.pop();
+    forged.append_batch(&keys.lab, &["{\"other\":1}".to_owned()]);
+    let place = forged.place("");
+    let roster = Roster {
+        sequence: place.next_sequence,
+        previous: place.previous,
+        ledger_key: second.verifier(),
+        ..world().roster.clone()
+    };
+    let mut note = Statement::Roster(roster).sign(&keys.admin).unwrap();
+    note.add_signature(&keys.ledger);
+    forged.append(note, Vec::new());
+    forged.relink();
+    forged.sign(&second);
+    expect(&Scene::of(&forged).judge(&[File, Admin, Seen, Stranger, Sync, Resync]), "
+        File holds
+        Admin holds
+        Seen 1: block 11: up to here the ledger is not the one of the checkpoint seen before: two histories are…
+        Stranger holds
+        Sync holds, NOTE: from block 12 on the ledger signs with another key, …; an admin and the key before it have
+        Resync 1: FORK: test.example/audit has signed two histories. The checkpoint of 12 blocks this vault truste…");
+}

@@ -1,7 +1,7 @@
 //! Verifies a whole ledger from its bytes: every statement and link, every writer's sequence, every stored
 //! byte against the roots its writer signed, and the checkpoint over all of it. Names the first thing wrong.
 
-use crate::chain::checkpoint::Checkpoint;
+use crate::chain::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::chain::key::VerifierKey;
 use crate::chain::proof::record_id;
 use crate::chain::statement::Statement;
@@ -44,6 +44,8 @@ pub enum VerifyError {
         block: Option<u64>,
         /// What is wrong with it.
         what: String,
+        /// The signed checkpoint that was shown before in this verification, if it began anew: the one shown now does not fit that.
+        before: Option<String>,
         /// The signed checkpoint shown now.
         shown: String,
     },
@@ -57,7 +59,7 @@ impl From<ChainFault> for VerifyError {
         match fault {
             // What was shown, `verify` knows.
             ChainFault { block, what, history: true } => {
-                VerifyError::History { block, what, shown: String::new() }
+                VerifyError::History { block, what, before: None, shown: String::new() }
             }
             ChainFault { block, what, history: false } => wrong(block, None, what),
         }
@@ -111,7 +113,9 @@ pub fn verify(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, VerifyError> {
     let mut attempt = 1;
+    let (mut known, mut before) = (trust.known.to_vec(), None);
     loop {
+        let trust = Trust { ledger: trust.ledger, admin: trust.admin, known: &known };
         let signed =
             source.checkpoint().map_err(|e| match (e, trust.known.iter().map(|k| k.size).max()) {
                 (SourceError::Empty(what), Some(size)) => {
@@ -122,14 +126,17 @@ pub fn verify(
                 }
                 (e, _) => e.into(),
             })?;
-        match verify_shown(source, trust, progress, &signed) {
+        match verify_shown(source, &trust, progress, &signed) {
             Err(VerifyError::Gone { .. })
                 if attempt < ATTEMPTS && source.checkpoint().is_ok_and(|now| now != signed) =>
             {
                 attempt += 1;
+                // All of it but what is gone was verified: what is shown next must go on from it.
+                known.extend(SignedCheckpoint::unverified(&signed));
+                before = Some(signed);
             }
             Err(VerifyError::History { block, what, .. }) => {
-                return Err(VerifyError::History { block, what, shown: signed });
+                return Err(VerifyError::History { block, what, before, shown: signed });
             }
             done => return done,
         }

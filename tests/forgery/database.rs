@@ -245,7 +245,8 @@ fn forge_an_erasure_by_leaving_hashes() {
         Proof(1) holds, writer test.example/writers/ehr, as the ledger says; give --writer VKEY to check that signature…");
 }
 
-fn erase(part: &mut Part, position: usize) {
+/// Leaves the hashes of a record.
+pub fn erase(part: &mut Part, position: usize) {
     let mut records = part.records();
     let inputs = sealtrail::chain::batch::leaf_inputs_of(&records[position]).unwrap();
     records[position].clear();

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sealtrail::api::message::{StatementReceipt, WriterHead};
+use sealtrail::auditor::source::{Source, SourceError};
+use sealtrail::auditor::verify::{Trust, VerifyError, verify};
 use sealtrail::base::hash::Hash;
 
+use crate::database::erase;
 use crate::evil::Evil;
 use crate::forge::Forged;
 use crate::judge::Victim::{Open, Proof, Reader, Stranger};
@@ -150,4 +153,65 @@ fn use_a_stolen_writer_key_before_the_writer_comes_back() {
     let (code, said) = seal(&scene);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("someone else signs with this key"), "{said}");
+}
+
+/// A source that shows one ledger until it has been asked for its checkpoint a second time, and another one from then on.
+struct Faces {
+    shown: [Forged; 2],
+    asked: usize,
+}
+
+impl Faces {
+    fn now(&self) -> &Forged {
+        &self.shown[usize::from(self.asked > 1)]
+    }
+}
+
+impl Source for Faces {
+    fn checkpoint(&mut self) -> Result<String, SourceError> {
+        self.asked += 1;
+        Ok(self.now().checkpoint.clone())
+    }
+    fn blocks(&mut self, height: u64, _: u64) -> Result<Vec<String>, SourceError> {
+        Ok(self.now().parts.iter().skip(height as usize).map(|p| p.text.clone()).collect())
+    }
+    fn has_bodies(&self) -> bool {
+        true
+    }
+    fn body(&mut self, height: u64, _: u64) -> Result<Vec<u8>, SourceError> {
+        Ok(self.now().parts[height as usize].body.clone())
+    }
+    fn leaf_inputs(&mut self, height: u64) -> Result<Vec<u8>, SourceError> {
+        Ok(self.now().parts[height as usize].leaves.clone())
+    }
+}
+
+/// Attacker: the operator, with the ledger's key. Content is missing, and a verification that begins anew, as it does in case an erasure
+/// overtook it, is shown another ledger: an older state, or another history. What was shown first counts.
+#[test]
+fn show_another_ledger_when_a_verification_begins_anew() {
+    let mut hollow = Forged::honest();
+    erase(&mut hollow.parts[1], 1);
+    let mut older = Forged::honest();
+    older.parts.pop();
+    let mut other = Forged::honest();
+    other.parts.pop();
+    other.append_batch(&world().keys.lab, &["{\"other\":1}".to_owned()]);
+    let mut longer = other.clone();
+    longer.append_batch(&world().keys.lab, &["{\"other\":2}".to_owned()]);
+    let key = world().keys.ledger.verifier();
+    for (then, finding) in [
+        (older, "it was cut off or rolled back"),
+        (other, "two histories are signed"),
+        (longer, "two histories are signed"),
+    ] {
+        let mut faces = Faces { shown: [hollow.clone(), then.operated()], asked: 0 };
+        let trust = Trust { ledger: &key, admin: None, known: &[] };
+        let refused = verify(&mut faces, &trust, &mut |_, _| ()).unwrap_err();
+        assert!(
+            matches!(&refused, VerifyError::History { before: Some(b), .. } if *b == hollow.checkpoint),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains(finding), "{refused}");
+    }
 }

@@ -111,10 +111,10 @@ impl Known {
         Ok(true)
     }
 
-    /// The checkpoint remembered in `path` and the one `shown` now, which cannot both be true, for a file of their own beside it.
-    /// `None` if none was remembered.
-    pub fn evidence(&self, path: &Path, shown: &str) -> Option<Evidence> {
-        let own = self.own.as_ref()?;
+    /// The checkpoint seen `before`, or else the one remembered in `path`, and the one `shown` now, which cannot both be true, for a file of
+    /// their own beside it. `None` if none was seen.
+    pub fn evidence(&self, path: &Path, before: Option<&str>, shown: &str) -> Option<Evidence> {
+        let own = before.or(self.own.as_deref())?;
         let text = format!(
             "Two signed checkpoints of one ledger that do not fit together.\n\n--- seen before\n{own}\n--- shown now\n{shown}"
         );
@@ -199,13 +199,17 @@ mod tests {
         };
         let path = Path::new("folder/seen.note");
         let (shown, other) = (signed(&key, 8), signed(&key, 9));
-        assert!(known(None).evidence(path, &shown).is_none());
-        let evidence = known(Some(7)).evidence(path, &shown).unwrap();
+        assert!(known(None).evidence(path, None, &shown).is_none());
+        let evidence = known(Some(7)).evidence(path, None, &shown).unwrap();
         assert!(evidence.text.contains(&signed(&key, 7)) && evidence.text.contains(&shown));
         assert!(evidence.path.starts_with("folder") && evidence.path != path);
-        assert_ne!(evidence.path, known(Some(7)).evidence(path, &other).unwrap().path);
+        assert_ne!(evidence.path, known(Some(7)).evidence(path, None, &other).unwrap().path);
+        // What was shown a moment ago is more than what was remembered.
+        let between = signed(&key, 10);
+        let evidence = known(Some(7)).evidence(path, Some(&between), &shown).unwrap();
+        assert!(evidence.text.contains(&between) && !evidence.text.contains(&signed(&key, 7)));
         // Lines stay lines; what else a server may have put into a note does not reach the terminal.
-        let odd = known(Some(7)).evidence(path, "a\n\u{1b}[2Jb").unwrap().printable();
+        let odd = known(Some(7)).evidence(path, None, "a\n\u{1b}[2Jb").unwrap().printable();
         assert!(odd.lines().count() > 5 && !odd.contains('\u{1b}'), "{odd}");
     }
 

@@ -85,7 +85,9 @@ pub fn run(args: VerifyArgs) -> Outcome {
         Ok(report) => tell(&report, &what, &args, known.whose),
         Err(e) => {
             let evidence = match (&e, &args.checkpoint) {
-                (VerifyError::History { shown, .. }, Some(path)) => known.evidence(path, shown),
+                (VerifyError::History { before, shown, .. }, Some(path)) => {
+                    known.evidence(path, before.as_deref(), shown)
+                }
                 _ => None,
             };
             let mut failure = Failure::from(e);

@@ -155,7 +155,8 @@ fn what_follows_from_the_blocks_is_made_anew() {
         ("UPDATE block SET tags = tags + 1 WHERE height = 90", "block row of block 90"),
         // The ciphertext hash of one record: its body says what it is.
         (
-            "UPDATE leaf_chunk SET data = CAST(x'00' || substr(data, 2) AS BLOB) WHERE id = 90 << 12",
+            "UPDATE leaf_chunk SET data = CAST(iif(substr(data, 1, 1) = x'00', x'01', x'00') || substr(data, 2) AS BLOB)
+             WHERE id = 90 << 12",
             "leaf inputs of block 90",
         ),
         ("INSERT INTO leaf_chunk VALUES (9000 << 12, x'00')", "leaf inputs: 1 rows belong to no block"),

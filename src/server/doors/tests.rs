@@ -69,6 +69,10 @@ fn newcomers_get_spare_places_while_all_are_worked_for() {
     doors.leave(&guests[0]);
     assert!(!doors.admit().unwrap().spare);
     assert_eq!(doors.open(), 2 + SPARE_CONNECTIONS + 1);
+    // Spare places that are left are spare places again, and none of the others'.
+    spare.iter().for_each(|g| doors.leave(g));
+    assert!((1..SPARE_CONNECTIONS).all(|_| doors.admit().is_some_and(|g| g.spare)));
+    assert!(doors.admit().is_none());
 }
 
 #[test]
@@ -87,6 +91,11 @@ fn room_is_made_by_the_slowest_that_holds_some() {
     assert!(is_away(&guests[1]));
     doors.hurry(Holds::StrangersBody);
     assert!(!is_away(&guests[0]) && !is_away(&guests[2]), "the one has nothing, the other has come just now");
+    // What it held was its last request's.
+    guests[2].asks(true);
+    later(&guests[2], 50_000);
+    doors.hurry(Holds::StrangersBody);
+    assert!(!is_away(&guests[2]));
 }
 
 #[test]

@@ -103,6 +103,34 @@ fn each_auditor_gets_what_is_theirs() {
     assert!(why.contains("patient"), "{why}");
 }
 
+/// An answer with holes is never called complete, and a damaged vault is no empty one.
+#[test]
+fn what_was_not_looked_at_is_not_passed_over() {
+    let (ledger, _server) = set_up();
+    let said = |who: &str, more: &[&str]| {
+        let vault = format!("vault-{who}");
+        let args = ["audit", "search", "--patient", "PAT-1", "--offline", "--vault", &vault];
+        let out = ledger.run(&[&args[..], more].concat());
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let (code, all) = said("alice", &[]);
+    assert!(code == Some(0) && all.trim_end().ends_with("; complete"), "{all}");
+    let (code, cut) = said("alice", &["--limit", "3"]);
+    assert!(code == Some(0) && cut.contains("NOT complete"), "{cut}");
+    let (code, part) = said("bob", &[]);
+    assert!(code == Some(0) && part.contains("NOT complete") && part.contains("not searchable"), "{part}");
+    // One byte of the batch's header, in the first chunk of its body.
+    let database = rusqlite::Connection::open(ledger.path("vault-alice/ledger.db")).unwrap();
+    let (id, mut data): (i64, Vec<u8>) = database
+        .query_row("SELECT id, data FROM body_chunk ORDER BY id LIMIT 1", [], |r| Ok((r.get(0)?, r.get(1)?)))
+        .unwrap();
+    data[300] ^= 1;
+    database.execute("UPDATE body_chunk SET data = ?2 WHERE id = ?1", (id, data)).unwrap();
+    drop(database);
+    let (code, damaged) = said("alice", &[]);
+    assert!(code == Some(1) && damaged.contains("is damaged"), "{damaged}");
+}
+
 #[test]
 fn an_erasure_reaches_every_vault() {
     let (ledger, server) = set_up();

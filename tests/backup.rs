@@ -461,7 +461,6 @@ fn what_copies_give_is_what_was_proved() {
     assert!(refused.contains("two different texts"), "{refused}");
 }
 
-/// What a backup into `folder` comes to that ends at a block.
 /// A database of a running ledger; when its first body is asked for, something happens to the ledger.
 struct Overtaken<'a> {
     store: SqliteStore,
@@ -533,6 +532,7 @@ fn an_erasure_that_overtakes_a_reading_is_no_finding() {
     assert_eq!(source.begun, 1);
 }
 
+/// What a backup into `folder` comes to that ends at a block.
 fn broken_off(ledger: &Ledger, folder: &str, from: u64) {
     let store = SqliteStore::open_read_only(&ledger.path("ledger.db")).unwrap();
     let mut vault = Vault::open_to_sync(&ledger.path(folder), &ledger.vkey()).unwrap();

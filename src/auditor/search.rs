@@ -187,6 +187,19 @@ pub struct Found {
     pub untagged: Vec<(String, String)>,
 }
 
+impl Found {
+    /// Whether there is something that was not looked at, not searchable or not opened.
+    pub fn has_gaps(&self) -> bool {
+        self.granted
+            || self.epochs_not_for_you > 0
+            || !self.unopened.is_empty()
+            || !self.hashes_only.is_empty()
+            || !self.unsearchable.is_empty()
+            || !self.hidden.is_empty()
+            || !self.untagged.is_empty()
+    }
+}
+
 /// The writers of the roster in force, which `admin` must have signed.
 fn trusted_writers(
     client: &Client,
@@ -333,6 +346,11 @@ pub fn search_vault(
         let info = store.block_info(height)?.ok_or_else(|| damaged(format!("block {height} is missing")))?;
         let first =
             store.record(info.first_record)?.ok_or_else(|| damaged(format!("block {height} is empty")))?;
+        // A damaged one would not open, and what it leads to would be passed over.
+        match vault.block(height)? {
+            (_, Statement::Records(s)) if s.header_hash == header_hash(&first.header) => {}
+            _ => return Err(damaged(format!("the header of block {height} is not what its writer signed"))),
+        }
         Ok((height, Header::decode(&first.header).map_err(|e| damaged(e.to_string()))?))
     });
     let plans = plan(criteria, identities, headers, &granted, &mut found)?;

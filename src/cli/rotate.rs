@@ -14,7 +14,7 @@ use crate::ledger::{Ledger, Options};
 use crate::store::{LockFile, SqliteStore, Store, StoreError};
 
 use super::authority::Authority;
-use super::next_key::{finish_ledger, next_key, next_path, signs_head, take_place};
+use super::next_key::{finish_ledger, next_key, next_path, old_vkey_path, signs_head, take_place};
 use super::operator::{
     ADMIN_KEY, GATEWAY_KEY, LEDGER_KEY, SEARCH_FILE, guard_path, settings as load_settings,
 };
@@ -222,8 +222,10 @@ fn admin(settings: &Settings, passphrase: bool) -> Outcome {
     let retired = take_place(&path, &next, &present)?;
     println!("{next}");
     eprintln!(
-        "Rosters, grants and holds are signed with a new key from now on. {} is refused: destroy it",
-        retired.display()
+        "Rosters, grants and holds are signed with a new key from now on. {} is refused: destroy it.\n\
+         Auditors go on with the one that signed the first roster (--admin); what was replaced now is in {}: keep it published",
+        retired.display(),
+        old_vkey_path(&path, &present).display()
     );
     Ok(())
 }

@@ -49,8 +49,8 @@ pub struct Coverage {
 pub struct Hidden {
     /// How many.
     pub count: u64,
-    /// How many of them were sealed within the period; when their events happened is not known.
-    pub sealed_in_period: u64,
+    /// How many of them were sealed from the period's beginning on; when their events happened is not known, and may be within it.
+    pub sealed_since: u64,
     /// Which: ranges, both ends included; the first ones.
     pub ranges: Vec<(u64, u64)>,
     /// Whether there are more ranges.
@@ -60,7 +60,7 @@ pub struct Hidden {
 impl Hidden {
     fn add(&mut self, index: u64, in_period: bool) {
         self.count += 1;
-        self.sealed_in_period += u64::from(in_period);
+        self.sealed_since += u64::from(in_period);
         let room = self.ranges.len() < MAX_REPORT_RANGES;
         match self.ranges.last_mut() {
             Some((_, last)) if last.checked_add(1) == Some(index) && !self.more => *last = index,
@@ -84,18 +84,18 @@ pub fn range_name(&(first, last): &(u64, u64)) -> String {
 
 impl Coverage {
     /// Counts a record that was not opened.
-    pub(super) fn closed(&mut self, record: &AuditRecord, sealed_in_period: bool) {
+    pub(super) fn closed(&mut self, record: &AuditRecord, sealed_since: bool) {
         match &record.content {
             Content::Opened { .. } => {}
-            Content::NotForYou => self.not_for_you.add(record.index, sealed_in_period),
+            Content::NotForYou => self.not_for_you.add(record.index, sealed_since),
             Content::Erased { by_block } => {
-                self.erased.add(record.index, sealed_in_period);
+                self.erased.add(record.index, sealed_since);
                 // One entry an order; there are as few as there are erasure blocks.
                 if let Some(block) = by_block {
                     *self.orders.entry(*block).or_default() += 1;
                 }
             }
-            Content::Unreadable { .. } => self.unreadable.add(record.index, sealed_in_period),
+            Content::Unreadable { .. } => self.unreadable.add(record.index, sealed_since),
         }
     }
 
@@ -107,9 +107,9 @@ impl Coverage {
         *self.withheld.entry(name.to_owned()).or_default() += 1;
     }
 
-    /// Records sealed in the period that could not be seen at all.
+    /// Records that could not be seen at all, and may be of the period: an event is sealed when it happened or later.
     pub fn unseen(&self) -> u64 {
-        self.not_for_you.sealed_in_period + self.erased.sealed_in_period + self.unreadable.sealed_in_period
+        self.not_for_you.sealed_since + self.erased.sealed_since + self.unreadable.sealed_since
     }
 
     /// What the answer has to admit, if anything, as a half sentence.
@@ -117,10 +117,11 @@ impl Coverage {
         let unseen = self.unseen();
         let mut parts = Vec::new();
         if unseen > 0 {
-            parts.push(format!(
-                "{} sealed in this time could not be read",
-                count(unseen, "record", "records")
-            ));
+            let records = count(unseen, "record", "records");
+            parts.push(match self.limited {
+                true => format!("{records} sealed in this time or later could not be read"),
+                false => format!("{records} could not be read"),
+            });
         }
         if self.unassigned_partly > 0 {
             let n = count(self.unassigned_partly, "record", "records");
@@ -197,10 +198,13 @@ impl Coverage {
 
     fn closed_sentence(&self, hidden: &Hidden, what: &str) -> String {
         let subject = count(hidden.count, "record is", "records are");
-        let within = match hidden.sealed_in_period {
+        let within = match hidden.sealed_since {
             _ if !self.limited => String::new(),
-            n if n == hidden.count => "; all sealed within the period".to_owned(),
-            n => format!("; {} sealed within the period", thousands(n)),
+            0 => "; all sealed before the period".to_owned(),
+            n => format!(
+                "; {} sealed after the period began, so that their events may fall into it",
+                thousands(n)
+            ),
         };
         format!("{subject} {what}{within}: {}.", hidden.which())
     }

@@ -60,7 +60,7 @@ pub fn json(report: &Report) -> String {
 }
 
 fn coverage(c: &Coverage) -> Value {
-    let hidden = |h: &Hidden| json!({ "count": h.count, "sealed_in_period": h.sealed_in_period, "ranges": h.ranges, "more": h.more });
+    let hidden = |h: &Hidden| json!({ "count": h.count, "sealed_since": h.sealed_since, "ranges": h.ranges, "more": h.more });
     json!({
         "records": c.records, "looked_at": c.looked_at, "opened": c.opened, "opened_in_part": c.partly, "in_period": c.in_period,
         "outside_period": c.outside, "selected": c.selected, "without_time": c.without_time, "unassigned": c.unassigned,

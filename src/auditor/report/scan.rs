@@ -117,7 +117,7 @@ fn one(
     collector: &mut dyn Collector,
 ) {
     let Some(event) = record.content.event() else {
-        coverage.closed(record, request.covers(record.sealed));
+        coverage.closed(record, request.from.is_none_or(|from| record.sealed >= from));
         collector.record(record, None);
         return;
     };

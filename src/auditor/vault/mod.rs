@@ -324,7 +324,7 @@ impl Vault {
         &*self.store
     }
 
-    fn block(&self, height: u64) -> Result<(Block, Statement), VaultError> {
+    pub(in crate::auditor) fn block(&self, height: u64) -> Result<(Block, Statement), VaultError> {
         let text = self.store.block_text(height)?;
         let text = text.and_then(|t| String::from_utf8(t).ok());
         let text = text.ok_or_else(|| self.damaged(format!("block {height} is missing")))?;

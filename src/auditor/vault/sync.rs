@@ -303,8 +303,7 @@ impl Vault {
         if self.block(0)?.0.statement.is_signed_by(admin) {
             return Ok(());
         }
-        let what = "its roster is not signed by the admin whose key was given: this vault is of another ledger under the same name";
-        Err(wrong(0, what))
+        Err(wrong(0, OTHER_ADMIN))
     }
 
     /// The newest signed checkpoint this vault has seen, with its text.

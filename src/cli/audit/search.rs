@@ -148,7 +148,12 @@ pub fn run(args: SearchArgs) -> Outcome {
                 "; {n} records were erased by order: whether they would have matched nobody can search any more"
             ),
         };
-        (found, format!("{}; complete as far as it may be searched by you{gone}", open.as_of()))
+        let complete = match (found.cut, found.has_gaps()) {
+            (true, _) => "NOT complete: it ended at the limit",
+            (_, true) => "NOT complete: some of it could not be searched, as said above",
+            _ => "complete",
+        };
+        (found, format!("{}; {complete}{gone}", open.as_of()))
     };
     if args.json {
         return json(&found, &basis);

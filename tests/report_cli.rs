@@ -64,6 +64,14 @@ fn from_the_first_sync_to_a_page() {
         assert_eq!(mode & 0o777, 0o600, "it holds personal data");
     }
 
+    // A report about the chain opens nothing that nobody asked for: here an event that came months late.
+    let late = r#"{"event_type":"read","actor":{"user_id":"dr-late"},"timestamp":"2026-01-31T10:00:00Z"}"#;
+    l.writer_client(&server).log_ndjson(late.as_bytes()).unwrap();
+    l.ok(&["audit", "report", "integrity", "--out", "chain.html"]);
+    let said = l.ok(&["verify", "chain.evidence.json", "--key", "keys/ledger.vkey"]);
+    let evidence = std::fs::read_to_string(l.path("chain.evidence.json")).unwrap();
+    assert!(said.contains("Nothing is shown") && evidence.contains("\"opened\":null"), "{said}");
+
     let fails = |code, args: &[&str]| l.fails(code, &[&["audit", "report"], args].concat());
     let again = fails(2, &["patient-access", "--patient", "PAT-2026-00842", "--out", "answer.html"]);
     assert!(again.contains("answer.html"), "{again}");

@@ -25,7 +25,8 @@ pub struct LedgerKey {
 pub enum KeyChangeError {
     /// The ledger never had it.
     #[error(
-        "the key given is none of this ledger's keys: check that it is the one the ledger's operator publishes"
+        "the key given is none of this ledger's keys as far as these blocks go: check that it is the one the ledger's operator publishes; for a \
+         copy from before the ledger's key was changed, give the key of that time (keys/ledger.ID.vkey)"
     )]
     Unknown,
     /// A change that only admins signed.

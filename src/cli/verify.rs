@@ -98,7 +98,8 @@ pub fn run(args: Args) -> Outcome {
             if let Some(other) = signer.filter(|id| *id != trusted.ledger.key_id()) {
                 why.push_str(&format!(
                     ". It is signed with another key of that name, ID {other:08x}: if the ledger's key was changed, give the key of the time \
-                     of this file, or a handover file that leads to it (--handover); or fetch a new proof of the record with `sealtrail prove`"
+                     of this file (ledger.{other:08x}.vkey), or an older one with the handover files that lead to it (--handover leads from \
+                     older keys to newer ones, not back); or get a new one: `sealtrail prove` for a proof, `audit export` or `audit disclose` for evidence"
                 ));
             }
             if args.json {

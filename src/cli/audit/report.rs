@@ -176,12 +176,19 @@ fn prove(args: &ReportArgs, open: &OpenVault, report: &mut Report) -> Outcome {
     if records.is_empty() {
         return Ok(());
     }
-    // Opened events would name the staff that the report does not.
-    let disclose = if report.staff_hidden { Disclose::Nothing } else { Disclose::Everything };
+    let not_shown = match report.kind {
+        // Opened events would name the staff that the report does not.
+        _ if report.staff_hidden => {
+            Some("names of staff are left out of the report, so the events are not shown here")
+        }
+        ReportKind::Integrity => {
+            Some("the report is about places in the chain, so the events are not shown here")
+        }
+        _ => None,
+    };
+    let disclose = if not_shown.is_some() { Disclose::Nothing } else { Disclose::Everything };
     let title = Some(to_text(&report.title));
-    let note = report
-        .staff_hidden
-        .then(|| "names of staff are left out of the report, so the events are not shown here".to_owned());
+    let note = not_shown.map(str::to_owned);
     let file =
         FileArgs { out: path.clone(), title, note: note.into_iter().collect(), sign: args.sign.clone() };
     from_vault(open, &records, &disclose, &file, format!("the records of the report: {}", report.question))?;

@@ -15,8 +15,8 @@ use crate::chain::statement::Statement;
 use super::source::{Source, SourceError};
 
 /// What is wrong with a chain whose first roster another admin signed than the one that is known.
-pub const OTHER_ADMIN: &str = "its roster is not signed by the admin whose key was given: this is another ledger under the same name, or the key is one that an admin \
-     changed to later (the first roster's is in keys/admin.ID.vkey)";
+pub const OTHER_ADMIN: &str = "its roster is not signed by the admin whose key was given: this is another ledger under the same name, or \
+    the key is one that an admin changed to later (the first roster's is in keys/admin.ID.vkey)";
 
 /// What is wrong with the chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

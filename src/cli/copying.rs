@@ -228,12 +228,17 @@ pub fn tidy(dir: &Path) {
 
 /// Renames, and makes sure of it. What is at `to` already is not replaced.
 pub fn put_in_place(from: &Path, to: &Path) -> Result<(), Failure> {
-    let cannot = |e: std::io::Error| {
-        Failure::Unavailable(format!("{} cannot be renamed to {}: {e}", from.display(), to.display()))
-    };
     if fs::symlink_metadata(to).is_ok() {
         return Err(Failure::Usage(format!("{} exists by now; nothing was overwritten", to.display())));
     }
+    replace(from, to)
+}
+
+/// The same, in the place of what is at `to`.
+pub fn replace(from: &Path, to: &Path) -> Result<(), Failure> {
+    let cannot = |e: std::io::Error| {
+        Failure::Unavailable(format!("{} cannot be renamed to {}: {e}", from.display(), to.display()))
+    };
     fs::rename(from, to).map_err(cannot)?;
     let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|f| f.sync_all()).map_err(cannot)

@@ -13,7 +13,7 @@ use crate::ledger::{Guard, is_signed_state};
 use crate::store::{Head, SHM, SqliteStore, Store, WAL};
 
 use super::super::Failure;
-use super::super::copying::{FromArgs, put_in_place, put_together, tell_mended};
+use super::super::copying::{FromArgs, put_in_place, put_together, replace, tell_mended};
 use super::super::operator::guard_path;
 use super::super::progress::Bar;
 use super::super::source::FileSource;
@@ -22,6 +22,8 @@ use super::findings::{Findings, Mend};
 
 /// A new database is put together in a folder that is called so.
 const WORK: &str = ".repairing";
+/// So the names end that damaged databases are kept under, with the time.
+const DAMAGED: &str = ".damaged-";
 
 /// Mends what can be mended; says how.
 pub fn repair(
@@ -134,20 +136,26 @@ fn new_file(
 fn lost(have: u64, signed: u64) -> String {
     format!(
         "nothing was changed: by its last-signed file the ledger has signed {signed} blocks, and what was given proves {have}. Look for \
-         the missing ones: a newer backup, an auditor's vault, a mirror (--from)"
+         the missing ones and name what has them with --from: a newer backup, an auditor's vault, what a repair that broke off has left \
+         ({DAMAGED}…)"
     )
 }
 
-/// Puts `new` in the place of `database`, which gets another name, with its log.
+/// Puts `new` in the place of `database`, which gets another name, with its log. Whenever this breaks off, there is a database under the
+/// one name or the other with its log beside it, and one under its own name.
 fn swap(database: &Path, new: &Path) -> Result<PathBuf, Failure> {
     let now: String = Timestamp::now().to_string().chars().filter(char::is_ascii_alphanumeric).collect();
-    let kept = beside(database, &format!(".damaged-{now}"));
+    let kept = beside(database, &format!("{DAMAGED}{now}"));
     let log = beside(database, WAL);
+    // Where there are no hard links it is gone for a moment.
+    let linked = fs::hard_link(database, &kept).is_ok();
     if log.exists() {
         put_in_place(&log, &beside(&kept, WAL))?;
     }
     let _ = fs::remove_file(beside(database, SHM));
-    put_in_place(database, &kept)?;
-    put_in_place(new, database)?;
+    if !linked {
+        put_in_place(database, &kept)?;
+    }
+    replace(new, database)?;
     Ok(kept)
 }

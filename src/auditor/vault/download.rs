@@ -19,7 +19,7 @@ use super::super::chain_check::{ChainCheck, block_texts};
 use super::super::grant_check::{GrantFault, check_slots};
 use super::super::pipeline::{Pipeline, pipeline};
 use super::super::source::{Source, SourceError};
-use super::sync::{Progress, SyncError, wrong};
+use super::outcome::{Progress, SyncError, wrong};
 use super::{Vault, VaultError};
 
 /// Bytes of bodies written together: enough for a sync of the disk not to matter, little enough for two such groups in memory.

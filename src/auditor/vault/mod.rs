@@ -6,6 +6,7 @@
 mod download;
 mod material;
 pub(super) mod opened;
+mod outcome;
 mod scan;
 mod sync;
 
@@ -29,8 +30,8 @@ use super::granted::Granted;
 use super::record::AsOf;
 
 use opened::Kept;
+pub use outcome::{KeptProof, Progress, SyncError, SyncReport};
 pub use scan::VaultRecords;
-pub use sync::{KeptProof, Progress, SyncError, SyncReport};
 
 /// The database inside the folder.
 pub const DATABASE: &str = "ledger.db";

@@ -434,6 +434,36 @@ fn a_remote_writer_changes_over_when_the_roster_says_so() {
     w.ok("audit verify --key keys/ledger.vkey");
 }
 
+/// The settings still name the key before: it led to the new one once, and whoever stole it gives no receipts to this writer.
+#[test]
+fn a_remote_writer_does_not_go_back_to_a_replaced_key() {
+    let mut w = World::new();
+    w.ok("keygen writer test.example/ehr --file ehr");
+    w.ok("writer add keys/ehr.vkey");
+    let alice = std::fs::read_to_string(w.ledger.path("keys/alice.recipient")).unwrap();
+    let settings = format!(
+        "ledger = \"{LEDGER}\"\nledger_key = \"{}\"\nkey = \"keys/ehr.key\"\n[[reader]]\nname = \"alice\"\nrecipient = \"{}\"\n",
+        w.vkey("ledger"),
+        alice.trim()
+    );
+    std::fs::write(w.ledger.path("writer.toml"), settings).unwrap();
+    w.ok("log e.ndjson --seal writer.toml");
+    w.stop();
+    let thief = support::Ledger { dir: tempfile::tempdir().unwrap() };
+    support::copy_folder(w.ledger.dir.path(), thief.dir.path());
+    w.ok("rotate ledger");
+    w.start();
+    assert!(w.ok("log e.ndjson --seal writer.toml").contains("has a new key"));
+    assert!(!w.ok("log e.ndjson --seal writer.toml").contains("has a new key"), "told once");
+    // The thief goes on where the key was changed; the writer's place is the same there.
+    let state = w.ledger.path("keys/ehr.state");
+    std::fs::copy(thief.path("keys/ehr.state"), state).unwrap();
+    let other = thief.serve();
+    let said = w.fails(1, &format!("log e.ndjson --seal writer.toml --server {}", other.url));
+    assert!(!said.contains("has a new key"), "{said}");
+    drop(other);
+}
+
 /// Seals a batch and gets no answer to it; with `stored` the server got it.
 fn without_answer(w: &World, pending: &Path, stored: bool) {
     let proxy = proxy::without_answers_to_batches(&w.server.as_ref().unwrap().url, stored);

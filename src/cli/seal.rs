@@ -22,6 +22,7 @@ use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{Statement, statement_hash};
 use crate::client::{Client, ClientError};
+use crate::config::keyfile;
 use crate::config::writer_settings::WriterSettings;
 use crate::store::LockFile;
 use crate::writer::{Purpose, Writer, WriterOptions};
@@ -35,6 +36,9 @@ use super::operator::{search_keeper, signing_key_file};
 const STATE_ENDING: &str = "state";
 /// Ending of the file that keeps a batch until its receipt has come.
 const PENDING_ENDING: &str = "pending";
+
+/// Ending of the file that keeps the ledger's key that this machine was led to, with the one in the settings it was led from.
+const FOLLOWED_ENDING: &str = "followed";
 
 /// A writer on this machine and the server it sends to.
 pub struct RemoteWriter {
@@ -70,7 +74,7 @@ impl RemoteWriter {
         }
         change_over(&settings.key, &client)?;
         let key = signing_key_file(&settings.key)?;
-        let ledger_key = present_key(&client, &super::trust::verifier_key(&settings.ledger_key)?)?;
+        let ledger_key = followed(&client, &settings)?;
         let state = settings.key.with_extension(STATE_ENDING);
         let pending = settings.key.with_extension(PENDING_ENDING);
         let name = key.name().to_owned();
@@ -261,4 +265,30 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         }
     };
     write().map_err(|e| Failure::Unavailable(format!("cannot write {}: {e}", path.display())))
+}
+
+/// The ledger's present key. Once a change was followed nothing leads back: who stole the key in the settings gives no more receipts.
+fn followed(client: &Client, settings: &WriterSettings) -> Result<VerifierKey, Failure> {
+    let named = super::trust::verifier_key(&settings.ledger_key)?;
+    let path = settings.key.with_extension(FOLLOWED_ENDING);
+    let kept = match path.exists() {
+        true => keyfile::read_public(&path).map_err(Failure::usage)?,
+        false => String::new(),
+    };
+    // Of other settings it says nothing.
+    let kept = kept.trim().split_once('\n').filter(|(from, _)| *from == named.to_string());
+    let given = match kept {
+        Some((_, key)) => super::trust::verifier_key(key)?,
+        None => named.clone(),
+    };
+    let present = present_key(client, &given)?;
+    if present != given {
+        keyfile::replace_public(&path, &format!("{named}\n{present}\n")).map_err(Failure::usage)?;
+        eprintln!(
+            "The ledger has a new key, which the one before it signed: {present}. From now on only that is believed ({}); put it into the \
+             settings as ledger_key",
+            path.display()
+        );
+    }
+    Ok(present)
 }

@@ -22,7 +22,7 @@ use sealtrail::base::grant::blank;
 use sealtrail::base::record::Record;
 use sealtrail::ledger::is_signed_state;
 use sealtrail::store::{LockFile, SqliteStore, Store};
-use support::{Done, LEDGER, Ledger, copy_folder};
+use support::{Done, LEDGER, Ledger, OTHER_USER, copy_folder};
 
 fn head(path: &Path) -> (u64, u64, Vec<u8>) {
     let head = SqliteStore::open_read_only(path).unwrap().head().unwrap().unwrap();
@@ -133,7 +133,13 @@ fn a_new_machine_goes_on_where_the_backup_ended() {
     let said = new.ok(&["restore", &backup]);
     assert!(said.contains("NOT KNOWN") && said.contains("--accept-database-head"), "{said}");
     assert_eq!(head(&new.path("ledger.db")), head(&old.path("ledger.db")));
-    new.fails(2, &["restore", &backup]);
+    assert!(said.contains("Next: decide.") && !said.contains("Next: sealtrail serve"), "{said}");
+    // Nothing is to be moved from under a server.
+    let lock = LockFile::acquire(&new.path("ledger.db")).unwrap();
+    let said = new.fails(2, &["restore", &backup]);
+    assert!(said.contains("in use by process") && !said.contains("move it away"), "{said}");
+    drop(lock);
+    assert!(new.fails(2, &["restore", &backup]).contains("move it away"));
     // Nobody said that nothing was signed since.
     assert!(new.fails(2, &["serve", "--listen", "127.0.0.1:0"]).contains("last-signed file is missing"));
     fs::copy(old.path("ledger.db.last-signed"), new.path("ledger.db.last-signed")).unwrap();
@@ -197,13 +203,14 @@ fn nothing_goes_behind_what_was_signed() {
     fs::rename(ledger.path("ledger.db"), ledger.path("lost/ledger.db")).unwrap();
     let signed = fs::read(ledger.path("ledger.db.last-signed")).unwrap();
     let said = ledger.fails(1, &["restore", "backup"]);
-    assert!(said.contains("the last 1 are missing") && said.contains("--from"), "{said}");
+    assert!(said.contains("the last one is missing") && said.contains("--from"), "{said}");
     assert!(!ledger.path("ledger.db").exists());
     assert_eq!(fs::read(ledger.path("ledger.db.last-signed")).unwrap(), signed);
     // The auditor has the missing block.
     let said = ledger.ok(&["restore", "backup", "--from", "vault"]);
     assert!(said.contains("from vault") && said.contains("nothing is missing that was signed"), "{said}");
     assert_eq!(head(&ledger.path("ledger.db")), wanted);
+    assert!(said.contains("Next: sealtrail serve"), "{said}");
     ledger.ok(&["fsck"]);
     let server = ledger.serve();
     log(&ledger, &server, 50_000, 1);
@@ -213,6 +220,39 @@ fn nothing_goes_behind_what_was_signed() {
     fs::write(ledger.path("ledger.db.last-signed"), "x").unwrap();
     assert!(ledger.fails(2, &["restore", "backup"]).contains("holds no checkpoint"));
     assert_eq!(fs::read(ledger.path("ledger.db.last-signed")).unwrap(), b"x");
+}
+
+/// What may not be read or written is neither damaged nor missing.
+#[test]
+fn permissions_are_told_as_permissions() {
+    let ledger = copy_of_base();
+    let key = fs::read_to_string(ledger.path("keys/ledger.vkey")).unwrap();
+    fs::copy(ledger.path("keys/alice.identity"), ledger.path("own.identity")).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(ledger.path("own.identity"), Some(OTHER_USER), None).unwrap();
+    }
+    fs::create_dir_all(ledger.path("closed/made")).unwrap();
+    for file in ["ledger.db", "BACKUP.txt"] {
+        fs::write(ledger.path("closed/made").join(file), "x").unwrap();
+    }
+    for (name, mode) in [("closed/made", 0), ("closed", 0o555), ("ledger.db", 0o444), ("", 0o555)] {
+        ledger.mode(name, mode);
+    }
+    let tell = |args: &[&str]| {
+        let (code, said) = ledger.by_another(&[args, &["--key", key.trim()]].concat());
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("permission denied"), "{said}");
+        for other in ["damaged", "is no backup", "sync again", "there is no folder"] {
+            assert!(!said.contains(other), "{said}");
+        }
+    };
+    tell(&["backup", "closed/new"]);
+    tell(&["backup", "closed/made/new"]);
+    tell(&["backup", "--update", "closed/made"]);
+    tell(&["audit", "sync", "--vault", "closed/vault", "--file", "ledger.db", "--identity", "own.identity"]);
+    for name in ["", "closed", "closed/made"] {
+        ledger.mode(name, 0o755);
+    }
 }
 
 /// The blocks after the backup come from a server that still runs with them; it is asked for what a reader may have.

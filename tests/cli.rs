@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::BufRead as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use rusqlite::Connection;
@@ -172,6 +173,8 @@ fn keys_and_settings_are_refused_with_what_to_do() {
     assert!(ledger.fails(2, &with("keys/alice.identity")).contains("chmod 600"));
     mode(0o600);
     ledger.fails(2, &with("keys/alice.recipient"));
+    let said = ledger.fails(2, &with("keys/ledger.vkey"));
+    assert!(said.contains("is a public key") && !said.contains("chmod"), "{said}");
     ledger.fails(2, &with("keys/nobody.identity"));
     ledger.ok(&["keygen", "reader", "mallory"]);
     assert!(ledger.fails(2, &with("keys/mallory.identity")).contains("not a reader"));
@@ -208,6 +211,50 @@ fn keys_and_settings_are_refused_with_what_to_do() {
     ledger.fails(2, &["init", LEDGER]);
 }
 
+/// Being in the wrong folder, on another machine, or another user, is none of them a reason to make a new ledger.
+#[test]
+fn who_cannot_read_the_settings_or_a_key_is_told_why() {
+    let elsewhere = Ledger { dir: tempfile::tempdir().unwrap() };
+    for command in ["stats", "fsck", "serve"] {
+        let said = elsewhere.fails(2, &[command]);
+        assert!(said.contains("go to the ledger's folder") && !said.contains("--server"), "{said}");
+    }
+    elsewhere.ok(&["keygen", "officer", "test.example/officers/dpo", "--file", "dpo"]);
+    let order = ["erase", "--records", "0", "--reason", "gdpr-17", "--legal-basis", "x", "--officer"];
+    let said = elsewhere.fails(2, &[&order[..], &["keys/dpo.key"]].concat());
+    assert!(said.contains("name its server with --server"), "{said}");
+    let ledger = Ledger::new();
+    std::os::unix::fs::symlink("/nowhere/at/all", ledger.path("keys/brought.key")).unwrap();
+    let said = ledger.fails(2, &["passphrase", "keys/brought.key"]);
+    assert!(said.contains("a link that leads nowhere"), "{said}");
+    ledger.mode("", 0o755);
+    for name in ["sealtrail.toml", "keys/ledger.key"] {
+        ledger.mode(name, 0);
+    }
+    let (code, said) = ledger.by_another(&["stats"]);
+    assert!(code == Some(2) && said.contains("permission denied: sealtrail.toml"), "{said}");
+    let (code, said) = ledger.by_another(&["passphrase", "keys/ledger.key"]);
+    assert!(code == Some(2) && said.contains("cannot open keys/ledger.key: permission denied"), "{said}");
+}
+
+/// A database that belongs to somebody else is no full disk. Only root can give files away.
+#[test]
+fn a_database_that_may_only_be_read_is_not_taken_for_a_full_disk() {
+    use std::os::unix::fs::chown;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let ledger = Ledger::new();
+    for name in ["", "keys", "keys/ledger.key", "keys/gateway.key", "ledger.db.lock", "ledger.db.last-signed"]
+    {
+        chown(ledger.path(name), Some(support::OTHER_USER), Some(support::OTHER_USER)).unwrap();
+    }
+    ledger.mode("ledger.db", 0o444);
+    let (code, said) = ledger.by_another(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(code == Some(3) && said.contains("must belong to the user who runs this"), "{said}");
+    assert!(!said.contains("free space"), "{said}");
+}
+
 #[test]
 fn a_restored_backup_a_lost_guard_and_a_foreign_database_are_refused() {
     let ledger = filled();
@@ -228,7 +275,7 @@ fn a_restored_backup_a_lost_guard_and_a_foreign_database_are_refused() {
         (std::fs::read(ledger.path("ledger.db")).unwrap(), std::fs::read(ledger.path("ledger.db-wal")).ok());
     restore(&std::fs::read(ledger.path("copy.db")).unwrap(), None);
     let said = ledger.fails(1, &["serve", "--listen", "127.0.0.1:0"]);
-    assert!(said.contains("older backup"), "{said}");
+    assert!(said.contains("older backup") && said.contains("-wal was removed"), "{said}");
     restore(&current.0, current.1.clone());
     std::fs::rename(ledger.path("ledger.db.last-signed"), ledger.path("hidden")).unwrap();
     let said = ledger.fails(2, &["serve", "--listen", "127.0.0.1:0"]);
@@ -366,6 +413,21 @@ fn a_full_disk_refuses_and_loses_nothing() {
     let health = c.get("/healthz");
     assert!(health.is_err(), "health must say that nothing can be stored");
     assert!(c.proof(acknowledged - 1).is_ok());
+    // Whoever waits is told at once what for.
+    std::fs::write(ledger.path("large.json"), format!("{event}\n").repeat(60)).unwrap();
+    let mut waiting = program()
+        .args(["log", "large.json", "--server", &server.url])
+        .current_dir(ledger.dir.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    std::io::BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("trying again"), "{said}");
+    let tries = waiting.try_wait().unwrap().is_none();
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert!(tries, "{said}");
     drop(server);
     let server = ledger.serve();
     assert!(server.client().ledger().unwrap().records >= acknowledged);

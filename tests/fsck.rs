@@ -69,6 +69,7 @@ fn found(number: usize, sql: &str, part: &str, alone: bool) {
     let before = rows(&victim.database());
     let said = victim.expect(1, FSCK);
     assert!(said.contains(&format!("  {part}")), "{sql}: {said}");
+    assert_eq!(said.contains("all of it can be mended"), alone, "{sql}: {said}");
     assert_eq!(rows(&victim.database()), before, "{sql}");
     if !mends(number) {
         return;
@@ -442,7 +443,8 @@ fn the_last_signed_file_is_held_against_the_blocks() {
     // Missing: told, and not made up.
     let victim = Victim::new();
     fs::remove_file(victim.path("ledger.db.last-signed")).unwrap();
-    assert!(victim.expect(1, FSCK).contains("last-signed: there is no"));
+    let said = victim.expect(1, FSCK);
+    assert!(said.contains("last-signed: there is no") && !said.contains("all of it can be mended"), "{said}");
     victim.expect(1, REPAIR_FROM);
     assert!(!victim.path("ledger.db.last-signed").exists());
     // Damaged.
@@ -463,7 +465,9 @@ fn the_last_signed_file_is_held_against_the_blocks() {
     let _ = fs::remove_file(ledger.path("ledger.db-shm"));
     let victim = Victim { dir: ledger.dir };
     let said = victim.expect(1, FSCK);
-    assert!(said.contains("are lost"), "{said}");
+    assert!(said.contains("the last one is lost") && said.contains("1 thing is not as it must be"), "{said}");
+    assert!(said.contains("When blocks are lost") && !said.contains("When verification fails"), "{said}");
+    assert!(!said.contains("all of it can be mended"), "{said}");
     let said = victim.expect(1, REPAIR_FROM);
     assert!(said.contains("nothing was changed"), "{said}");
     assert!(fs::read(victim.database()).unwrap().len() >= before.len());

@@ -351,6 +351,33 @@ fn tls_by_two_settings() {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&offered.stdout).contains("ALPN protocol: http/1.1"));
+    // http and https taken for each other.
+    let plain = Client::new(&server.url.replace("https://", "http://"), None).unwrap();
+    let said = plain.ledger().unwrap_err().to_string();
+    assert!(said.contains("https://HOST:PORT") && !said.contains("Is the server running"), "{said}");
+    let other = Ledger::new();
+    let without = other.serve();
+    let said = Client::new(&without.url.replace("http://", "https://"), Some(&ledger.path("c.pem"))).unwrap();
+    let said = said.ledger().unwrap_err().to_string();
+    assert!(said.contains("does not speak TLS") && !said.contains("Is the server running"), "{said}");
+    drop(without);
     let distrusting = Client::new(&server.url, None).unwrap();
     assert!(matches!(distrusting.ledger(), Err(ClientError::Unreachable { .. })));
+    drop(server);
+    // Another certificate's key: nobody is told of a server that never serves.
+    let key = ["genpkey", "-algorithm", "RSA", "-out", "k.pem"];
+    assert!(
+        std::process::Command::new("openssl")
+            .args(key)
+            .current_dir(ledger.dir.path())
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    ledger.mode("k.pem", 0o600);
+    let out = ledger.run(&["serve", "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && said.contains("TLS cannot be set up"), "{said}");
+    assert!(out.stdout.is_empty(), "{}", String::from_utf8_lossy(&out.stdout));
 }

@@ -184,6 +184,33 @@ fn a_new_ledger_key_takes_over_and_everything_before_still_verifies() {
 }
 
 /// Attacker: stole the ledger's key with a copy of its disk before it was changed, and goes on signing a history of its own.
+/// A service that cannot read its new key does not start. Only root can give files away.
+#[test]
+fn what_root_changes_stays_the_services() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let ledger = Ledger::new();
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let all = || {
+        let inside = |dir: &str| std::fs::read_dir(ledger.path(dir)).unwrap().map(|e| e.unwrap().path());
+        inside("").chain(inside("keys")).collect::<Vec<_>>()
+    };
+    for path in [vec![ledger.path("")], all()].concat() {
+        chown(path, Some(support::OTHER_USER), Some(support::OTHER_USER)).unwrap();
+    }
+    ledger.ok(&["rotate", "ledger"]);
+    ledger.ok(&["rotate", "gateway"]);
+    std::fs::write(ledger.path("new"), "a new passphrase\n").unwrap();
+    std::fs::set_permissions(ledger.path("new"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    ledger.ok(&["passphrase", "keys/admin.key", "--new-passphrase-file", "new"]);
+    std::fs::remove_file(ledger.path("new")).unwrap();
+    let owner = |path: &PathBuf| std::fs::metadata(path).unwrap().uid();
+    let of_root: Vec<_> = all().into_iter().filter(|p| owner(p) != support::OTHER_USER).collect();
+    assert!(of_root.is_empty() && all().len() > 12, "{of_root:?}");
+}
+
 #[test]
 fn a_stolen_old_key_deceives_nobody_who_has_seen_the_change() {
     let mut w = World::new();

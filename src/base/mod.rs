@@ -9,6 +9,7 @@ pub mod hash;
 pub mod hmac;
 pub mod limits;
 pub mod notice;
+pub mod owner;
 pub(crate) mod padded;
 pub mod paths;
 pub mod random;

@@ -19,12 +19,14 @@ use crate::config::settings::Settings;
 use crate::ledger::Submission;
 
 use super::Failure;
-use super::operator::{AddressNote, OpenLedger, open_ledger, settings as load_settings};
+use super::operator::{AddressNote, OpenLedger, open_ledger, settings as load_settings, settings_or};
 use super::progress::Bar;
 use super::source::FileSource;
 
 /// How often one looks whether an erasure is carried out.
 const POLL: Duration = Duration::from_millis(100);
+/// What whoever has no settings can do: officers work on machines of their own.
+const OR_SERVER: &str = ". On another machine than the ledger's: name its server with --server URL";
 /// How long one looks.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -61,7 +63,7 @@ impl Authority {
     /// Opens the database of the settings or, if a server has it, talks to that; with [`Remote::server`] needs no settings.
     pub fn open(settings: &Path, place: &Remote) -> Result<Authority, Failure> {
         let Some(url) = &place.server else {
-            return Authority::of_settings(&load_settings(settings)?);
+            return Authority::of_settings(&settings_or(settings, OR_SERVER)?);
         };
         let authority =
             Authority::of_server(Client::new(url, place.ca.as_deref())?).map_err(|e| match e {

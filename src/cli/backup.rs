@@ -1,11 +1,13 @@
 //! `backup`: a verified copy of a ledger, running or not.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::auditor::vault::{DATABASE, SyncReport};
 use crate::auditor::verify::Report;
 use crate::base::clock::Timestamp;
+use crate::base::owner::denied;
 use crate::base::paths::beside;
 use crate::chain::checkpoint::SignedCheckpoint;
 use crate::chain::key::VerifierKey;
@@ -92,6 +94,9 @@ fn new(dest: &Path) -> Result<PathBuf, Failure> {
         )));
     }
     if let Some(parent) = dest.parent().filter(|p| !p.as_os_str().is_empty() && !p.is_dir()) {
+        if fs::metadata(parent).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied) {
+            return Err(Failure::Usage(format!("{}: {}", parent.display(), denied(parent))));
+        }
         return Err(Failure::Usage(format!(
             "there is no folder {}: make it, or mount it, first",
             parent.display()
@@ -106,10 +111,20 @@ fn new(dest: &Path) -> Result<PathBuf, Failure> {
 
 /// The folder of a backup that is to be brought up to date.
 fn existing(dest: &Path) -> Result<PathBuf, Failure> {
-    if dest.join(DATABASE).is_file() && dest.join(ABOUT).is_file() {
-        return Ok(dest.to_owned());
+    for file in [DATABASE, ABOUT].map(|name| dest.join(name)) {
+        match fs::metadata(&file) {
+            Ok(there) if there.is_file() => {}
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                return Err(Failure::Usage(format!("{} cannot be read: {}", file.display(), denied(&file))));
+            }
+            _ => return Err(no_backup(dest)),
+        }
     }
-    Err(Failure::Usage(format!("{} is no backup: make one first, without --update", dest.display())))
+    Ok(dest.to_owned())
+}
+
+fn no_backup(dest: &Path) -> Failure {
+    Failure::Usage(format!("{} is no backup: make one first, without --update", dest.display()))
 }
 
 /// Keeps the state that the ledger signed, so that a server can start from the backup without going through all blocks.

@@ -179,6 +179,7 @@ impl From<StoreError> for Failure {
         match e {
             StoreError::Corrupt { .. } => Failure::Wrong(e.to_string()),
             StoreError::Full { .. }
+            | StoreError::NotWritable { .. }
             | StoreError::Unsynced { .. }
             | StoreError::Busy { .. }
             | StoreError::Uncertain { .. } => Failure::unavailable(e),

@@ -232,6 +232,8 @@ fn check_ledger(
             Part::Checkpoint => ("checkpoint", if copies.is_some() { Mend::Anew } else { Mend::Nobody }),
             Part::Erasures => ("erasures", Mend::Anew),
             Part::LastSigned if target.is_copy && !guard.exists() => continue,
+            // Foreign, or ahead of what is here.
+            Part::LastSigned if fault.block.is_none() && guard.exists() => ("last-signed", Mend::Lost),
             Part::LastSigned => ("last-signed", Mend::Operator),
         };
         let records = fault.records;

@@ -79,6 +79,12 @@ fn send(client: &Client, events: &[Vec<u8>]) -> Result<EventReceipts, ClientErro
         match client.log_array(&body) {
             Err(ClientError::Problem(p)) if p.code.retry() && tries < RETRIES => {
                 tries += 1;
+                if tries == 1 {
+                    eprintln!(
+                        "sealtrail: the server cannot store this now ({}); trying again for a while",
+                        p.detail
+                    );
+                }
                 std::thread::sleep(RETRY_PAUSE);
             }
             other => return other,

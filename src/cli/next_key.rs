@@ -45,7 +45,7 @@ pub fn next_key(key: &Path, name: &str, passphrase: bool) -> Result<SigningKey, 
     let next = SigningKey::generate(name, &mut random::csprng().map_err(Failure::unavailable)?);
     let next = next.map_err(Failure::usage)?;
     let text = zeroize::Zeroizing::new(format!("{}\n", next.to_text().as_str()));
-    keyfile::create_key(&path, &text, passphrase.as_ref()).map_err(Failure::usage)?;
+    keyfile::create_key_like(&path, key, &text, passphrase.as_ref()).map_err(Failure::usage)?;
     Ok(next)
 }
 

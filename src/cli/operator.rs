@@ -1,9 +1,11 @@
 //! What the operator's commands share: settings, key files, opening the ledger with its lock.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::hash::Hash;
+use crate::base::owner::denied;
 use crate::base::paths::beside;
 use crate::chain::key::SigningKey;
 use crate::config::keyfile;
@@ -58,15 +60,25 @@ impl Drop for AddressNote {
     }
 }
 
-/// Reads the settings file, or says how to make one.
+/// Reads the settings file, or says where it is to be found.
 pub fn settings(path: &Path) -> Result<Settings, Failure> {
-    if !path.exists() {
-        return Err(Failure::Usage(format!(
-            "there is no {}: run `sealtrail init` here first, or name the file with --settings",
+    settings_or(path, "")
+}
+
+/// [`settings`], for a command that works without them if something else is given, which `else_give` says.
+pub fn settings_or(path: &Path, else_give: &str) -> Result<Settings, Failure> {
+    let unusable = |why: String| Failure::Usage(format!("{why}{else_give}"));
+    match std::fs::metadata(path).and_then(|_| std::fs::File::open(path)) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(unusable(format!(
+            "there is no {}: go to the ledger's folder first (such as cd /var/lib/sealtrail), or name the file with --settings. Only a new \
+             ledger begins with `sealtrail init`",
             path.display()
-        )));
+        ))),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            Err(unusable(format!("{} cannot be read: {}", path.display(), denied(path))))
+        }
+        _ => Settings::load(path).map_err(Failure::usage),
     }
-    Settings::load(path).map_err(Failure::usage)
 }
 
 /// Reads a signing key from `DIR/NAME.key`.

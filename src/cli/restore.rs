@@ -61,6 +61,11 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
     }
     let key = ledger_key(args.key.as_deref(), &settings)?;
     let database = &settings.database;
+    if let Some(parent) = database.parent().filter(|p| !p.as_os_str().is_empty()) {
+        keyfile::create_folder(parent).map_err(Failure::usage)?;
+    }
+    // Before anything is said about moving files away: not from under a server.
+    let lock = LockFile::acquire(database)?;
     // Whoever reads a database leaves an empty log there.
     let log = beside(database, WAL);
     let has_log = fs::symlink_metadata(&log).is_ok_and(|m| m.len() > 0);
@@ -74,10 +79,6 @@ pub fn run(settings_path: &Path, args: Args) -> Outcome {
     }
     let signed = last_signed(database, &key)?;
     let work = beside(database, WORK);
-    if let Some(parent) = database.parent().filter(|p| !p.as_os_str().is_empty()) {
-        keyfile::create_folder(parent).map_err(Failure::usage)?;
-    }
-    let lock = LockFile::acquire(database)?;
     let mut restored = copy(&args, &key, &work, &signed)?;
     let _ = fs::remove_file(&log);
     let _ = fs::remove_file(beside(database, SHM));
@@ -158,9 +159,12 @@ fn copy(
 
 /// What an operator can do whose backup is older than what the ledger has signed.
 fn lost(have: u64, signed: u64) -> String {
-    let missing = signed - have;
+    let missing = match signed - have {
+        1 => "one is".to_owned(),
+        more => format!("{more} are"),
+    };
     format!(
-        "these copies have {have} blocks, and by its last-signed file the ledger has signed {signed}: the last {missing} are missing. \
+        "these copies have {have} blocks, and by its last-signed file the ledger has signed {signed}: the last {missing} missing. \
          Nothing was restored, because a ledger that goes on from here signs a second history, which everyone who saw the first one \
          finds out.\n\
          Somebody may have the missing blocks; give every copy you find with --from:\n  \
@@ -215,13 +219,17 @@ fn tell(args: &Args, settings: &Settings, path: &Path, restored: &Restored) -> O
     if !missing.is_empty() {
         println!("  keys       missing, put them back before the server starts: {}", missing.join(", "));
     }
-    println!(
-        "Next: sealtrail serve{}",
-        if path == Path::new(SETTINGS_FILE) {
-            String::new()
-        } else {
-            format!(" --settings {}", path.display())
-        }
-    );
+    let named = match path == Path::new(SETTINGS_FILE) {
+        true => String::new(),
+        false => format!(" --settings {}", path.display()),
+    };
+    match restored.signed {
+        Some(_) => println!("Next: sealtrail serve{named}"),
+        None => println!(
+            "Next: decide. If the ledger signed nothing after this (it was stopped, and then backed up), start it once with\n  \
+             sealtrail serve --accept-database-head{named}\nIf that is not sure, move the database away again, and restore with every newer \
+             copy there is (--from)"
+        ),
+    }
     Ok(())
 }

@@ -79,6 +79,10 @@ fn advice(e: &ureq::Error) -> &'static str {
          (openssl req -x509 … -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=…)"
     } else if text.contains("certificate") {
         "Name the certificate to trust with --ca FILE, and use the host name that is in it"
+    } else if text.contains("InvalidContentType") {
+        "What answers there does not speak TLS: write http:// instead of https://, or the port of the server's https"
+    } else if text.contains("http parse fail") || text.contains("invalid HTTP version") {
+        "What answers there does not speak http: a server with TLS is named as https://HOST:PORT"
     } else {
         "Is the server running, and is the address right?"
     }

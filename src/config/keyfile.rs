@@ -10,14 +10,28 @@ use zeroize::Zeroizing;
 
 use super::passphrase::{self, PassphraseError};
 use crate::base::limits::MAX_KEY_FILE_BYTES;
+use crate::base::owner;
 use crate::seal::protected::{self, Passphrase};
 
 /// Why a key file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Not there.
-    #[error("{} does not exist; check the path and the folder you are in. A lost key comes back from a backup only", .0.display())]
+    #[error(
+        "{} does not exist; check the path and the folder you are in. A lost key comes back from your own copy of keys/ only: no backup has it",
+        .0.display()
+    )]
     Missing(PathBuf),
+    /// A link to what is not there.
+    #[error(
+        "{} is a link that leads nowhere. If systemd brings the key, it does so only while the service runs: put the file back for this step, \
+         as docs/OPERATIONS.md says in \"The service\"",
+        .0.display()
+    )]
+    LeadsNowhere(PathBuf),
+    /// The public half, where the secret one is needed.
+    #[error("{} is a public key; this needs the secret file that was made with it, which ends in .key or .identity", .0.display())]
+    Public(PathBuf),
     /// There already, and never overwritten.
     #[error("{} exists already and is not overwritten; move it away or choose another name", .0.display())]
     Exists(PathBuf),
@@ -46,6 +60,9 @@ pub enum KeyFileError {
         /// Why not.
         source: PassphraseError,
     },
+    /// Of another user.
+    #[error("cannot open {}: {}", .0.display(), owner::denied(.0))]
+    Denied(PathBuf),
     /// The operating system said no.
     #[error("{doing} {}: {source}", .path.display())]
     Io {
@@ -87,9 +104,20 @@ pub fn read_key_and_protection(path: &Path) -> Result<(Zeroizing<String>, bool),
 
 /// Writes a new key file like [`create_secret`], protected if a passphrase is given.
 pub fn create_key(path: &Path, content: &str, passphrase: Option<&Passphrase>) -> Result<(), KeyFileError> {
-    let Some(passphrase) = passphrase else { return create_secret(path, content) };
+    create_key_like(path, path, content, passphrase)
+}
+
+/// [`create_key`] of a key that is to take the place of `like`: root makes it for whom that one belongs to.
+pub fn create_key_like(
+    path: &Path,
+    like: &Path,
+    content: &str,
+    passphrase: Option<&Passphrase>,
+) -> Result<(), KeyFileError> {
+    let Some(passphrase) = passphrase else { return create(path, like, content, Audience::Owner) };
     let failed = |source| KeyFileError::Passphrase { path: path.to_owned(), source };
-    create_secret(path, &protected::protect(content, passphrase).map_err(|e| failed(e.into()))?)
+    let content = protected::protect(content, passphrase).map_err(|e| failed(e.into()))?;
+    create(path, like, &content, Audience::Owner)
 }
 
 /// Whether a key file is protected by a passphrase.
@@ -124,17 +152,18 @@ pub fn read_public(path: &Path) -> Result<String, KeyFileError> {
 }
 
 /// Writes a new secret file with mode 0600, and its folder with mode 0700 if there is none. All of it is
-/// on disk when this returns, and nothing of it is there if it fails.
+/// on disk when this returns, and nothing of it is there if it fails. What root writes belongs to the owner of the folder.
 pub fn create_secret(path: &Path, content: &str) -> Result<(), KeyFileError> {
-    create(path, content, Audience::Owner)
+    create(path, path, content, Audience::Owner)
 }
 
 /// Writes a new public file with mode 0644, otherwise like [`create_secret`].
 pub fn create_public(path: &Path, content: &str) -> Result<(), KeyFileError> {
-    create(path, content, Audience::Everyone)
+    create(path, path, content, Audience::Everyone)
 }
 
-/// Writes a secret file in place of the one that may be there: a reader finds the old content or the new.
+/// Writes a secret file in place of the one that may be there: a reader finds the old content or the new. What root
+/// writes belongs to whom the file belonged to.
 pub fn replace_secret(path: &Path, content: &str) -> Result<(), KeyFileError> {
     replace(path, content, Audience::Owner)
 }
@@ -145,7 +174,7 @@ pub fn replace_public(path: &Path, content: &str) -> Result<(), KeyFileError> {
 }
 
 fn replace(path: &Path, content: &str, audience: Audience) -> Result<(), KeyFileError> {
-    let new = Temporary::write(path, content, audience)?;
+    let new = Temporary::write(path, path, content, audience)?;
     fs::rename(&new.path, path).map_err(io_error("cannot rename a file to", path))?;
     sync_folder(path)
 }
@@ -165,7 +194,11 @@ fn io_error<'p>(doing: &'static str, path: &'p Path) -> impl Fn(io::Error) -> Ke
 
 fn read(path: &Path, audience: Audience) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let opening = |e: io::Error| match e.kind() {
+        io::ErrorKind::NotFound if fs::symlink_metadata(path).is_ok() => {
+            KeyFileError::LeadsNowhere(path.to_owned())
+        }
         io::ErrorKind::NotFound => KeyFileError::Missing(path.to_owned()),
+        io::ErrorKind::PermissionDenied => KeyFileError::Denied(path.to_owned()),
         _ => io_error("cannot open", path)(e),
     };
     // Before opening, because opening a pipe would wait; the check that counts is the one below.
@@ -209,6 +242,9 @@ fn check_mode(path: &Path, meta: &fs::Metadata) -> Result<(), KeyFileError> {
     if mode & 0o077 == 0 || (mode & 0o037 == 0 && is_credential(path)) {
         return Ok(());
     }
+    if path.extension().is_some_and(|e| e == "vkey") {
+        return Err(KeyFileError::Public(path.to_owned()));
+    }
     Err(KeyFileError::TooOpen { path: path.to_owned(), mode })
 }
 
@@ -227,7 +263,7 @@ fn check_mode(_: &Path, _: &fs::Metadata) -> Result<(), KeyFileError> {
     Ok(())
 }
 
-fn create(path: &Path, content: &str, audience: Audience) -> Result<(), KeyFileError> {
+fn create(path: &Path, like: &Path, content: &str, audience: Audience) -> Result<(), KeyFileError> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         create_folder(folder)?;
     }
@@ -235,7 +271,7 @@ fn create(path: &Path, content: &str, audience: Audience) -> Result<(), KeyFileE
     if fs::symlink_metadata(path).is_ok() {
         return Err(exists());
     }
-    let new = Temporary::write(path, content, audience)?;
+    let new = Temporary::write(path, like, content, audience)?;
     // Unlike a rename, a link fails if the name was taken in the meantime.
     match fs::hard_link(&new.path, path) {
         Ok(()) => {}
@@ -253,7 +289,13 @@ struct Temporary {
 }
 
 impl Temporary {
-    fn write(beside: &Path, content: &str, audience: Audience) -> Result<Temporary, KeyFileError> {
+    /// As `beside`, but for its name; root makes it for the owner of `like`.
+    fn write(
+        beside: &Path,
+        like: &Path,
+        content: &str,
+        audience: Audience,
+    ) -> Result<Temporary, KeyFileError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = beside.file_name().ok_or_else(|| KeyFileError::NotAFile(beside.to_owned()))?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -270,6 +312,7 @@ impl Temporary {
         let _ = audience;
         let mut file = options.open(&path).map_err(io_error("cannot write", &path))?;
         let temporary = Temporary { path };
+        owner::hand_over(&file, like).map_err(io_error("cannot give to its owner the file", beside))?;
         file.write_all(content.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(io_error("cannot write", beside))?;

@@ -51,6 +51,34 @@ fn nothing_is_overwritten_unless_asked() {
     assert_eq!(names(dir.path()).iter().filter(|n| n.contains("new")).count(), 1);
 }
 
+/// What root writes for a service must be the service's: a key that it may not read keeps it from starting. Only root can see this fail.
+#[test]
+fn what_root_writes_belongs_to_whom_the_folder_or_the_file_belongs_to() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    const SERVICE: u32 = 65_534;
+    let dir = tempfile::tempdir().unwrap();
+    if fs::metadata(dir.path()).unwrap().uid() != 0 {
+        return;
+    }
+    let owner = |name: &str| fs::metadata(dir.path().join(name)).unwrap().uid();
+    create_secret(&dir.path().join("admin.key"), "root's").unwrap();
+    chown(dir.path(), Some(SERVICE), Some(SERVICE)).unwrap();
+    create_secret(&dir.path().join("a.key"), "new").unwrap();
+    create_public(&dir.path().join("a.vkey"), "new").unwrap();
+    assert_eq!((owner("a.key"), owner("a.vkey")), (SERVICE, SERVICE));
+    replace_secret(&dir.path().join("a.key"), "replaced").unwrap();
+    assert_eq!((owner("a.key"), mode(&dir.path().join("a.key"))), (SERVICE, 0o600));
+    // What was root's own stays so, and what takes its place.
+    replace_secret(&dir.path().join("admin.key"), "replaced").unwrap();
+    let next = dir.path().join("admin.next.key");
+    create_key_like(&next, &dir.path().join("admin.key"), "next", None).unwrap();
+    assert_eq!((owner("admin.key"), owner("admin.next.key")), (0, 0));
+    // A link is not what it leads to: the file that takes its place is the folder's.
+    symlink("admin.key", dir.path().join("link.key")).unwrap();
+    replace_secret(&dir.path().join("link.key"), "a file").unwrap();
+    assert_eq!((owner("link.key"), owner("admin.key")), (SERVICE, 0));
+}
+
 #[test]
 fn of_many_writers_one_wins() {
     let dir = tempfile::tempdir().unwrap();

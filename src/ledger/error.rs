@@ -69,9 +69,10 @@ pub enum LedgerError {
     Stopped,
     /// The database is older than what was signed.
     #[error(
-        "the database ends at block {found} but this ledger has signed a checkpoint of {signed} blocks: the database was restored \
-         from an older backup. Starting would sign a second history. Look for the missing blocks: \
-         docs/OPERATIONS.md, \"When blocks are lost\", says where, and what to do if nobody has them"
+        "the database ends at block {found} but this ledger has signed a checkpoint of {signed} blocks: it was restored from an \
+         older backup, or the file beside it that ends in -wal was removed. Starting would sign a second history. Look for the missing blocks: the -wal \
+         file, newer backups, auditors' vaults (restore --from). docs/OPERATIONS.md, \"When blocks are lost\", says where, and what to do \
+         if nobody has them"
     )]
     Behind {
         /// Blocks in the database.

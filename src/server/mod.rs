@@ -19,7 +19,7 @@ mod state;
 mod turns;
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -121,7 +121,7 @@ pub struct Options {
 pub struct Server {
     listener: TcpListener,
     router: Router,
-    tls: Option<(PathBuf, PathBuf)>,
+    tls: Option<RustlsConfig>,
     handle: Handle<Visitor>,
     doors: Arc<Doors>,
     gateway: JoinHandle<()>,
@@ -141,6 +141,8 @@ impl Stopper {
 impl Server {
     /// Binds the address and starts the gateway, but serves nothing yet.
     pub fn bind(ledger: Arc<Ledger>, writer: Writer, options: Options) -> Result<Server, ServerError> {
+        // First of all: nobody is told of a server that cannot serve.
+        let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
         let listener = TcpListener::bind(&options.listen)
             .map_err(|source| ServerError::Listen { addr: options.listen.clone(), source })?;
         listener.set_nonblocking(true)?;
@@ -168,7 +170,7 @@ impl Server {
             doors: doors.clone(),
         });
         let (router, handle) = (router(app), Handle::new());
-        Ok(Server { listener, router, tls: options.tls, handle, doors, gateway: thread })
+        Ok(Server { listener, router, tls, handle, doors, gateway: thread })
     }
 
     /// The address bound, with the real port when 0 was asked for.
@@ -190,14 +192,7 @@ impl Server {
         patience(server.http_builder());
         match self.tls {
             None => server.http1_only().serve(service).await?,
-            Some((cert, key)) => {
-                let config = RustlsConfig::from_pem_file(&cert, &key)
-                    .await
-                    .map_err(|source| ServerError::Tls { cert, key, source })?;
-                // The library offers h2 as well; a client that takes it would be answered in HTTP/1.1.
-                let mut inner = rustls::ServerConfig::clone(&config.get_inner());
-                inner.alpn_protocols = vec![b"http/1.1".to_vec()];
-                let config = RustlsConfig::from_config(Arc::new(inner));
+            Some(config) => {
                 let handshake = Duration::from_secs(HEADER_SECONDS);
                 let acceptor = RustlsAcceptor::new(config).handshake_timeout(handshake);
                 server.acceptor(acceptor).http1_only().serve(service).await?;
@@ -205,6 +200,29 @@ impl Server {
         }
         Ok(self.gateway)
     }
+}
+
+/// What TLS needs: the certificate chain, and the private key that belongs to it.
+fn tls(cert: &Path, key: &Path) -> Result<RustlsConfig, ServerError> {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    fn failed(
+        cert: &Path,
+        key: &Path,
+        e: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> ServerError {
+        ServerError::Tls { cert: cert.to_owned(), key: key.to_owned(), source: std::io::Error::other(e) }
+    }
+    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|e| failed(cert, key, e))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| failed(cert, key, e))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.and_then(|c| c.with_no_client_auth().with_single_cert(chain, private));
+    let mut config = config.map_err(|e| failed(cert, key, e))?;
+    // A client that took h2 would be answered in HTTP/1.1.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(RustlsConfig::from_config(Arc::new(config)))
 }
 
 /// Slow senders of headers are cut off, and so is who sends nothing between two requests; bodies are bounded by the request's

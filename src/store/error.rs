@@ -36,10 +36,21 @@ pub enum StoreError {
         /// The database.
         place: String,
     },
-    /// Disk full, read-only or failing. Nothing was kept.
+    /// It may be read, and not written. Nothing was kept.
+    #[error(
+        "{place}: it cannot be written ({why}). Nothing was lost that had been accepted. The file, the ones beside it that end in -wal and \
+         -shm, and their folder must belong to the user who runs this, and the file system must be writable"
+    )]
+    NotWritable {
+        /// The database.
+        place: String,
+        /// What the database engine says.
+        why: String,
+    },
+    /// Disk full or failing. Nothing was kept.
     #[error(
         "{place}: the disk takes no more data ({why}). Nothing was lost that had been accepted: free \
-         space, or make the file system writable, and try again"
+         space, or mend the disk, and try again"
     )]
     Full {
         /// The database.

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::base::owner;
 use crate::base::paths::beside;
 
 /// Longest part of the lock file's content that is shown to a person, in bytes.
@@ -31,7 +32,10 @@ impl LockFile {
         let path = LockFile::path_for(database);
         let fail = |e: std::io::Error| StoreError::CannotOpen {
             place: path.display().to_string(),
-            why: e.to_string(),
+            why: match e.kind() {
+                std::io::ErrorKind::PermissionDenied => owner::denied(&path),
+                _ => e.to_string(),
+            },
         };
         let mut file = OpenOptions::new()
             .read(true)

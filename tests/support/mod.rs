@@ -13,6 +13,9 @@ use sealtrail::seal::reader_key::{Identity, parse_identity_file};
 
 pub const LEDGER: &str = "test.example/audit";
 
+/// Somebody on every system to whom nothing belongs.
+pub const OTHER_USER: u32 = 65_534;
+
 /// The program under test.
 pub fn program() -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_sealtrail"));
@@ -65,6 +68,24 @@ impl Ledger {
         assert_eq!(out.status.code(), Some(code), "{args:?}: {message}");
         assert!(!message.contains("panicked"), "{args:?}: {message}");
         message
+    }
+
+    /// A command by another user than the one whose files these are, if root runs the tests; its exit code and message. To root
+    /// permissions are nothing.
+    pub fn by_another(&self, args: &[&str]) -> (Option<i32>, String) {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = program();
+        command.args(args).current_dir(self.dir.path());
+        if rustix::process::geteuid().is_root() {
+            command.uid(OTHER_USER).gid(OTHER_USER);
+        }
+        let out = command.output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    }
+
+    pub fn mode(&self, name: &str, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     pub fn serve(&self) -> Server {

@@ -13,6 +13,7 @@ mod sync;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::base::owner;
 use crate::chain::authority::{ErasureStatement, RecordRange};
 use crate::chain::block::Block;
 use crate::chain::checkpoint::SignedCheckpoint;
@@ -104,6 +105,7 @@ impl VaultError {
             VaultError::Damaged { .. } | VaultError::Store(StoreError::Corrupt { .. }) => ErrorKind::Wrong,
             VaultError::Store(
                 StoreError::Full { .. }
+                | StoreError::NotWritable { .. }
                 | StoreError::Unsynced { .. }
                 | StoreError::Busy { .. }
                 | StoreError::Locked { .. }
@@ -149,7 +151,10 @@ impl Vault {
         // Nothing is said about a copy that cannot be made or reached.
         let cannot = |e: std::io::Error| StoreError::CannotOpen {
             place: dir.display().to_string(),
-            why: e.to_string(),
+            why: match e.kind() {
+                std::io::ErrorKind::PermissionDenied => owner::denied(dir),
+                _ => e.to_string(),
+            },
         };
         make_folder(dir).map_err(cannot)?;
         let lock = LockFile::acquire(&path).map_err(|e| match e {

@@ -21,6 +21,8 @@ pub enum Mend {
     From(String),
     /// No copy that was given has it.
     Nobody,
+    /// Not by a command: the ledger signed more than there is.
+    Lost,
     /// Not by a command.
     Operator,
 }
@@ -31,6 +33,7 @@ impl Mend {
             Mend::InPlace | Mend::Anew => "--repair makes it anew".to_owned(),
             Mend::From(copy) => format!("--repair takes it from {copy}"),
             Mend::Nobody => "no copy here has it; name one with --from".to_owned(),
+            Mend::Lost => "see docs/OPERATIONS.md, \"When blocks are lost\"".to_owned(),
             Mend::Operator => "see docs/OPERATIONS.md, \"When verification fails\"".to_owned(),
         }
     }
@@ -172,7 +175,7 @@ impl Findings {
         let finding = |f: &Finding| {
             serde_json::json!({
                 "part": f.part, "block": f.block, "records": f.records.map(|r| r.to_string()), "what": f.what,
-                "mend": f.mend.words(), "mendable": !matches!(f.mend, Mend::Nobody | Mend::Operator),
+                "mend": f.mend.words(), "mendable": !matches!(f.mend, Mend::Nobody | Mend::Lost | Mend::Operator),
             })
         };
         print_json(&serde_json::json!({
@@ -186,9 +189,16 @@ impl Findings {
             return Ok(());
         }
         let count = self.all.len();
-        let things = if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
+        let things = match count {
+            1 => "1 thing is not as it must be".to_owned(),
+            _ => format!("{count} things are not as they must be"),
+        };
+        let where_to_read = match self.has(|m| *m == Mend::Lost) {
+            true => "docs/OPERATIONS.md, \"When blocks are lost\",",
+            false => "docs/OPERATIONS.md, \"When verification fails\",",
+        };
         Err(Failure::Wrong(format!(
-            "{before}{}: {things} not as they must be. Keep the file as it is; docs/OPERATIONS.md, \"When verification fails\", says what to do",
+            "{before}{}: {things}. Keep the file as it is; {where_to_read} says what to do",
             self.database.display()
         )))
     }
@@ -198,6 +208,10 @@ impl Findings {
         match json {
             true => self.json(None)?,
             false => self.print(),
+        }
+        if !json && !self.is_sound() && !self.has(|m| matches!(m, Mend::Nobody | Mend::Lost | Mend::Operator))
+        {
+            println!("  all of it can be mended: the same command with --repair does so");
         }
         self.verdict("")
     }

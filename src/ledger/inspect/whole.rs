@@ -51,10 +51,12 @@ impl Walk<'_> {
         let size = self.log.size();
         match self.signed.iter().map(|c| c.size).max() {
             Some(signed) if signed > size => {
-                let what = format!(
-                    "by it the ledger has signed {signed} blocks, and {size} are here: the last {} are lost",
-                    signed - size
-                );
+                let last = match signed - size {
+                    1 => "the last one is lost".to_owned(),
+                    lost => format!("the last {lost} are lost"),
+                };
+                let what =
+                    format!("by it the ledger has signed {signed} blocks, and {size} are here: {last}");
                 self.fault(Part::LastSigned, None, None, what);
             }
             Some(_) => {}

@@ -19,9 +19,8 @@ pub(super) fn fault(path: &Path, error: &Error) -> StoreError {
         _ if code.extended_code == ffi::SQLITE_IOERR_SHORT_READ => StoreError::Corrupt { place, why },
         // A sector that cannot be read, which SQLite itself calls so everywhere but in the first pages it reads.
         _ if code.extended_code == ffi::SQLITE_IOERR_CORRUPTFS => StoreError::Corrupt { place, why },
-        ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure => {
-            StoreError::Full { place, why }
-        }
+        ErrorCode::DiskFull | ErrorCode::SystemIoFailure => StoreError::Full { place, why },
+        ErrorCode::ReadOnly => StoreError::NotWritable { place, why },
         // Longer than a row of ours can be.
         ErrorCode::TooBig => StoreError::Corrupt { place, why },
         ErrorCode::DatabaseCorrupt | ErrorCode::TypeMismatch => StoreError::Corrupt { place, why },
@@ -51,9 +50,10 @@ mod tests {
 
     #[test]
     fn codes_have_the_right_consequence() {
-        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_READONLY, ffi::SQLITE_IOERR] {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR] {
             assert!(matches!(of(code), StoreError::Full { .. }), "{code}");
         }
+        assert!(matches!(of(ffi::SQLITE_READONLY), StoreError::NotWritable { .. }));
         assert!(matches!(of(ffi::SQLITE_IOERR_SHORT_READ), StoreError::Corrupt { .. }));
         assert!(matches!(of(ffi::SQLITE_IOERR_CORRUPTFS), StoreError::Corrupt { .. }));
         assert!(matches!(of(ffi::SQLITE_CORRUPT_INDEX), StoreError::Corrupt { .. }));

@@ -84,7 +84,7 @@ pub(super) fn writer(path: &Path, origin: &str, create: bool) -> std::result::Re
     keep_log(&conn).map_err(sql)?;
     if conn.is_readonly("main").map_err(sql)? {
         let why = "file or file system is read-only".to_owned();
-        return Err(StoreError::Full { place: path.display().to_string(), why });
+        return Err(StoreError::NotWritable { place: path.display().to_string(), why });
     }
     // With SQLite's own lock: there may be other stores on the file.
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
@@ -183,7 +183,7 @@ pub(super) fn read_only(path: &Path, damaged: bool) -> std::result::Result<(Read
     };
     match attempt(ReadMode::Shared) {
         // Shared memory can be neither found nor made beside the file.
-        Err(StoreError::CannotOpen { .. } | StoreError::Full { .. }) => {}
+        Err(StoreError::CannotOpen { .. } | StoreError::Full { .. } | StoreError::NotWritable { .. }) => {}
         answer => return answer,
     }
     let log = std::fs::metadata(beside(path, WAL));

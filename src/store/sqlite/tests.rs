@@ -70,7 +70,7 @@ fn settings_are_the_durable_ones() {
     let mapped = store.pool.read(|tx| tx.pragma_query_value(None, "mmap_size", |r| r.get::<_, i64>(0)));
     assert_eq!(mapped.unwrap(), 0);
     let reader_writes = store.pool.read(|tx| tx.execute("DELETE FROM derived", []));
-    assert!(matches!(reader_writes, Err(StoreError::Full { .. })));
+    assert!(matches!(reader_writes, Err(StoreError::NotWritable { .. })));
 }
 
 /// The largest block there may be, in both stores.

@@ -149,7 +149,9 @@ fn read_own(path: &Path) -> Result<Option<String>, Failure> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(cannot(&e)),
         Ok(_) => keyfile::read_public(path).map(Some).map_err(|e| match e {
-            KeyFileError::Missing(_) => cannot(&"it is a link to a file that does not exist"),
+            KeyFileError::Missing(_) | KeyFileError::LeadsNowhere(_) => {
+                cannot(&"it is a link to a file that does not exist")
+            }
             e => cannot(&e),
         }),
     }

@@ -322,7 +322,7 @@ impl Committer {
             Ok(()) => {}
             Err(e) => {
                 // The transaction may have reached the disk all the same. Only the store can tell.
-                let full = matches!(e, StoreError::Full { .. });
+                let full = matches!(e, StoreError::Full { .. } | StoreError::NotWritable { .. });
                 self.reread = true;
                 let why = e.to_string();
                 // Finds the orders of this cycle too, if they were kept.

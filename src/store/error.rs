@@ -50,7 +50,7 @@ pub enum StoreError {
     /// Disk full or failing. Nothing was kept.
     #[error(
         "{place}: the disk takes no more data ({why}). Nothing was lost that had been accepted: free \
-         space, or mend the disk, and try again"
+         space, mend the disk, or make the file system writable, and try again"
     )]
     Full {
         /// The database.

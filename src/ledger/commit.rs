@@ -361,6 +361,8 @@ impl Committer {
             health.longest_cycle_micros = health.longest_cycle_micros.max(micros);
         }
         self.recovered();
+        // Whoever is answered may submit at once, and must not be refused because this cycle took long.
+        self.shared.busy.end();
         for (answer, receipt) in answers {
             let _ = answer.send(Ok(receipt));
         }

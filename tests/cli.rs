@@ -552,3 +552,38 @@ fn keys_that_a_service_manager_hands_over() {
         refused(&credentials);
     }
 }
+
+/// What a server says reaches the terminal as text, whatever it says.
+#[test]
+fn a_refusal_that_is_waited_out_moves_no_cursor() {
+    use std::io::{Read as _, Write as _};
+    let ledger = Ledger::new();
+    std::fs::write(ledger.path("e.json"), "{\"text\":\"x\"}\n").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = r#"{"type":"about:blank","title":"t","status":503,"code":"storage-failed","detail":"full\u001b[2Jgone"}"#;
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 65536]);
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = stream.set_read_timeout(Some(std::time::Duration::from_millis(200)));
+            let _ = stream.read(&mut [0; 65536]);
+        }
+    });
+    let mut waiting = program()
+        .args(["log", "e.json", "--server", &url])
+        .current_dir(ledger.dir.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    std::io::BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert!(said.contains("full") && said.contains("trying again") && !said.contains('\u{1b}'), "{said:?}");
+}

@@ -488,6 +488,10 @@ fn a_remote_writer_does_not_go_back_to_a_replaced_key() {
     let other = thief.serve();
     let said = w.fails(1, &format!("log e.ndjson --seal writer.toml --server {}", other.url));
     assert!(!said.contains("has a new key"), "{said}");
+    // Nor if the file that says so is damaged.
+    std::fs::write(w.ledger.path("keys/ehr.followed"), "").unwrap();
+    let said = w.fails(2, &format!("log e.ndjson --seal writer.toml --server {}", other.url));
+    assert!(said.contains("ehr.followed is damaged"), "{said}");
     drop(other);
 }
 

@@ -14,6 +14,7 @@ use crate::client::{Client, ClientError};
 use crate::config::keyfile;
 use crate::event::json::Parser;
 use crate::event::split::{Format, split};
+use crate::event::view::printable;
 
 use super::trust::ServerArgs;
 use super::{Failure, Outcome, print_json, seal};
@@ -82,7 +83,7 @@ fn send(client: &Client, events: &[Vec<u8>]) -> Result<EventReceipts, ClientErro
                 if tries == 1 {
                     eprintln!(
                         "sealtrail: the server cannot store this now ({}); trying again for a while",
-                        p.detail
+                        printable(&p.detail)
                     );
                 }
                 std::thread::sleep(RETRY_PAUSE);

@@ -22,7 +22,7 @@ use crate::chain::replay::Head;
 use crate::chain::roster::RosterReader;
 use crate::chain::statement::{Statement, statement_hash};
 use crate::client::{Client, ClientError};
-use crate::config::keyfile;
+use crate::config::keyfile::{self, KeyFileError};
 use crate::config::writer_settings::WriterSettings;
 use crate::store::LockFile;
 use crate::writer::{Purpose, Writer, WriterOptions};
@@ -271,15 +271,21 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 fn followed(client: &Client, settings: &WriterSettings) -> Result<VerifierKey, Failure> {
     let named = super::trust::verifier_key(&settings.ledger_key)?;
     let path = settings.key.with_extension(FOLLOWED_ENDING);
-    let kept = match path.exists() {
-        true => keyfile::read_public(&path).map_err(Failure::usage)?,
-        false => String::new(),
-    };
-    // Of other settings it says nothing.
-    let kept = kept.trim().split_once('\n').filter(|(from, _)| *from == named.to_string());
-    let given = match kept {
-        Some((_, key)) => super::trust::verifier_key(key)?,
-        None => named.clone(),
+    let given = match keyfile::read_public(&path) {
+        Ok(kept) => match kept.trim().split_once('\n') {
+            Some((from, key)) if from == named.to_string() => super::trust::verifier_key(key)?,
+            // Of other settings it says nothing.
+            Some(_) => named.clone(),
+            // One that says nothing at all must not lead back.
+            None => {
+                return Err(Failure::Usage(format!(
+                    "{} is damaged: name the ledger's present key in the settings (ledger_key), and remove it",
+                    path.display()
+                )));
+            }
+        },
+        Err(KeyFileError::Missing(_)) => named.clone(),
+        Err(e) => return Err(Failure::usage(e)),
     };
     let present = present_key(client, &given)?;
     if present != given {

@@ -46,7 +46,7 @@ pub fn repair(
     if lost && found.is_readable() {
         return Err(Failure::Wrong(format!(
             "nothing was changed: some blocks of {} are damaged, and no copy that was given has them. Look for a backup, an auditor's \
-             vault or a server that mirrors the ledger, and name it with --from",
+             vault or a server that runs with another copy, and name it with --from",
             target.database.display()
         )));
     }
